@@ -1,0 +1,445 @@
+"""DIRT's tables as SQLAlchemy models, and the local tables beside them.
+
+The four mirrored tables carry the names of the published release (`img_id`, `session`, `notes`,
+`coordinate`), not those of Django (`image_id`, `session_id`, `comments`, `clickedcoordinate`), so
+that SQL written against the release's documentation runs unchanged.
+
+Each comment on a column is documentation for users: `docs/schema.md` and the COMMENTs in Postgres
+are made from them.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.engine.interfaces import Dialect
+
+
+class Step(enum.IntEnum):
+    """The processing step whose derivative is under review."""
+
+    MASK = 0
+    SPATIAL_NORMALIZATION = 1
+    SURFACE_LOCALIZATION = 2
+    FMAP_COREGISTRATION = 3
+    DTIFIT = 4
+
+
+class DisplayMode(enum.IntEnum):
+    """The axis along which a picture is cut."""
+
+    X = 0
+    Y = 1
+    Z = 2
+
+
+class Ratings(enum.IntEnum):
+    """The verdicts, from good to bad."""
+
+    PASS = 0
+    UNSURE = 1
+    FAIL = 2
+
+
+CLICK_STEPS: Final = frozenset(
+    {Step.MASK, Step.SPATIAL_NORMALIZATION, Step.SURFACE_LOCALIZATION},
+)
+"""Steps that are judged by clicks (`coordinate`); the others by verdict (`rating`)."""
+
+VERDICT_STEPS: Final = frozenset(Step) - CLICK_STEPS
+
+_Enum = TypeVar("_Enum", bound=enum.IntEnum)
+
+
+class IntEnumType(sa.TypeDecorator[_Enum]):
+    """An IntEnum stored as its integer; `sa.Enum` would store the name."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def __init__(self, enum: type[_Enum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Refuse what the enum does not know, before the CHECK has to."""
+        return None if value is None else int(self.enum(value))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> _Enum | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Give the member back."""
+        return None if value is None else self.enum(value)
+
+
+class UTCDateTime(sa.TypeDecorator[dt.datetime]):
+    """An aware UTC datetime: timestamptz on Postgres, UTC text with microseconds on SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> dt.datetime | None:
+        """Refuse naive datetimes: nobody can tell which instant they mean."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a datetime with a time zone is needed, got the naive {value!r}")
+        utc: dt.datetime = value.astimezone(dt.UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
+        """Give back UTC, whatever time zone the server prints in."""
+        if value is None:
+            return None
+        moment: dt.datetime = value
+        if dialect.name == "sqlite":
+            return moment.replace(tzinfo=dt.UTC)
+        return moment.astimezone(dt.UTC)
+
+
+BigInt: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""bigint; on SQLite plain INTEGER, the only spelling that makes a primary key the rowid."""
+
+PrimaryKey = Annotated[int, orm.mapped_column(BigInt, primary_key=True)]
+
+
+class Base(orm.DeclarativeBase):
+    """Base of all models: naming convention and column types in one place."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+        Step: IntEnumType(Step),
+        DisplayMode: IntEnumType(DisplayMode),
+        Ratings: IntEnumType(Ratings),
+        dt.datetime: UTCDateTime(),
+        str: sa.Text(),
+        int: sa.Integer(),
+        float: sa.Double(),
+        bool: sa.Boolean(),
+        bytes: sa.LargeBinary(),
+    }
+
+
+def enum_check(column: str, values: type[enum.IntEnum]) -> sa.CheckConstraint:
+    """CHECK that a column holds one of an enum's integers, named after the column.
+
+    `column` is a lower-case identifier of our own.
+    """
+    return sa.CheckConstraint(f"{column} IN ({', '.join(str(int(v)) for v in values)})", column)
+
+
+def _reference(column: str) -> sa.ForeignKey:
+    return sa.ForeignKey(column, ondelete="CASCADE")
+
+
+class Session(Base):
+    """One sitting of one reviewer on one step."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        enum_check("step", Step),
+        {"comment": "one sitting of one reviewer on one step"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    step: orm.Mapped[Step] = orm.mapped_column(
+        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
+        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+    )
+    user: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the rater; NULL is unknown, never one more rater",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when the sitting began, UTC")
+
+    ratings: orm.Mapped[list["Rating"]] = orm.relationship(
+        back_populates="session", cascade="all, delete-orphan", passive_deletes=True
+    )
+    coordinates: orm.Mapped[list["Coordinate"]] = orm.relationship(
+        back_populates="session", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {_name(self.step)} by {self.user or 'unknown'}>"
+
+
+class Image(Base):
+    """One rendered picture shown to reviewers."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        enum_check("display", DisplayMode),
+        enum_check("step", Step),
+        sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
+        # Covers every column but the picture: whoever asks for these never reads a picture's page.
+        sa.Index("ix_image_narrow", "step", "file1", "display", "slice", "id", "file2", "created"),
+        {"comment": "one rendered picture shown to reviewers"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    slice: orm.Mapped[int | None] = orm.mapped_column(
+        comment="index of the cut along the display axis; NULL where a picture has none (DTIFIT)",
+    )
+    file1: orm.Mapped[str] = orm.mapped_column(comment="the derivative under review")
+    file2: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the file drawn beneath or beside it, where there is one",
+    )
+    display: orm.Mapped[DisplayMode] = orm.mapped_column(comment="axis of the cut: 0 X, 1 Y, 2 Z")
+    step: orm.Mapped[Step] = orm.mapped_column(
+        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
+        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(
+        comment="when first rendered, UTC; a picture drawn anew in place keeps it",
+    )
+    # Last, so that reading any other column never walks through the pages that hold pictures.
+    img: orm.Mapped[bytes] = orm.mapped_column(
+        deferred=True, comment="the picture itself, PNG or GIF"
+    )
+
+    ratings: orm.Mapped[list["Rating"]] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    coordinates: orm.Mapped[list["Coordinate"]] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    picture: orm.Mapped["Picture | None"] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    def __repr__(self) -> str:
+        where = f"{_name(self.display)}" + ("" if self.slice is None else f" {self.slice}")
+        return f"<Image {self.id} {_name(self.step)} {self.file1} {where}>"
+
+
+class Rating(Base):
+    """A verdict: one session's PASS, UNSURE or FAIL on one image."""
+
+    __tablename__ = "rating"
+    __table_args__ = (
+        enum_check("rating", Ratings),
+        sa.Index("ix_rating_image", "img_id", "session", "created", "rating", "source_data_issue"),
+        sa.Index("ix_rating_rating", "rating", "img_id"),
+        sa.Index("ix_rating_session", "session"),
+        {"comment": "one session's verdict on one image"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing",
+    )
+    rating: orm.Mapped[Ratings] = orm.mapped_column(comment="0 PASS, 1 UNSURE, 2 FAIL")
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, _reference("image.id"), comment="the image judged"
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, _reference("session.id"), comment="the session it was judged in"
+    )
+    notes: orm.Mapped[str | None] = orm.mapped_column(
+        comment="free text of the reviewer, verbatim as published; NULL where empty",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
+
+    image: orm.Mapped[Image] = orm.relationship(back_populates="ratings")
+    session: orm.Mapped[Session] = orm.relationship(back_populates="ratings")
+
+    def __repr__(self) -> str:
+        return f"<Rating {self.id} {_name(self.rating)} of image {self.img_id}>"
+
+
+class Coordinate(Base):
+    """A click: where one session saw a fault on one image; x and y NULL where it saw none."""
+
+    __tablename__ = "coordinate"
+    __table_args__ = (
+        sa.Index(
+            "ix_coordinate_image", "img_id", "session", "created", "x", "y", "source_data_issue"
+        ),
+        sa.Index("ix_coordinate_session", "session"),
+        {"comment": "one click of one session on one image; x and y NULL: nothing wrong"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing",
+    )
+    x: orm.Mapped[float | None] = orm.mapped_column(
+        comment="pixels from the picture's left edge; may lie outside it",
+    )
+    y: orm.Mapped[float | None] = orm.mapped_column(
+        comment="pixels from the picture's top edge, downwards; may lie outside it",
+    )
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, _reference("image.id"), comment="the image clicked on"
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, _reference("session.id"), comment="the session it was clicked in"
+    )
+    notes: orm.Mapped[str | None] = orm.mapped_column(
+        comment="free text of the reviewer, verbatim as published; NULL where empty",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
+
+    image: orm.Mapped[Image] = orm.relationship(back_populates="coordinates")
+    session: orm.Mapped[Session] = orm.relationship(back_populates="coordinates")
+
+    def __repr__(self) -> str:
+        where = "clean" if self.x is None and self.y is None else f"({self.x}, {self.y})"
+        return f"<Coordinate {self.id} {where} on image {self.img_id}>"
+
+
+class Target(Base):
+    """The derivative under review: one (step, file1), with what its name says."""
+
+    __tablename__ = "target"
+    __table_args__ = (
+        enum_check("step", Step),
+        sa.UniqueConstraint("step", "file1"),
+        {"comment": "the derivative under review: one (step, file1), with its name's entities"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(
+        comment="local: numbered in the order of (step, file1)"
+    )
+    step: orm.Mapped[Step] = orm.mapped_column(
+        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
+        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+    )
+    file1: orm.Mapped[str] = orm.mapped_column(comment="the derivative's file name")
+    sub: orm.Mapped[str | None] = orm.mapped_column(comment="participant, without `sub-`")
+    ses: orm.Mapped[str | None] = orm.mapped_column(comment="scanning session, without `ses-`")
+    task: orm.Mapped[str | None] = orm.mapped_column(comment="task of a functional run")
+    run: orm.Mapped[int | None] = orm.mapped_column(comment="number of a functional run")
+    scan: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the raw acquisition: T1w, dwi, cuff1, cuff2, rest1 or rest2, where known",
+    )
+    space: orm.Mapped[str | None] = orm.mapped_column(comment="template or native space")
+    desc: orm.Mapped[str | None] = orm.mapped_column(comment="BIDS desc entity")
+    suffix: orm.Mapped[str | None] = orm.mapped_column(comment="last part of the file name")
+
+    pictures: orm.Mapped[list["Picture"]] = orm.relationship(
+        back_populates="target", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    def __repr__(self) -> str:
+        return f"<Target {self.id} {_name(self.step)} {self.file1}>"
+
+
+class Picture(Base):
+    """What is known of an image's bytes without reading them."""
+
+    __tablename__ = "picture"
+    __table_args__ = (
+        sa.CheckConstraint("format IN ('PNG', 'GIF')", "format"),
+        sa.Index("ix_picture_target_id", "target_id", "img_id"),
+        {"comment": "one row per image: what is known of its bytes without reading them"},
+    )
+
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, _reference("image.id"), primary_key=True, autoincrement=False, comment="the image"
+    )
+    target_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, _reference("target.id"), comment="the derivative it shows"
+    )
+    format: orm.Mapped[str] = orm.mapped_column(comment="PNG or GIF")
+    width: orm.Mapped[int] = orm.mapped_column(comment="pixels")
+    height: orm.Mapped[int] = orm.mapped_column(comment="pixels")
+    n_bytes: orm.Mapped[int] = orm.mapped_column(BigInt, comment="size of img")
+    sha256: orm.Mapped[str] = orm.mapped_column(comment="SHA-256 of img, hexadecimal")
+
+    image: orm.Mapped[Image] = orm.relationship(back_populates="picture")
+    target: orm.Mapped[Target] = orm.relationship(back_populates="pictures")
+
+    def __repr__(self) -> str:
+        size = f"{self.width}×{self.height}"
+        return f"<Picture of image {self.img_id}: {self.format} {size}, {self.n_bytes} bytes>"
+
+
+class Release(Base):
+    """What was loaded; a database holds one release."""
+
+    __tablename__ = "release"
+    __table_args__ = ({"comment": "what was loaded; a database holds one release"},)
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="always 1")
+    label: orm.Mapped[str] = orm.mapped_column(comment="the release's name")
+    source: orm.Mapped[str] = orm.mapped_column(comment="where it was loaded from")
+    loaded_at: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when it was loaded, UTC")
+    dirtmodel_version: orm.Mapped[str] = orm.mapped_column(comment="what loaded it")
+
+    def __repr__(self) -> str:
+        return f"<Release {self.label} from {self.source}>"
+
+
+class ReleaseFile(Base):
+    """One file of the release as it was loaded."""
+
+    __tablename__ = "release_file"
+    __table_args__ = ({"comment": "the files of the release as they were loaded"},)
+
+    name: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="file name")
+    n_rows: orm.Mapped[int] = orm.mapped_column(BigInt, comment="rows, without the empty ones")
+    n_empty_rows: orm.Mapped[int] = orm.mapped_column(
+        BigInt, comment="rows that were NULL throughout, and dropped"
+    )
+    n_bytes: orm.Mapped[int] = orm.mapped_column(BigInt, comment="size of the file")
+    sha256: orm.Mapped[str] = orm.mapped_column(comment="SHA-256 of the file, hexadecimal")
+
+    def __repr__(self) -> str:
+        return f"<ReleaseFile {self.name}: {self.n_rows} rows>"
+
+
+class Finding(Base):
+    """What the check of the release found when it was loaded."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        sa.CheckConstraint("severity IN ('error', 'warning')", "severity"),
+        {"comment": "what the check of the release found when it was loaded"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="order of the report")
+    code: orm.Mapped[str] = orm.mapped_column(comment="stable code")
+    severity: orm.Mapped[str] = orm.mapped_column(comment="error or warning")
+    file: orm.Mapped[str] = orm.mapped_column(comment="where it was found")
+    message: orm.Mapped[str] = orm.mapped_column(comment="what it means")
+    n: orm.Mapped[int] = orm.mapped_column(BigInt, comment="how many rows, columns or files")
+    examples: orm.Mapped[Sequence[str]] = orm.mapped_column(
+        sa.JSON(none_as_null=True), comment="up to five examples, JSON"
+    )
+
+    def __repr__(self) -> str:
+        return f"<Finding {self.severity} {self.code} in {self.file}: {self.n}>"
+
+
+class Quarantine(Base):
+    """A row of the release that could not be loaded, kept whole."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = ({"comment": "rows of the release that could not be loaded, kept whole"},)
+
+    table: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="where it belonged")
+    file_row: orm.Mapped[int] = orm.mapped_column(
+        BigInt, primary_key=True, autoincrement=False, comment="its row in the file, from 1"
+    )
+    id: orm.Mapped[int | None] = orm.mapped_column(BigInt, comment="its id, where it had one")
+    code: orm.Mapped[str] = orm.mapped_column(comment="stable code of the finding")
+    reason: orm.Mapped[str] = orm.mapped_column(comment="what is wrong with it")
+    row: orm.Mapped[dict[str, Any]] = orm.mapped_column(
+        sa.JSON(none_as_null=True), comment="the row as JSON; bytes in base64"
+    )
+
+    def __repr__(self) -> str:
+        return f"<Quarantine {self.table} row {self.file_row}: {self.code}>"
+
+
+def _name(value: Any) -> str:
+    return value.name if isinstance(value, enum.Enum) else str(value)

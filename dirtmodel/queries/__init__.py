@@ -1,0 +1,1 @@
+"""The questions people have, each a frozen dataclass with `select()` and `run()`."""
