@@ -1,0 +1,170 @@
+"""What a picture is and whether it is whole, without decoding it.
+
+The loader runs this over every picture of a release, so it walks the structure in place: chunk by
+chunk through a PNG, block by block through a GIF. Decoding would prove more (a GIF carries no
+checksum) but costs a thousand times as much.
+"""
+
+import struct
+import zlib
+from typing import Final, Literal, NamedTuple
+
+from dirtmodel.errors import PictureError
+
+MAX_PIXELS: Final = 89_478_485
+"""Pillow's own limit, beyond which it warns of a decompression bomb."""
+
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_IHDR: Final = struct.Struct(">IIBBBBB")
+_PNG_CHUNK: Final = struct.Struct(">I4s")
+_PNG_CRC: Final = struct.Struct(">I")
+_PNG_MAX_CHUNK: Final = 2**31 - 1
+_PNG_DEPTHS: Final = {
+    0: (1, 2, 4, 8, 16),
+    2: (8, 16),
+    3: (1, 2, 4, 8),
+    4: (8, 16),
+    6: (8, 16),
+}
+"""Which bit depths each colour type may have."""
+
+_GIF_SIGNATURES: Final = (b"GIF87a", b"GIF89a")
+_GIF_SCREEN: Final = struct.Struct("<HHB")
+_GIF_FRAME: Final = struct.Struct("<HHHHB")
+_GIF_SCREEN_END: Final = 13
+_GIF_HAS_COLOURS: Final = 0x80
+_GIF_STRAY, _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER = 0x00, 0x21, 0x2C, 0x3B
+
+
+class Header(NamedTuple):
+    """Format and natural size (in pixels) of a picture that is complete."""
+
+    format: Literal["PNG", "GIF"]
+    width: int
+    height: int
+
+
+def probe(data: bytes | bytearray | memoryview) -> Header:
+    """Tell what a picture is, and that nothing of it is missing.
+
+    The buffer is read in place, never copied. Bytes after the end of the picture are tolerated,
+    as every viewer does. For a GIF, a first frame that reaches beyond the screen enlarges it, as
+    in browsers and in Pillow.
+
+    Raises
+    ------
+    PictureError
+        The message completes "the picture is …": `empty`, `neither PNG nor GIF`, `truncated (…)`,
+        `damaged (…)` or `absurdly large (…)`. It knows no id; the caller says whose picture it is.
+
+    Examples
+    --------
+    >>> probe(b"%PDF-1.7")
+    Traceback (most recent call last):
+    dirtmodel.errors.PictureError: neither PNG nor GIF
+    """
+    view = memoryview(data)
+    if view.format != "B":  # Arrow's buffers are signed
+        view = view.cast("B")
+    start = bytes(view[:8])
+    if start == _PNG_SIGNATURE:
+        header = _probe_png(view)
+    elif start[:6] in _GIF_SIGNATURES:
+        header = _probe_gif(view)
+    elif not start:
+        raise PictureError("empty")
+    elif any(known.startswith(start) for known in (_PNG_SIGNATURE, *_GIF_SIGNATURES)):
+        raise PictureError(_truncated(len(view)))
+    else:
+        raise PictureError("neither PNG nor GIF")
+    return header
+
+
+def _probe_png(view: memoryview) -> Header:
+    n_bytes = len(view)
+    position = len(_PNG_SIGNATURE)
+    size: tuple[int, int] | None = None
+    has_pixels = False
+    while True:
+        if position + 8 > n_bytes:
+            raise PictureError(_truncated(n_bytes))
+        length, name = _PNG_CHUNK.unpack_from(view, position)
+        if length > _PNG_MAX_CHUNK:
+            raise PictureError(f"damaged (impossible chunk length at byte {position})")
+        end = position + 8 + length
+        if end + 4 > n_bytes:
+            raise PictureError(_truncated(n_bytes))
+        if zlib.crc32(view[position + 4 : end]) != _PNG_CRC.unpack_from(view, end)[0]:
+            raise PictureError(f"damaged (wrong checksum of the chunk at byte {position})")
+        if size is None:
+            size = _png_size(view, name, length)
+        elif name == b"IDAT":
+            has_pixels = True
+        elif name == b"IEND":
+            break
+        position = end + 4
+    if not has_pixels:
+        raise PictureError("damaged (a PNG without pixels)")
+    return Header("PNG", *size)
+
+
+def _png_size(view: memoryview, name: bytes, length: int) -> tuple[int, int]:
+    if name != b"IHDR" or length != _PNG_IHDR.size:
+        raise PictureError("damaged (a PNG that does not begin with IHDR)")
+    width, height, depth, colour, compression, filters, interlace = _PNG_IHDR.unpack_from(view, 16)
+    if depth not in _PNG_DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
+        raise PictureError("damaged (a PNG of unknown kind)")
+    return _plausible(width, height)
+
+
+def _probe_gif(view: memoryview) -> Header:
+    try:
+        return _walk_gif(view)
+    except (IndexError, struct.error):
+        # The walk reads ahead without asking: the only way to fall off is a missing end.
+        raise PictureError(_truncated(len(view))) from None
+
+
+def _walk_gif(view: memoryview) -> Header:
+    width, height, flags = _GIF_SCREEN.unpack_from(view, 6)
+    position = _GIF_SCREEN_END + _colour_table_bytes(flags)
+    size: tuple[int, int] | None = None
+    while (kind := view[position]) != _GIF_TRAILER:
+        position += 1
+        if kind == _GIF_IMAGE:
+            left, top, frame_width, frame_height, flags = _GIF_FRAME.unpack_from(view, position)
+            if size is None:
+                size = _plausible(max(width, left + frame_width), max(height, top + frame_height))
+            position += _GIF_FRAME.size + _colour_table_bytes(flags) + 1  # 1: the LZW code size
+            first_block = position
+        elif kind == _GIF_EXTENSION:
+            position += 1  # the label
+            first_block = -1
+        elif kind == _GIF_STRAY:  # some writers end a chain of blocks twice
+            continue
+        else:
+            raise PictureError(f"damaged (unknown GIF block at byte {position - 1})")
+        while block := view[position]:
+            position += block + 1
+        if position == first_block:
+            raise PictureError(f"damaged (a GIF frame without pixels at byte {position})")
+        position += 1
+    if size is None:
+        raise PictureError("damaged (a GIF without frames)")
+    return Header("GIF", *size)
+
+
+def _colour_table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & _GIF_HAS_COLOURS else 0
+
+
+def _plausible(width: int, height: int) -> tuple[int, int]:
+    if not width or not height:
+        raise PictureError(f"damaged (a size of {width}×{height} pixels)")
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"absurdly large ({width}×{height} pixels)")
+    return width, height
+
+
+def _truncated(n_bytes: int) -> str:
+    return f"truncated (nothing after {n_bytes} bytes)"
