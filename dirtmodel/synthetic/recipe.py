@@ -1,0 +1,116 @@
+"""What a made-up release is to contain."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+MASK, NORMALIZATION, SURFACE, FMAP, DTIFIT = STEPS = range(5)
+"""DIRT's steps, spelt out here rather than taken from the models, which they help to test."""
+
+Pictures = Literal["drawn", "noise", "tiny"]
+
+HAZARDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "id_gaps": "ids skip numbers in all four tables",
+        "unordered_rows": "rows lie in no particular order",
+        "null_users": "the earliest sessions have no user",
+        "double_submit": "one review twice, 180 ms apart, in the same session",
+        "changed_mind": "a second, different review 40 s later in the same session",
+        "later_session": "the same rater reviews an image again in a session days later",
+        "off_picture_clicks": "clicks at x = -0.28, and at 0.2 below the lower edge",
+        "half_null_clicks": "clicks with x but no y, and with y but no x",
+        "infinite_clicks": "clicks with an infinite x or y",
+        "crossed_tables": "ratings on images of click steps, clicks on images of verdict steps",
+        "session_step": "reviews in a session of another step than the image's",
+        "awkward_notes": "unicode, quotes, COPY escapes, mark-up, the texts NULL, NA and nan",
+        "one_step_subject": "the last of two or more subjects has only a fieldmap coregistration",
+        "nameless_file": "a mask whose file1 carries no entity at all",
+        "equal_dtifit_keys": "two DTIFIT images alike in slice (NULL), file1, display and step",
+    }
+)
+"""Everything of a real release that code may stumble over, by name.
+
+Always there, being no trouble: images that nobody reviewed, a missing run, NULL file2, reviews
+without clicks (x and y NULL), submissions of several clicks a few microseconds apart, and
+`source_data_issue` set now and then.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a made-up release is to contain; equal recipes give equal releases.
+
+    Parameters
+    ----------
+    seed
+        Everything random derives from it.
+    subjects, slices
+        Each subject has up to 8 targets: mask, normalisation, surface, four runs of fieldmap
+        coregistration (a few are missing) and dtifit. The first three and each run have
+        3 displays × `slices` pictures (normalisation at most 3 slices), dtifit has one.
+        136 pictures a subject with DIRT's own 7 slices.
+    steps
+        The steps that are in it at all.
+    raters
+        From the most lenient to the strictest, and about one true quality per image.
+    reviews_per_image
+        Mean number of raters that review a reviewed image.
+    reviewed
+        Share of images reviewed in each step but fieldmap coregistration, which is always
+        reviewed exhaustively.
+    session_length
+        Reviews in one sitting.
+    hazards
+        True for all of `HAZARDS`, False for none, or the names of some.
+    pictures
+        "drawn" like DIRT's; "noise": distinct, incompressible PNGs of `picture_bytes`, made at
+        thousands a second; "tiny": one PNG and one GIF of about a hundred bytes for all.
+    picture_size
+        Width and height in pixels of all but dtifit, which keeps its own proportions.
+    frames
+        Frames of a drawn dtifit GIF.
+    picture_bytes
+        Size of a "noise" picture.
+    """
+
+    seed: int = 0
+    subjects: int = 4
+    slices: int = 3
+    steps: Collection[int] = STEPS
+    raters: int = 5
+    reviews_per_image: float = 2.0
+    reviewed: float = 0.5
+    session_length: int = 60
+    hazards: bool | Collection[str] = True
+    pictures: Pictures = "drawn"
+    picture_size: tuple[int, int] = (640, 480)
+    frames: int = 37
+    picture_bytes: int = 25_000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be made, rather than make something else."""
+        if not isinstance(self.hazards, bool) and (unknown := set(self.hazards) - set(HAZARDS)):
+            raise ValueError(f"unknown hazards {sorted(unknown)}: choose from {sorted(HAZARDS)}")
+        if not set(self.steps) <= set(STEPS):
+            raise ValueError(f"unknown steps in {list(self.steps)}: choose from {list(STEPS)}")
+        for name in ("subjects", "slices", "raters", "session_length", "frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
+        if not 1 <= self.reviews_per_image <= self.raters:
+            raise ValueError(
+                f"reviews_per_image is {self.reviews_per_image}: "
+                f"give 1 to {self.raters}, the number of raters"
+            )
+        width, height = self.picture_size
+        if self.pictures == "noise" and self.picture_bytes > (width + 1) * height:
+            raise ValueError(
+                f"picture_bytes is {self.picture_bytes}: a picture of {width}×{height} holds at "
+                f"most {(width + 1) * height}; give a larger picture_size"
+            )
+
+    def has(self, hazard: str) -> bool:
+        """Whether this release is to contain the hazard."""
+        if hazard not in HAZARDS:
+            raise KeyError(hazard)
+        return self.hazards if isinstance(self.hazards, bool) else hazard in self.hazards
