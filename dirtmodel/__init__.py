@@ -1,3 +1,85 @@
-"""A relational home for the manual QC of A2CPS neuroimaging derivatives."""
+"""A relational home for the manual QC of A2CPS neuroimaging derivatives.
+
+>>> import dirtmodel as dm
+>>> with dm.open("dirt.db") as db:  # doctest: +SKIP
+...     failed = dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION).run(db)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dirtmodel import errors
+    from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.errors import (
+        DatabaseError,
+        DirtmodelError,
+        OutputError,
+        PictureError,
+        ReleaseError,
+        UsageError,
+    )
+    from dirtmodel.loading import load
+    from dirtmodel.models import (
+        Coordinate,
+        DisplayMode,
+        Image,
+        Picture,
+        Rating,
+        Ratings,
+        Release,
+        Session,
+        Step,
+        Target,
+    )
+    from dirtmodel.queries.coverage import Coverage
+    from dirtmodel.queries.exclusions import KitExclusions
+
+_HOMES = {
+    "dirtmodel.database": ("open", "upgrade"),
+    "dirtmodel.errors": (
+        "DatabaseError",
+        "DirtmodelError",
+        "OutputError",
+        "PictureError",
+        "ReleaseError",
+        "UsageError",
+    ),
+    "dirtmodel.loading": ("load",),
+    "dirtmodel.models": (
+        "Coordinate",
+        "DisplayMode",
+        "Image",
+        "Picture",
+        "Rating",
+        "Ratings",
+        "Release",
+        "Session",
+        "Step",
+        "Target",
+    ),
+    "dirtmodel.queries.coverage": ("Coverage",),
+    "dirtmodel.queries.exclusions": ("KitExclusions",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - a list of strings, which ruff cannot see
+    "__version__",
+    "errors",
+    *sorted(_HOME),
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `dirtmodel --help` does not wait for SQLAlchemy."""
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name == "errors":
+        return importlib.import_module("dirtmodel.errors")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -243,10 +243,10 @@ class Rating(Base):
     session_id: orm.Mapped[int] = orm.mapped_column(
         "session", BigInt, _reference("session.id"), comment="the session it was judged in"
     )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
     notes: orm.Mapped[str | None] = orm.mapped_column(
         comment="free text of the reviewer, verbatim as published; NULL where empty",
     )
-    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
 
     image: orm.Mapped[Image] = orm.relationship(back_populates="ratings")
     session: orm.Mapped[Session] = orm.relationship(back_populates="ratings")
@@ -283,10 +283,10 @@ class Coordinate(Base):
     session_id: orm.Mapped[int] = orm.mapped_column(
         "session", BigInt, _reference("session.id"), comment="the session it was clicked in"
     )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
     notes: orm.Mapped[str | None] = orm.mapped_column(
         comment="free text of the reviewer, verbatim as published; NULL where empty",
     )
-    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
 
     image: orm.Mapped[Image] = orm.relationship(back_populates="coordinates")
     session: orm.Mapped[Session] = orm.relationship(back_populates="coordinates")

@@ -1,0 +1,84 @@
+"""The command line: the only place that prints or exits.
+
+Every command is a plain function of the package first; here are only its words and its options.
+Modules are light, and what is heavy is imported by the command that needs it.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from dirtmodel import __version__
+from dirtmodel.cli import asking, filling
+from dirtmodel.errors import DirtmodelError
+
+INTERRUPTED = 130
+"""What shells give a command ended by Ctrl-C."""
+
+
+class _Main(click.Group):
+    """Turns our errors, and only ours, into one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: ARG002 - click's signature; the exits are ours
+        **extra: Any,
+    ) -> NoReturn:
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except DirtmodelError as error:
+            click.secho("Error: ", fg="red", nl=False, err=True)
+            click.echo(str(error), err=True)
+            code = 2
+        except click.ClickException as error:
+            error.show()
+            code = 2
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted.", err=True)
+            code = INTERRUPTED
+        except BrokenPipeError:
+            # The reader, `head` say, has what it wanted; Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.group(
+    cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """The manual QC of A2CPS neuroimaging derivatives as a local database.
+
+    Load a release once, then ask which scans to exclude, how much has been reviewed, or anything in
+    SQL. Data goes to stdout, everything else to stderr; the exit code is 0 when done, 1 when the
+    answer is "no", 2 when it could not be done.
+    """
+
+
+for command in (
+    filling.demo,
+    filling.load,
+    filling.check,
+    filling.info,
+    asking.exclusions,
+    asking.coverage,
+    filling.upgrade,
+):
+    main.add_command(command)

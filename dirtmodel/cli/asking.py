@@ -1,0 +1,46 @@
+"""Commands that answer questions from a database."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options
+
+
+@click.command()
+@click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
+@options.database
+@options.results
+def exclusions(db: str, *, kit: bool, format_: str | None, path: Path | None) -> None:
+    """Tell which scans to leave out of an analysis.
+
+    Example: dirtmodel exclusions --kit --format csv
+    """
+    from dirtmodel.queries.exclusions import KitExclusions
+
+    if not kit:
+        raise click.UsageError("only --kit is there yet")
+    with options.opened(db) as session:
+        options.emit(KitExclusions().run(session), format_, path)
+
+
+@click.command()
+@click.option("--step", type=options.STEP, help="Only this step.")
+@click.option("--targets", is_flag=True, help="One row per target instead of one per step.")
+@options.database
+@options.results
+def coverage(db: str, *, step: Any, targets: bool, format_: str | None, path: Path | None) -> None:
+    """Tell how much has been reviewed, by step or by target.
+
+    An image counts as reviewed when the table that judges its step has a row on it. Not reviewed is
+    not passed.
+
+    Example: dirtmodel coverage --step fmap_coregistration --targets
+    """
+    from dirtmodel.queries.coverage import Coverage
+
+    query = Coverage(step=step)
+    with options.opened(db) as session:
+        rows: Any = query.run_targets(session) if targets else query.run(session)
+        options.emit(rows, format_, path)

@@ -1,0 +1,152 @@
+"""Options that several commands share, and how results leave."""
+
+import contextlib
+import enum
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from sqlalchemy import orm
+
+    from dirtmodel.queries.results import Rows
+
+    _ParamType = click.ParamType[Any]
+else:
+    # Generic in recent versions of click only.
+    _ParamType = click.ParamType
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+EXISTING_RELEASE: Final = click.argument("release", type=click.Path(path_type=Path))
+
+database: Final = click.option(
+    "--db",
+    metavar="URL",
+    envvar="DIRTMODEL_DB",
+    default="dirt.db",
+    show_default="$DIRTMODEL_DB, else dirt.db",
+    help="SQLite file or SQLAlchemy URL (postgresql://user@host/database).",
+)
+output: Final = click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to FILE instead of stdout.",
+)
+output_format: Final = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "csv", "tsv", "json", "ndjson", "parquet"]),
+    help="How to write the rows.  [default: by the suffix of FILE, else table]",
+)
+quiet: Final = click.option("-q", "--quiet", is_flag=True, help="Show no progress and no warnings.")
+
+
+class EnumParam(_ParamType):
+    """A member of one of DIRT's enums: in any case, with - or _, or as its number."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.lower()
+        self._enum_name = name
+
+    def _enum(self) -> type[enum.IntEnum]:
+        from dirtmodel import models
+
+        found: type[enum.IntEnum] = getattr(models, self._enum_name)
+        return found
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> enum.IntEnum:
+        """Find the member, or say which there are."""
+        members = self._enum()
+        if isinstance(value, members):
+            return value
+        text = str(value).strip().upper().replace("-", "_")
+        for member in members:
+            if text in {member.name, str(int(member))}:
+                return member
+        known = ", ".join(f"{member.name.lower()} ({int(member)})" for member in members)
+        return self.fail(f"{value!r} is none of {known}", param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Offer the members' names to the shell."""
+        names = (member.name.lower() for member in self._enum())
+        return [CompletionItem(name) for name in names if name.startswith(incomplete.lower())]
+
+
+STEP: Final = EnumParam("Step")
+DISPLAY: Final = EnumParam("DisplayMode")
+
+
+def results(command: _Command) -> _Command:
+    """Give a command the options that say how its rows leave."""
+    return output_format(output(command))
+
+
+@contextlib.contextmanager
+def opened(db: str) -> "Iterator[orm.Session]":
+    """Open the database read-only."""
+    from dirtmodel import database as databases
+
+    with databases.open(db) as session:
+        yield session
+
+
+def emit(rows: "Rows[Any]", format_: str | None, path: Path | None) -> None:
+    """Write a query's rows where and how they were asked for."""
+    from dirtmodel.outputs import format_of
+    from dirtmodel.queries.results import arrow_schema
+
+    schema = arrow_schema(rows.row_type) if format_of(path, format_) == "parquet" else None
+    emit_rows(rows.columns, rows, format_, path, schema=schema)
+
+
+def emit_rows(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    format_: str | None,
+    path: Path | None,
+    *,
+    schema: Any = None,
+) -> None:
+    """Write rows to stdout or a file, atomically there."""
+    from dirtmodel import outputs
+
+    chosen = outputs.format_of(path, format_)
+    if path is not None:
+        with outputs.destination(path) as file:
+            outputs.write(columns, rows, chosen, file, schema=schema)
+        return
+    if chosen == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("parquet is not for terminals; add -o FILE")
+    outputs.write(columns, rows, chosen, sys.stdout.buffer, schema=schema)
+
+
+def emit_json(value: Any, path: Path | None = None) -> None:
+    """Write one JSON object."""
+    from dirtmodel import outputs
+
+    text = outputs.dumps(value, indent=2) + "\n"
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    with outputs.destination(path) as file:
+        file.write(text.encode())
+
+
+def warn(message: str) -> None:
+    """Say something on stderr."""
+    click.echo(message, err=True)

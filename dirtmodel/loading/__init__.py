@@ -1,0 +1,205 @@
+"""Batches → rows, all of them or none.
+
+- `rows`: what goes into each table, whichever engine
+- `sqlite`, `postgres`: one writer per engine, each at its engine's speed
+"""
+
+import concurrent.futures
+import datetime as dt
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+import dirtmodel
+from dirtmodel import database
+from dirtmodel.errors import DatabaseError
+from dirtmodel.loading import rows
+from dirtmodel.loading.writer import Writer
+from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
+from dirtmodel.releases import Batch, Reader, ReleaseFiles, find
+from dirtmodel.releases import Finding as Found
+from dirtmodel.releases.layout import TABLES, file_name
+from dirtmodel.releases.reading import InvalidReleaseError, Progress
+
+__all__ = ["Loaded", "load"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did."""
+
+    url: sa.URL
+    label: str
+    n_rows: dict[str, int]
+    n_quarantined: int
+    findings: list[Found]
+
+
+def load(
+    release: str | os.PathLike[str],
+    db: str | sa.URL | os.PathLike[str] = database.DEFAULT,
+    *,
+    replace: bool = False,
+    label: str | None = None,
+    quarantine: bool = False,
+    progress: Progress | None = None,
+) -> Loaded:
+    """Load a release into a new database, completely or not at all.
+
+    Parameters
+    ----------
+    release
+        The folder of the release: `qc` itself or any folder above it in the documented layout.
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    replace
+        Take the place of a release that is there. It stays intact until the new one is complete.
+    label
+        What to call the release; its folder's name unless given.
+    quarantine
+        Load what is sound and keep the rest in the table `quarantine`, instead of refusing.
+    progress
+        Called after each batch with its table, rows and bytes of pictures.
+
+    Raises
+    ------
+    ReleaseError
+        When the release is not found or has errors; nothing has been written then.
+    DatabaseError
+        When the destination cannot be written; what was there is still there.
+    """
+    url = database.parse_url(db)
+    files = find(Path(release))
+    writer = _writer(url, replace=replace)
+    writer.check_destination(files.path("image").stat().st_size if not files.missing() else 0)
+    reader = Reader(files)
+    targets = rows.number_targets(
+        _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
+    )
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        writer.transaction() as connection,
+    ):
+        hashes = pool.submit(_hash_files, files)
+        try:
+            n_quarantined = _write(
+                writer, reader, targets, quarantine=quarantine, progress=progress
+            )
+            loaded = Loaded(
+                url,
+                label or files.name,
+                dict(reader.n_rows),
+                n_quarantined,
+                reader.findings.report(),
+            )
+            _record(connection, loaded, files, reader, hashes.result())
+        except BaseException:
+            hashes.cancel()
+            raise
+    return loaded
+
+
+def _writer(url: sa.URL, *, replace: bool) -> Writer:
+    if database.is_sqlite(url):
+        from dirtmodel.loading.sqlite import SqliteWriter
+
+        return SqliteWriter(url, replace=replace)
+    raise DatabaseError("loading into Postgres is not there yet")
+
+
+def _refuse_errors(
+    reader: Reader, batches: Iterator[Batch], *, quarantine: bool
+) -> Iterator[Batch]:
+    """Pass batches on; at their end, refuse the release if rows had to be left out."""
+    yield from batches
+    errors = reader.findings.errors()
+    if errors and not quarantine:
+        raise InvalidReleaseError(reader.release, errors)
+
+
+def _write(
+    writer: Writer,
+    reader: Reader,
+    targets: rows.Targets,
+    *,
+    quarantine: bool,
+    progress: Progress | None,
+) -> int:
+    """Write all batches and give the number of rows quarantined."""
+    n_quarantined = 0
+    batches = reader.batches(pictures=True, keep_rejected=quarantine)
+    for batch in _refuse_errors(reader, _ahead(batches), quarantine=quarantine):
+        table = Base.metadata.tables[batch.table]
+        writer.insert(table, *rows.of_batch(writer, batch))
+        if batch.pictures is not None:
+            writer.insert(Picture.__table__, *rows.of_pictures(batch, batch.pictures, targets))
+        if batch.rejected:
+            n_quarantined += len(batch.rejected)
+            writer.insert(Quarantine.__table__, *rows.of_rejected(batch.rejected))
+        if progress is not None:
+            progress(batch.table, len(batch), sum(batch.pictures.n_bytes) if batch.pictures else 0)
+    writer.insert(Target.__table__, *rows.of_targets(targets))
+    return n_quarantined
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Make the next batch in a second thread while the caller works on the last one."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def _record(
+    connection: sa.Connection,
+    loaded: Loaded,
+    files: ReleaseFiles,
+    reader: Reader,
+    hashes: dict[str, str],
+) -> None:
+    """Write down what was loaded, and what was found in it."""
+    connection.execute(
+        sa.insert(Release),
+        {
+            "id": 1,
+            "label": loaded.label,
+            "source": str(files.folder),
+            "loaded_at": dt.datetime.now(dt.UTC),
+            "dirtmodel_version": dirtmodel.__version__,
+        },
+    )
+    connection.execute(
+        sa.insert(ReleaseFile),
+        [
+            {
+                "name": file_name(table),
+                "n_rows": reader.n_rows[table],
+                "n_empty_rows": reader.n_empty_rows[table],
+                "n_bytes": files.path(table).stat().st_size,
+                "sha256": hashes[table],
+            }
+            for table in TABLES
+        ],
+    )
+    if loaded.findings:
+        connection.execute(
+            sa.insert(Finding),
+            [
+                {"id": n, **found._asdict(), "examples": list(found.examples)}
+                for n, found in enumerate(loaded.findings, 1)
+            ],
+        )
+
+
+def _hash_files(files: ReleaseFiles) -> dict[str, str]:
+    import hashlib
+
+    hashes = {}
+    for table in TABLES:
+        with files.path(table).open("rb") as file:
+            hashes[table] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

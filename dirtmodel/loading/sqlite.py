@@ -1,0 +1,174 @@
+"""Writing a release into a SQLite file.
+
+The new database grows in a file beside its destination, without journal or fsync, and takes the
+destination's place by a rename when it is complete: whatever happens before, the old one is there.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import DatabaseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class SqliteWriter:
+    """Builds a new file beside the destination and renames it into its place."""
+
+    def __init__(self, url: sa.URL, *, replace: bool) -> None:
+        # The database may be reached through a link: the file it points to is what is replaced.
+        self._path = Path(os.path.realpath(database.sqlite_path(url)))
+        self._shown = database.sqlite_path(url)
+        self._replace = replace
+        self._partial = self._path.with_name(f"{self._path.name}.partial")
+        self._connection: sqlite3.Connection | None = None
+
+    def check_destination(self, n_bytes: int) -> None:
+        """Refuse what cannot work: folder, rights, space, or something else at the destination."""
+        folder = self._path.parent
+        if not folder.is_dir():
+            raise DatabaseError(f"there is no folder {folder}; make it with: mkdir -p {folder}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DatabaseError(f"no right to write in {folder}; choose another place with --db")
+        self._check_existing()
+        free = shutil.disk_usage(folder).free
+        if free < n_bytes:
+            raise DatabaseError(
+                f"{folder} has {free / 1e9:.1f} GB free and the release needs at least "
+                f"{n_bytes / 1e9:.1f} GB; free some space or choose another place with --db"
+            )
+
+    def _check_existing(self) -> None:
+        for suffix in ("-journal", "-wal"):
+            leftover = self._path.with_name(self._path.name + suffix)
+            if leftover.exists():
+                raise DatabaseError(
+                    f"{leftover} shows that another program writes to {self._shown} or died doing "
+                    f"so; close it, or repair with: sqlite3 {self._shown} 'pragma quick_check'"
+                )
+        if not self._path.exists():
+            return
+        if not self._replace:
+            raise DatabaseError(
+                f"{self._shown} exists; add --replace to load into its place (it stays as it is "
+                "until the new one is complete)"
+            )
+        if not _is_ours(self._path):
+            raise DatabaseError(
+                f"{self._shown} is not a database of dirtmodel and will not be replaced; choose "
+                "another place with --db"
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Build the new file; on success it takes the destination's place."""
+        self._clear_partial()
+        try:
+            with self._build() as connection:
+                yield connection
+            self._put_in_place()
+        except (sqlite3.Error, sa.exc.DBAPIError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise DatabaseError(
+                f"could not write {self._partial}: {reason or database.first_line(error)}; "
+                + (f"{self._shown} is as it was" if self._path.exists() else "nothing was loaded")
+            ) from error
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _build(self) -> Iterator[sa.Connection]:
+        engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
+        with engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
+            self._connection = raw
+            for pragma in (
+                # Whoever loads to the same place meanwhile finds the file locked.
+                "locking_mode=EXCLUSIVE",
+                "journal_mode=OFF",
+                "synchronous=OFF",
+                "foreign_keys=OFF",
+                f"application_id={database.APPLICATION_ID}",
+            ):
+                raw.execute(f"PRAGMA {pragma}")
+            with connection.begin():
+                database.migrate(connection)
+                indexes = raw.execute(
+                    "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+                ).fetchall()
+                for name, _ in indexes:
+                    raw.execute(f"DROP INDEX {name}")
+                yield connection
+                for _, sql in indexes:
+                    raw.execute(sql)
+                database.check_foreign_keys(connection)
+                raw.execute("ANALYZE")
+            self._connection = None
+
+    def _clear_partial(self) -> None:
+        """Remove what a killed load left behind, unless a living one holds it."""
+        if not self._partial.exists():
+            return
+        with contextlib.closing(sqlite3.connect(self._partial, timeout=0)) as stale:
+            try:
+                stale.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise DatabaseError(
+                        f"another load into {self._shown} is running; wait for it to end"
+                    ) from error
+            except sqlite3.DatabaseError:
+                # Died before the first page was whole: nobody holds it.
+                pass
+        self._partial.unlink()
+
+    def _put_in_place(self) -> None:
+        _sync(self._partial)
+        self._check_existing()
+        self._partial.replace(self._path)
+        _sync(self._path.parent)
+
+    def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
+        """Insert through the driver, which takes slices of Arrow's buffers as they are."""
+        assert self._connection is not None  # noqa: S101 - called within the transaction only
+        columns = ", ".join(f'"{name}"' for name in names)
+        places = ", ".join("?" * len(names))
+        self._connection.executemany(
+            f'INSERT INTO "{table.description}" ({columns}) VALUES ({places})', rows
+        )
+
+    def instants(self, array: "pa.Array") -> list[Any]:
+        """Give UTC text with microseconds, as SQLAlchemy writes it."""
+        import pyarrow as pa
+
+        texts: list[Any] = array.cast(pa.string()).to_pylist()
+        return texts
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found:
+            (application_id,) = found.execute("PRAGMA application_id").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(application_id == database.APPLICATION_ID)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,304 @@
+"""Rows → table, csv, tsv, json, ndjson or parquet.
+
+All but `table` stream: a million rows never stand in memory at once.
+"""
+
+import contextlib
+import csv
+import datetime as dt
+import enum
+import io
+import itertools
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from dirtmodel.errors import OutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS: Final = ("table", "csv", "tsv", "json", "ndjson", "parquet")
+_SUFFIXES: Final = {".jsonl": "ndjson", ".txt": "table"} | {
+    f".{name}": name for name in FORMATS if name != "table"
+}
+_CHUNK: Final = 16_384
+_KB: Final = 1_000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+Row = Sequence[Any]
+
+
+def format_of(path: Path | None, asked: str | None) -> str:
+    """Choose the format: the one asked for, else by the file's suffix, else `table`.
+
+    >>> format_of(Path("excluded.tsv"), None)
+    'tsv'
+    """
+    if asked is not None:
+        return asked
+    return _SUFFIXES.get(path.suffix.lower(), "table") if path else "table"
+
+
+def write(
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    format: str,  # noqa: A002 - the option's name
+    file: IO[bytes],
+    *,
+    schema: "pa.Schema | None" = None,
+) -> None:
+    """Write rows to a binary file.
+
+    Enums become DIRT's upper-case names. NULL is empty in csv and table, `n/a` in tsv (BIDS), null
+    in json and ndjson. Bytes are never written but described by their size.
+
+    Parameters
+    ----------
+    schema
+        Types for parquet; without it they are taken from the values.
+    """
+    if format == "parquet":
+        _write_parquet(columns, rows, file, schema)
+        return
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=False)
+    try:
+        _TEXT[format](columns, rows, text)
+        text.flush()
+    finally:
+        text.detach()
+
+
+@contextlib.contextmanager
+def destination(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name only when it is complete."""
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; choose another place with -o"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(partial).chmod(0o666 & ~mask)
+        Path(partial).replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; what was there is as it was"
+        ) from error
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _write_table(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
+    from tabulate import tabulate
+
+    cells = [[_table_cell(value) for value in row] for row in rows]
+    numeric = [
+        any(isinstance(row[n], int | float) for row in cells)
+        and all(row[n] is None or isinstance(row[n], int | float) for row in cells)
+        for n in range(len(columns))
+    ]
+    file.write(
+        tabulate(
+            cells,
+            headers=list(columns),
+            disable_numparse=True,
+            missingval="",
+            colalign=["right" if right else "left" for right in numeric] if cells else None,
+        )
+    )
+    file.write("\n")
+
+
+def _write_csv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_text_cell(value, "") for value in row] for row in rows)
+
+
+def _write_tsv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
+    # BIDS knows no quoting, so what would break a line or a column is escaped instead.
+    for row in itertools.chain([columns], rows):
+        cells = (str(_text_cell(value, "n/a")) for value in row)
+        file.write("\t".join(_CONTROL.sub(_escape, cell) for cell in cells) + "\n")
+
+
+def _write_json(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
+    file.write("[")
+    separator = "\n"
+    for line in _json_lines(columns, rows):
+        file.write(separator + line)
+        separator = ",\n"
+    file.write("\n]\n")
+
+
+def _write_ndjson(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
+    file.writelines(line + "\n" for line in _json_lines(columns, rows))
+
+
+_TEXT: Final[dict[str, Callable[[Sequence[str], Iterable[Row], IO[str]], None]]] = {
+    "table": _write_table,
+    "csv": _write_csv,
+    "tsv": _write_tsv,
+    "json": _write_json,
+    "ndjson": _write_ndjson,
+}
+
+
+def _json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        yield dumps(dict(zip(columns, row, strict=True)))
+
+
+def dumps(value: Any, *, indent: int | None = None) -> str:
+    """Write JSON that any reader takes: no NaN, no bytes, names instead of enums."""
+    return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def jsonable(value: Any) -> Any:
+    """Bring a value into what JSON knows; what is not a number there becomes null."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    match value:
+        case dict():
+            return {str(key): jsonable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+        case _:
+            return _json_scalar(value)
+
+
+def _json_scalar(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.name
+        case float():
+            return value if math.isfinite(value) else None
+        case dt.datetime():
+            return value.isoformat()
+        case bytes() | memoryview():
+            return describe_bytes(value)
+        case None | bool() | int() | str():
+            return value
+        case _:
+            return str(value)
+
+
+def describe_bytes(data: bytes | memoryview) -> str:
+    """Say what a BLOB is instead of printing it.
+
+    >>> describe_bytes(b"abc")
+    '<3 bytes>'
+    """
+    from dirtmodel.errors import PictureError
+    from dirtmodel.pictures.header import probe
+
+    n_bytes = memoryview(data).nbytes
+    size = f"{n_bytes} bytes" if n_bytes < _KB else f"{n_bytes / _KB:.0f} KB"
+    try:
+        header = probe(data)
+    except PictureError:
+        return f"<{size}>"
+    return f"<{header.format} {header.width}×{header.height}, {size}>"
+
+
+def _text_cell(value: Any, null: str) -> Any:
+    match value:
+        case None:
+            return null
+        case bool():
+            return "true" if value else "false"
+        case int() if not isinstance(value, enum.Enum):
+            return value
+        case list() | tuple():
+            return " ".join(str(_text_cell(item, null)) for item in value)
+        case str() | float():
+            return value
+        case _:
+            return str(jsonable(value))
+
+
+def _table_cell(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else str(value)
+    cell = _text_cell(value, "")
+    # Notes are anybody's text: they shall not move the cursor or colour the terminal.
+    return _CONTROL.sub(_escape, cell) if isinstance(cell, str) else cell
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def _write_parquet(
+    columns: Sequence[str], rows: Iterable[Row], file: IO[bytes], schema: "pa.Schema | None"
+) -> None:
+    """Write chunk by chunk; where types must be found out, chunks wait on disk until all agree."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def tables() -> Iterator[pa.Table]:
+        iterator = iter(rows)
+        while chunk := list(itertools.islice(iterator, _CHUNK)):
+            yield _arrow_table(columns, chunk, schema)
+
+    if schema is not None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables():
+                writer.write_table(table)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        schemas: list[pa.Schema] = []
+        for table in tables():
+            schemas.append(table.schema)
+            pq.write_table(table, f"{folder}/{len(schemas)}.parquet", compression="zstd")
+        try:
+            unified = pa.unify_schemas(schemas, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise OutputError(
+                f"a column holds values of several types ({error}), which parquet cannot; "
+                "cast it in the query or choose --format csv"
+            ) from error
+        empty = pa.schema([(name, pa.null()) for name in columns])
+        with pq.ParquetWriter(file, unified if schemas else empty, compression="zstd") as writer:
+            for n in range(1, len(schemas) + 1):
+                writer.write_table(pq.read_table(f"{folder}/{n}.parquet").cast(unified))
+
+
+def _arrow_table(
+    columns: Sequence[str], chunk: list[Row], schema: "pa.Schema | None"
+) -> "pa.Table":
+    import pyarrow as pa
+
+    arrays = []
+    for n, name in enumerate(columns):
+        values = [_arrow_value(row[n]) for row in chunk]
+        try:
+            arrays.append(pa.array(values, schema.field(n).type if schema else None))
+        except (pa.ArrowException, OverflowError) as error:
+            raise OutputError(
+                f"column {name} holds values of several types, which parquet cannot; "
+                "cast it in the query or choose --format csv"
+            ) from error
+    return pa.Table.from_arrays(arrays, names=list(columns))
+
+
+def _arrow_value(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.name
+        case bytes() | memoryview():
+            return describe_bytes(value)
+        case _:
+            return value

@@ -1,0 +1,144 @@
+"""How much has been reviewed."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.models import CLICK_STEPS, Coordinate, Picture, Rating, Session, Step, Target
+from dirtmodel.queries.results import Rows, Statement
+
+
+class StepCoverage(NamedTuple):
+    """How much of a step has been reviewed."""
+
+    step: Step
+    n_targets: int
+    n_images: int
+    n_reviewed: int
+    n_unreviewed: int
+    n_reviews: int
+    n_raters: int
+
+
+class TargetCoverage(NamedTuple):
+    """How much of a target has been reviewed."""
+
+    step: Step
+    file1: str
+    sub: str | None
+    ses: str | None
+    scan: str | None
+    n_images: int
+    n_reviewed: int
+    n_unreviewed: int
+    n_reviews: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many images of each step have been reviewed, and how many have not?
+
+    An image is reviewed when the table that judges its step has a row on it: `coordinate` for
+    masks, normalisation and surfaces, `rating` for fieldmap coregistration and diffusion. Not
+    reviewed is not passed.
+
+    Parameters
+    ----------
+    step
+        Only this step; all of them by default.
+    """
+
+    step: Step | None = None
+
+    def select(self) -> Statement:
+        """One row per step, as `StepCoverage`."""
+        raters = _raters()
+        images = self._images().subquery()
+        return (
+            sa.select(
+                images.c.step,
+                sa.func.count(images.c.target_id.distinct()).label("n_targets"),
+                *_counts(images),
+                sa.func.coalesce(sa.func.max(raters.c.n_raters), 0).label("n_raters"),
+            )
+            .outerjoin(raters, raters.c.step == images.c.step)
+            .group_by(images.c.step)
+            .order_by(images.c.step)
+        )
+
+    def select_targets(self) -> Statement:
+        """One row per target, as `TargetCoverage`."""
+        images = self._images().subquery()
+        target = Target.__table__.c
+        described = (target.step, target.file1, target.sub, target.ses, target.scan)
+        return (
+            sa.select(*described, *_counts(images))
+            .join_from(Target, images, images.c.target_id == target.id)
+            .group_by(target.id, *described)
+            .order_by(target.id)
+        )
+
+    def run(self, session: orm.Session) -> Rows[StepCoverage]:
+        """Give one row per step, in DIRT's order."""
+        return Rows(StepCoverage, map(StepCoverage._make, session.execute(self.select())))
+
+    def run_targets(self, session: orm.Session) -> Rows[TargetCoverage]:
+        """Give one row per target, in the order of (step, file1)."""
+        found = session.execute(self.select_targets())
+        return Rows(TargetCoverage, map(TargetCoverage._make, found))
+
+    def _images(self) -> Statement:
+        """One row per image: its target and the number of its reviews."""
+        verdicts = (
+            sa.select(Rating.img_id, sa.func.count().label("n"))
+            .group_by(Rating.img_id)
+            .subquery("verdicts")
+        )
+        clicked = (
+            sa.select(Coordinate.img_id, sa.func.count(Coordinate.session_id.distinct()).label("n"))
+            .group_by(Coordinate.img_id)
+            .subquery("clicked")
+        )
+        n_reviews = sa.case((Target.step.in_(CLICK_STEPS), clicked.c.n), else_=verdicts.c.n)
+        images = (
+            sa.select(
+                Target.step,
+                Picture.target_id,
+                sa.func.coalesce(n_reviews, 0).label("n_reviews"),
+            )
+            .join_from(Picture, Target, Target.id == Picture.target_id)
+            .outerjoin(verdicts, verdicts.c.img_id == Picture.img_id)
+            .outerjoin(clicked, clicked.c.img_id == Picture.img_id)
+        )
+        return images if self.step is None else images.where(Target.step == self.step)
+
+
+def _counts(images: sa.Subquery) -> list[sa.ColumnElement[int]]:
+    reviewed = sa.func.count(sa.case((images.c.n_reviews > 0, 1)))
+    return [
+        sa.func.count().label("n_images"),
+        reviewed.label("n_reviewed"),
+        (sa.func.count() - reviewed).label("n_unreviewed"),
+        sa.cast(sa.func.sum(images.c.n_reviews), sa.BigInteger).label("n_reviews"),
+    ]
+
+
+def _raters() -> sa.Subquery:
+    """Named raters per step of the images they judged."""
+    pairs = []
+    for review, steps in ((Rating, set(Step) - CLICK_STEPS), (Coordinate, CLICK_STEPS)):
+        pairs.append(
+            sa.select(Target.step, Session.user)
+            .join_from(review, Session, Session.id == review.session_id)
+            .join(Picture, Picture.img_id == review.img_id)
+            .join(Target, Target.id == Picture.target_id)
+            .where(Target.step.in_(steps))
+        )
+    named = sa.union(*pairs).subquery()
+    return (
+        sa.select(named.c.step, sa.func.count(named.c.user).label("n_raters"))
+        .group_by(named.c.step)
+        .subquery("raters")
+    )

@@ -1,0 +1,113 @@
+"""What a query gives: typed rows that any table library can take over."""
+
+import enum
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Statement = sa.Select[*tuple[Any, ...]]
+"""A SELECT of any columns, to be composed with others."""
+
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
+
+
+class Rows(Sequence[RowT], Generic[RowT]):
+    """Rows of one NamedTuple type.
+
+    A sequence of the rows, and an Arrow stream (`__arrow_c_stream__`), so that
+    `pandas.DataFrame.from_arrow(rows)`, `polars.DataFrame(rows)`, `pyarrow.table(rows)` and DuckDB
+    take it as it is. Enums become DIRT's names there.
+    """
+
+    def __init__(self, row_type: type[RowT], rows: Iterable[RowT]) -> None:
+        self.row_type = row_type
+        self._rows = list(rows)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return column_names(self.row_type)
+
+    @overload
+    def __getitem__(self, index: int) -> RowT: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Rows[RowT]": ...
+    def __getitem__(self, index: int | slice) -> "RowT | Rows[RowT]":
+        if isinstance(index, slice):
+            return Rows(self.row_type, self._rows[index])
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[RowT]:
+        return iter(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Rows):
+            return self._rows == other._rows
+        return self._rows == other
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value and may be large
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} rows of {self.row_type.__name__}>"
+
+    def to_arrow(self) -> "pa.Table":
+        """Give a pyarrow table."""
+        import pyarrow as pa
+
+        schema = arrow_schema(self.row_type)
+        columns = zip(*self._rows, strict=True) if self._rows else [[] for _ in schema]
+        arrays = [
+            pa.array([plain(value) for value in column], field.type)
+            for field, column in zip(schema, columns, strict=True)
+        ]
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+
+def column_names(row_type: type[tuple[Any, ...]]) -> list[str]:
+    """Names of the fields of a NamedTuple type."""
+    return list(row_type.__annotations__)
+
+
+def plain(value: Any) -> Any:
+    """Replace enum members by DIRT's names."""
+    return value.name if isinstance(value, enum.Enum) else value
+
+
+def arrow_schema(row_type: type[tuple[Any, ...]]) -> "pa.Schema":
+    """Derive Arrow types from the annotations of a NamedTuple type."""
+    import pyarrow as pa
+
+    hints = typing.get_type_hints(row_type)
+    return pa.schema([(name, _arrow_type(hint)) for name, hint in hints.items()])
+
+
+def _arrow_type(hint: Any) -> "pa.DataType":
+    import datetime as dt
+
+    import pyarrow as pa
+
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        (hint,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    if typing.get_origin(hint) in {tuple, list}:
+        return pa.list_(_arrow_type(typing.get_args(hint)[0]))
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return pa.string()
+    return {
+        bool: pa.bool_(),
+        int: pa.int64(),
+        float: pa.float64(),
+        str: pa.string(),
+        dt.datetime: pa.timestamp("us", "UTC"),
+    }[hint]

