@@ -572,8 +572,10 @@ def test_clean_notes_need_no_unescaping(clean: Tables) -> None:
         ),
         (
             {"pictures": "noise", "picture_size": (10, 10), "picture_bytes": 111},
-            "picture_bytes is 111: a picture of 10×10 holds at most 110; "
-            "give a larger picture_size",
+            (
+                "picture_bytes is 111: a picture of 10×10 holds at most 110; "
+                "give a larger picture_size"
+            ),
         ),
     ],
 )

@@ -162,7 +162,7 @@ def _with_hazards(
     rng: np.random.Generator,
 ) -> tuple[Sessions, Reviews]:
     """Add repeated, crossed and misplaced reviews, and forget the earliest users."""
-    some = max(1, len(reviews) // 50)
+    some = max(8, len(reviews) // 50)
     base = reviews
     verdict_steps = np.isin(images.step[base.image], (FMAP, DTIFIT))
 
