@@ -27,11 +27,17 @@ Field = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Colours = npt.NDArray[np.uint8]
 
-WAVES: Final = 40
-FOLDING: Final = 17.0
+WAVES: Final = 28
+FOLDING: Final = 23.0
 """Radians per half picture height: how finely the cortex is folded."""
 
 X, Y, Z = range(3)
+_LOBES: Final = (
+    ((-0.40, 0.46, 0.32, 0.24), (-0.06, 0.56, 0.12, 0.36)),
+    ((-0.34, 0.36, 0.29, 0.28), (0.34, 0.36, 0.29, 0.28), (0.0, 0.55, 0.15, 0.30)),
+    (),
+)
+"""What bulges out of the main ellipse per display: centre x, y and half axes."""
 _AXIS_NAMES: Final = "xyz"
 _DTIFIT_SIZE: Final = (332 / 480, 389 / 480)
 _FINE, _COARSE = 160, 80
@@ -40,6 +46,8 @@ _FINE, _COARSE = 160, 80
 _TISSUE_COLOURS: Final = 250
 _GREEN, _WHITE, _BLACK = 250, 251, 252
 _CUBE: Final = 6
+_VISIBLE: Final = 0.3
+"""The severity from which a fault can be seen."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def make_painter(images: Images, recipe: Recipe) -> Callable[[int], bytes]:
 
 
 def noise_png(recipe: Recipe, at: int) -> bytes:
-    """A grey PNG of `picture_bytes`: rows of incompressible noise, then black.
+    """Make a grey PNG of `picture_bytes`: rows of incompressible noise, then black.
 
     The noise is stored, not deflated; only that makes thousands a second.
     """
@@ -102,7 +110,7 @@ def noise_png(recipe: Recipe, at: int) -> bytes:
     noise[:: width + 1] = 0  # each row begins with its filter, none
     body = _stored(noise.tobytes(), last=rows == height)
     rest = (height - rows) * (width + 1)
-    checksum = zlib.adler32(noise)
+    checksum = zlib.adler32(noise.tobytes())
     # Zeros leave Adler's first sum alone and add it to the second once each.
     low, high = checksum & 0xFFFF, checksum >> 16
     checksum = ((high + rest * low) % 65521) << 16 | low
@@ -122,13 +130,13 @@ def _stored(data: bytes, *, last: bool) -> bytes:
 
 @functools.cache
 def _zeros(n: int) -> bytes:
-    """A raw deflate stream of n zeros."""
+    """Deflate n zeros, without header and checksum."""
     deflate = zlib.compressobj(9, wbits=-15)
     return deflate.compress(bytes(n)) + deflate.flush()
 
 
 def _png(width: int, height: int, *, bits: int, packed: bytes) -> bytes:
-    """A greyscale PNG around already packed rows."""
+    """Wrap packed rows as a greyscale PNG."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -141,7 +149,7 @@ def _png(width: int, height: int, *, bits: int, packed: bytes) -> bytes:
 
 
 def tiny_png(size: tuple[int, int]) -> bytes:
-    """The smallest useful PNG of a size: black, one bit a pixel."""
+    """Make the smallest PNG of a size: black, one bit a pixel."""
     width, height = size
     return _png(
         width, height, bits=1, packed=zlib.compress(bytes((1 + (width + 7) // 8) * height), 9)
@@ -149,7 +157,7 @@ def tiny_png(size: tuple[int, int]) -> bytes:
 
 
 def tiny_gif(size: tuple[int, int]) -> bytes:
-    """A GIF of that size with two frames that differ in one pixel."""
+    """Make a GIF of that size with two frames that differ in one pixel."""
     from PIL import Image
 
     first, second = Image.new("P", size, 0), Image.new("P", size, 0)
@@ -171,7 +179,7 @@ class _Drawing:
     at: int
 
     def encoded(self) -> bytes:
-        """The picture as DIRT stores it."""
+        """Draw the picture and encode it as DIRT stores it."""
         draw = {
             MASK: self._mask,
             NORMALIZATION: self._normalization,
@@ -211,10 +219,10 @@ class _Drawing:
         )
 
     def _fault(self, grid: _Grid) -> Field:
-        """A bump over the fault, as high as it is bad; hardly visible in good images."""
+        """Raise a bump over the fault, as high as it is bad; hardly visible in good images."""
         severity = float(self.images.severity[self.at])
         bump: Field = np.exp(-grid.distance2(*self.images.fault[self.at]) / (2 * 0.16**2))
-        return bump * np.float32(severity if severity > 0.3 else severity / 6)
+        return bump * np.float32(severity if severity > _VISIBLE else severity / 6)
 
     def _anatomy(self, grid: _Grid, warp: Field | float = 0.0) -> _Anatomy:
         subject = self.images.targets[self._target].subject
@@ -252,8 +260,9 @@ class _Drawing:
             grid, _waves(0, -1), self._display, self._height_above_middle, self._shrinkage(), 0.0
         )
         colours = _grey_rgb(grey + self._grain(grey.shape, 0.03))
-        outline = np.abs(template.depth + 0.02) < 0.035
-        _tint(colours, outline | (template.ventricles > 0.5), (0, 0, 190), 0.7)
+        outline = _step((0.035 - np.abs(template.depth + 0.02)) * 1000)
+        fluid = np.maximum(outline, template.ventricles)
+        _tint(colours, np.rint(fluid).astype(np.bool_), (0, 0, 190), 0.7)
         return self._png(colours)
 
     def _surface(self) -> bytes:
@@ -262,8 +271,8 @@ class _Drawing:
         error = self._side * self._fault(grid)
         grey = anatomy.tissue()
         colours = _grey_rgb(grey * np.float32(0.9) + self._grain(grey.shape, 0.03))
-        inner = (anatomy.white + 0.9 * error > 0.5) & (anatomy.depth > 0.05)
-        colours[_edge(inner)] = (40, 50, 230)
+        inner = anatomy.white * _step((anatomy.depth - 0.05) * 1000) + 0.9 * error
+        colours[_edge(np.rint(inner) > 0)] = (40, 50, 230)
         colours[_edge(anatomy.depth + 0.5 * error > 0)] = (200, 30, 30)
         return self._png(colours)
 
@@ -279,7 +288,7 @@ class _Drawing:
             bright += self._grain(bright.shape, 0.12) * (bright > 0)
             colours = np.clip(bright * _TISSUE_COLOURS, 0, _TISSUE_COLOURS - 1).astype(np.uint8)
             colours[contour] = _GREEN
-            frame = self._enlarged(colours, "P", self.recipe.picture_size)
+            frame = self._enlarged(colours, self.recipe.picture_size)
             frame.putpalette(_tissue_palette())
             self._label(frame, _WHITE)
             _banner(frame, label)
@@ -297,24 +306,22 @@ class _Drawing:
         for nth in range(self.recipe.frames):
             middle = (nth + 0.5) / self.recipe.frames - 0.5
             anatomy = _slice(grid, waves, Z, middle, float(shrinkage(nth, self.recipe.frames)), 0.0)
-            frame = self._enlarged(
-                _anisotropy(grid, anatomy, lost, grain[nth]), "P", (width, height)
-            )
+            frame = self._enlarged(_anisotropy(grid, anatomy, lost, grain[nth]), (width, height))
             frame.putpalette(_cube_palette())
             frames.append(frame)
         return _gif(frames, duration=200)
 
     def _png(self, colours: Colours) -> bytes:
-        picture = self._enlarged(colours, "RGB", self.recipe.picture_size)
+        picture = self._enlarged(colours, self.recipe.picture_size)
         self._label(picture, (255, 255, 255))
         file = io.BytesIO()
         picture.convert("RGBA").save(file, "PNG", compress_level=4)
         return file.getvalue()
 
-    def _enlarged(self, colours: Colours, mode: str, size: tuple[int, int]) -> "PillowImage.Image":
+    def _enlarged(self, colours: Colours, size: tuple[int, int]) -> "PillowImage.Image":
         from PIL import Image
 
-        picture = Image.fromarray(colours, mode)
+        picture = Image.fromarray(colours)
         return picture.resize(size, Image.Resampling.NEAREST)
 
     def _label(self, picture: "PillowImage.Image", colour: int | tuple[int, int, int]) -> None:
@@ -360,7 +367,7 @@ def _waves(seed: int, subject: int) -> _Waves:
 
 
 def _folds(grid: _Grid, waves: _Waves, display: int, position: float) -> Field:
-    """The waves in one slice, about 1 in standard deviation; sides of the head mirror each other.
+    """Sum the waves in one slice, to a standard deviation of 1; the sides mirror each other.
 
     A plane wave is a product of one function of x and one of y, so that their sum is a matrix
     product: fifty times faster than evaluating each wave in each voxel.
@@ -382,17 +389,16 @@ def _slice(
     rx, ry = HALF_AXES[display]
     rx, ry = rx * scale * waves.breadth, ry * scale
     depth = grid.ellipse(0, 0, rx, ry)
-    if display == X:
-        depth = np.maximum(depth, 0.6 * grid.ellipse(-0.42 * scale, 0.48 * scale, 0.30, 0.22))
-        depth = np.maximum(depth, 0.5 * grid.ellipse(-0.10, 0.60 * scale, 0.11, 0.34))
-    elif display == Y:
-        depth = np.maximum(depth, 0.5 * grid.ellipse(0, 0.62 * scale, 0.13, 0.30))
+    for part in _LOBES[display]:
+        depth = np.maximum(depth, 0.6 * grid.ellipse(*(scale * extent for extent in part)))
     depth = depth + np.float32(0.02) * folds + np.asarray(warp, dtype=np.float32)
 
-    white = _step((depth - 0.2 + np.float32(0.10) * folds) * 14)
-    sulci = _step((-folds - 1.0) * 3) * _step((0.36 - depth) * 8)
+    # A sulcus runs where the waves cancel; grey matter lines it, as it lines the outside.
+    from_sulcus = np.abs(folds) + 3 * np.maximum(depth - 0.26, 0)
+    white = _step((depth - 0.13) * 16) * _step((from_sulcus - 0.42) * 5)
+    sulci = _step((0.15 - from_sulcus) * 6) * np.float32(0.9)
     if display != X:
-        fissure = _step((0.014 - np.abs(grid.x)) * 70) * _step((np.abs(grid.y) - 0.22 * scale) * 12)
+        fissure = _step((0.014 - np.abs(grid.x)) * 70) * _step((np.abs(grid.y) - 0.30 * scale) * 12)
         sulci = np.maximum(sulci, fissure * np.float32(0.9))
     return _Anatomy(depth, white, sulci, _ventricles(grid, display, scale * waves.ventricles))
 
@@ -414,13 +420,14 @@ def _ventricles(grid: _Grid, display: int, size: float) -> Field:
     return _step(functools.reduce(np.maximum, horns) * 4)
 
 
-def _step(field: Field) -> Field:
-    """A soft step: 0 below -0.5, 1 above 0.5, straight between."""
-    return np.clip(field + np.float32(0.5), 0, 1).astype(np.float32, copy=False)
+def _step(field: npt.NDArray[np.floating]) -> Field:
+    """Step softly: 0 below -0.5, 1 above 0.5, straight between."""
+    stepped: Field = np.clip(field + np.float32(0.5), 0, 1).astype(np.float32, copy=False)
+    return stepped
 
 
 def _edge(inside: Bools) -> Bools:
-    """The voxels of a shape that touch its outside."""
+    """Find the voxels of a shape that touch its outside."""
     core = inside.copy()
     core[1:] &= inside[:-1]
     core[:-1] &= inside[1:]
@@ -476,7 +483,7 @@ def _text_height(height: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _text(text: str, height: int) -> "PillowImage.Image":
-    """A text as a stencil; drawing letters anew for each picture would take longest of all."""
+    """Cut a text as a stencil; drawing letters anew for each picture would take longest of all."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=height)

@@ -3,7 +3,7 @@
 All is vectorised: a million reviews take seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,10 @@ UNSURE_FROM, FAIL_FROM = 0.38, 0.60
 STRICTNESS: Final = 0.12
 DISAGREEMENT: Final = 0.06
 NO_NOTE: Final = -1
+NOTED, BLAMED = 0.08, 0.15
+"""Shares of reviews with a note, and of unfavourable ones that blame the source data."""
+
+_REVIEW_COLUMNS: Final = ("image", "session", "created", "score", "by_verdict")
 
 RATERS: Final = (
     *("amoreno", "bkowalski", "cdiallo", "dnguyen", "ehaddad", "fjohansson", "gokafor", "htanaka"),
@@ -75,16 +79,13 @@ class Reviews:
         return len(self.image)
 
     def take(self, which: Ints) -> "Reviews":
-        """Some of the reviews."""
-        return Reviews(
-            *(getattr(self, column)[which] for column in ("image", "session", "created", "score")),
-            self.by_verdict[which],
-        )
+        """Pick some of the reviews."""
+        return Reviews(*(getattr(self, column)[which] for column in _REVIEW_COLUMNS))
 
     def plus(self, other: "Reviews") -> "Reviews":
         """Both together."""
-        columns = ("image", "session", "created", "score", "by_verdict")
-        return Reviews(*(np.concatenate([getattr(self, c), getattr(other, c)]) for c in columns))
+        both = ((getattr(self, c), getattr(other, c)) for c in _REVIEW_COLUMNS)
+        return Reviews(*(np.concatenate(pair) for pair in both))
 
 
 def rater_names(n: int) -> list[str]:
@@ -144,7 +145,7 @@ def _assignments(images: Images, recipe: Recipe, rng: np.random.Generator) -> tu
 
 
 def _runs(keys: Ints) -> Ints:
-    """Number the runs of equal neighbours: 5 5 9 2 2 → 0 0 1 2 2."""
+    """Count through the runs of equal neighbours: 5 5 9 2 2 → 0 0 1 2 2."""
     return np.cumsum(np.diff(keys, prepend=keys[:1]) != 0)
 
 
@@ -161,7 +162,7 @@ def _with_hazards(
     rng: np.random.Generator,
 ) -> tuple[Sessions, Reviews]:
     """Add repeated, crossed and misplaced reviews, and forget the earliest users."""
-    some = max(1, len(reviews) // 50)
+    some = max(8, len(reviews) // 50)
     base = reviews
     verdict_steps = np.isin(images.step[base.image], (FMAP, DTIFIT))
 
@@ -170,22 +171,22 @@ def _with_hazards(
 
     if recipe.has("double_submit"):
         again = pick()
-        reviews = reviews.plus(_changed(again, created=again.created + 180_000))
+        reviews = reviews.plus(replace(again, created=again.created + 180_000))
     if recipe.has("changed_mind"):
         again = pick()
         other = np.where(again.score < UNSURE_FROM, FAIL_FROM + 0.1, 0.0)
-        reviews = reviews.plus(_changed(again, created=again.created + 40 * SECOND, score=other))
+        reviews = reviews.plus(replace(again, created=again.created + 40 * SECOND, score=other))
     if recipe.has("later_session"):
         again = pick()
         later = again.session + len(sessions.id)
         shift = rng.integers(125 * DAY, 140 * DAY)
-        reviews = reviews.plus(_changed(again, session=later, created=again.created + shift))
+        reviews = reviews.plus(replace(again, session=later, created=again.created + shift))
         sessions, reviews = _repeated_sessions(sessions, reviews, int(shift), recipe, rng)
     if recipe.has("crossed_tables"):
         for crossed in (np.flatnonzero(verdict_steps)[:3], np.flatnonzero(~verdict_steps)[:3]):
             again = base.take(crossed)
             created = again.created + 7 * SECOND
-            reviews = reviews.plus(_changed(again, created=created, by_verdict=~again.by_verdict))
+            reviews = reviews.plus(replace(again, created=created, by_verdict=~again.by_verdict))
     if recipe.has("session_step"):
         steps = sessions.step[base.session]
         for here, there in ((MASK, NORMALIZATION), (NORMALIZATION, SURFACE), (FMAP, DTIFIT)):
@@ -193,7 +194,7 @@ def _with_hazards(
             guest = np.flatnonzero(steps == here)[-2:]
             n = min(len(host), len(guest))
             reviews = reviews.plus(
-                _changed(
+                replace(
                     base.take(guest[:n]),
                     session=base.session[host[:n]],
                     created=base.created[host[:n]] + 11 * SECOND,
@@ -205,12 +206,6 @@ def _with_hazards(
             sessions.id, sessions.step, np.where(forgotten, -1, sessions.rater), sessions.created
         )
     return sessions, reviews
-
-
-def _changed(reviews: Reviews, **columns: Any) -> Reviews:
-    """Copies of reviews with other values in some columns."""
-    kept = ("image", "session", "created", "score", "by_verdict")
-    return Reviews(**{column: columns.get(column, getattr(reviews, column)) for column in kept})
 
 
 def _repeated_sessions(
@@ -229,7 +224,7 @@ def _repeated_sessions(
         rater=np.concatenate([sessions.rater, sessions.rater[held]]),
         created=np.concatenate([sessions.created, sessions.created[held] + shift]),
     )
-    return repeated, _changed(reviews, session=number)
+    return repeated, replace(reviews, session=number)
 
 
 def rating_columns(
@@ -281,7 +276,7 @@ def coordinate_columns(
 
 
 def _blames_source(reviews: Reviews, rng: np.random.Generator) -> Bools:
-    issue: Bools = (reviews.score > UNSURE_FROM) & (rng.random(len(reviews)) < 0.15)
+    issue: Bools = (reviews.score > UNSURE_FROM) & (rng.random(len(reviews)) < BLAMED)
     return issue
 
 
@@ -308,7 +303,7 @@ def note_texts(recipe: Recipe) -> list[str]:
 def _notes(n: int, recipe: Recipe, rng: np.random.Generator) -> Ints:
     """Positions in `note_texts`, mostly none; the first rows go through all texts once."""
     texts = len(note_texts(recipe))
-    notes = np.where(rng.random(n) < 0.08, rng.integers(0, len(NOTES), n), NO_NOTE)
+    notes = np.where(rng.random(n) < NOTED, rng.integers(0, len(NOTES), n), NO_NOTE)
     each = np.arange(min(texts, n))
-    notes[each] = each[::-1] if n >= texts else (texts - 1 - each)
+    notes[each] = texts - 1 - each
     return notes

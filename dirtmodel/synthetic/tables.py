@@ -72,7 +72,7 @@ def _moments(microseconds: Ints) -> Any:
 
 
 def _chosen(texts: list[str | None], which: Ints) -> Any:
-    """The texts at these positions, NULL where negative."""
+    """Look up the texts at these positions, NULL where negative."""
     import pyarrow as pa
 
     return pa.array(texts, pa.large_string()).take(pa.array(which, mask=which < 0))

@@ -42,7 +42,7 @@ def write_tables(
 
 
 def physical_schema(table: Any, style: Style) -> Any:
-    """The schema in which a writer of this style would store a logical table."""
+    """Give the schema in which a writer of this style would store a logical table."""
     import pyarrow as pa
 
     fields = [
@@ -60,22 +60,23 @@ def _physical_type(column: Any, style: Style) -> Any:
 
     if style == "polars":
         return column.type
-    if pa.types.is_large_string(column.type):
-        return pa.string()
-    if pa.types.is_large_binary(column.type):
-        return pa.binary()
-    if pa.types.is_timestamp(column.type):
-        return pa.timestamp("us") if style == "duckdb" else pa.timestamp("ns", tz="UTC")
-    if pa.types.is_int64(column.type):
-        if style == "pandas" and column.null_count:
-            return pa.float64()
-        largest = pc.max(pc.abs(column)).as_py()
-        return pa.int32() if largest is None or largest <= _INT32_MAX else column.type
-    return column.type
+    narrowed = {
+        pa.large_string(): pa.string(),
+        pa.large_binary(): pa.binary(),
+        pa.timestamp("us", tz="UTC"): (
+            pa.timestamp("us") if style == "duckdb" else pa.timestamp("ns", tz="UTC")
+        ),
+    }
+    if not pa.types.is_int64(column.type):
+        return narrowed.get(column.type, column.type)
+    if style == "pandas" and column.null_count:
+        return pa.float64()
+    largest = pc.max(pc.abs(column)).as_py()
+    return pa.int32() if largest is None or largest <= _INT32_MAX else column.type
 
 
 def _pandas_metadata(schema: Any, n_rows: int) -> dict[str, str]:
-    """What `DataFrame.to_parquet` leaves in a schema, as pandas documents it."""
+    """Describe a schema as `DataFrame.to_parquet` does."""
     numpy_types = {
         "string": "object",
         "binary": "object",
