@@ -139,12 +139,7 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
 
 def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> sa.Engine:
-    try:
-        import psycopg  # noqa: F401 - only to find out whether it is there
-    except ImportError as error:
-        raise DatabaseError(
-            "Postgres needs psycopg, which is not installed; run: pip install 'dirtmodel[postgres]'"
-        ) from error
+    require_psycopg()
     made = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": 10})
 
     @sa.event.listens_for(made, "connect")
@@ -157,6 +152,16 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
     if read_only:
         return made.execution_options(postgresql_readonly=True)
     return made
+
+
+def require_psycopg() -> None:
+    """Say which extra is missing rather than which module."""
+    try:
+        import psycopg  # noqa: F401 - only to find out whether it is there
+    except ImportError as error:
+        raise DatabaseError(
+            "Postgres needs psycopg, which is not installed; run: pip install 'dirtmodel[postgres]'"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 import dirtmodel
 from dirtmodel import database
-from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import rows
 from dirtmodel.loading.writer import Writer
 from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
@@ -107,7 +106,10 @@ def _writer(url: sa.URL, *, replace: bool) -> Writer:
         from dirtmodel.loading.sqlite import SqliteWriter
 
         return SqliteWriter(url, replace=replace)
-    raise DatabaseError("loading into Postgres is not there yet")
+    database.require_psycopg()
+    from dirtmodel.loading.postgres import PostgresWriter
+
+    return PostgresWriter(url, replace=replace)
 
 
 def _refuse_errors(
