@@ -108,7 +108,7 @@ def coefficients(
     >>> counts = [[2, 0, 0], [2, 0, 0], [1, 1, 0], [0, 0, 2]]
     >>> ac1 = coefficients(counts, categories=["PASS", "UNSURE", "FAIL"], weights="identity")[1]
     >>> ac1.name, round(ac1.value, 3), round(ac1.se, 3)
-    ('gwet_ac', 0.652, 0.329)
+    ('gwet_ac', 0.66, 0.357)
 
     """
     if not 0 < confidence < 1:

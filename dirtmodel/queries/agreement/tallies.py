@@ -75,7 +75,7 @@ class Tallies:
 
 
 def tabulate(
-    ratings: npt.ArrayLike,
+    ratings: npt.ArrayLike | Sequence[Sequence[object]],
     *,
     categories: Sequence[object],
     clusters: Sequence[Hashable] | None = None,
@@ -100,7 +100,9 @@ def tabulate(
     return Tabulation(counts, Margins(raters.tolist(), chosen, labels))
 
 
-def _codes(ratings: npt.ArrayLike, categories: Sequence[object]) -> IntArray:
+def _codes(
+    ratings: npt.ArrayLike | Sequence[Sequence[object]], categories: Sequence[object]
+) -> IntArray:
     given = np.asarray(ratings)
     numbers = all(isinstance(category, int | float) for category in categories)
     if given.dtype.kind not in "iufb" or not numbers:
@@ -185,13 +187,13 @@ def tally(
         group_of = {}
         group = _index((clusters[i] for i in np.flatnonzero(used).tolist()), group_of, "clusters")
     table, group, repeats = _collapse(table[used], group, repeats[used])
-    if clusters is None:
+    if clusters is None or not len(table):
         rows, units = _unit_rows(table, repeats), table
     else:
         rows = _summed(_unit_rows(table, repeats), group, len(group_of))
         units = np.zeros((len(group_of), n_categories))
         np.add.at(units, group, table * repeats[:, None])
-    if margins is None:
+    if margins is None or not len(table):
         return Tallies(**rows, margins=None, margins_total=None)
     by_rater, total = _margin_matrix(margins, group_of, n_categories)
     if by_rater is not None:
