@@ -119,6 +119,7 @@ def coefficients(
     tallies = tally(
         counts,
         len(categories),
+        wanted,
         multiplicity=multiplicity,
         clusters=clusters,
         margins=margins,

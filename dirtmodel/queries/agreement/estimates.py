@@ -20,6 +20,7 @@ from dirtmodel.queries.agreement.formulas import (
     Sums,
     conger_chance,
     conger_gradient,
+    ordinal_metric,
 )
 from dirtmodel.queries.agreement.tallies import Tallies
 from dirtmodel.queries.agreement.weights import FloatArray
@@ -53,7 +54,9 @@ class Estimator:
     @functools.cached_property
     def values(self) -> FloatArray:
         """Each formula's value; NaN where undefined."""
-        return self._evaluated(self._total, self._conger(self.tallies.margins_total))
+        t = self.tallies
+        coincidence = np.tensordot(t.multiplicity, t.coincidence, axes=1)
+        return self._evaluated(self._total, self._conger(t.margins_total), 0.0, coincidence)
 
     def linearised(self, confidence: float) -> Iterator[Spread]:
         """Give each formula's error over independent rows, with Student's t."""
@@ -84,26 +87,30 @@ class Estimator:
     @functools.cached_property
     def _rows(self) -> FloatArray:
         t = self.tallies
-        columns = [t.pairable, t.rated, t.shares, t.agreement, t.coincidence]
-        return np.concatenate([column.reshape(len(t.rated), -1) for column in columns], axis=1)
+        columns = [t.pairable[:, None], t.rated[:, None], t.shares, t.values]
+        return np.concatenate([*columns, t.agreement, t.disagreement], axis=1)
 
     @functools.cached_property
     def _total(self) -> FloatArray:
         return np.asarray(self.tallies.multiplicity @ self._rows)
 
-    def _evaluated(self, total: Array, conger: Array) -> Array:
+    def _evaluated(
+        self, total: Array, conger: Array, ordinal: Array | float, coincidence: Array
+    ) -> Array:
         """Evaluate all formulas: formulas × leading axes of the sums, … × columns of `_rows`."""
         q = self.tallies.shares.shape[1]
-        ends = np.cumsum([1, 1, q, q * q])
-        pairable, rated, shares, agreement, coincidence = np.split(total, ends, axis=-1)
-        square = (*total.shape[:-1], q, q)
+        ends = np.cumsum([1, 1, q, q, self.tallies.agreement.shape[1]])
+        pairable, rated, shares, values, agreement, disagreement = np.split(total, ends, axis=-1)
         sums = Sums(
             pairable[..., 0],
             rated[..., 0],
             shares,
-            agreement.reshape(square),
-            coincidence.reshape(square),
+            values,
+            agreement,
+            disagreement,
             conger,
+            np.asarray(ordinal),
+            coincidence,
         )
         return np.stack([formula.of(sums) for formula in self.formulas])
 
@@ -118,24 +125,41 @@ class Estimator:
     def _influence(self) -> FloatArray:
         """Give rows × formulas: the first-order change of a formula by one more such row."""
         t = self.tallies
+        moves = [self._rows, self._conger_moves(), self._ordinal_moves()]
         conger = np.nan_to_num(self._conger(t.margins_total))
-        point = np.concatenate([self._total, conger])
+        point = np.concatenate([self._total, conger, [0.0]])
         steps = point + 1j * _STEP * np.eye(len(point))
-        first = len(self._total)
-        gradient = self._evaluated(steps[:, :first], steps[:, first:]).imag.T / _STEP
-        moves = np.zeros((len(self._rows), len(conger)))
+        ends = np.cumsum([len(self._total), len(conger)])
+        total, stepped_conger, ordinal = np.split(steps, ends, axis=1)
+        coincidence = np.tensordot(t.multiplicity, t.coincidence, axes=1)
+        values = self._evaluated(total, stepped_conger, ordinal[:, 0], coincidence)
+        # Undefined formulas have no gradient; their error is not looked at.
+        return np.concatenate(moves, axis=1) @ np.nan_to_num(values.imag.T / _STEP)
+
+    def _conger_moves(self) -> FloatArray:
+        """Give rows × weights matrices: what a row's margins do to Conger's chance agreement."""
+        t = self.tallies
+        moves = np.zeros((len(self._rows), len(self.request.matrices)))
         if t.margins is not None and t.margins_total is not None:
             for column, w in enumerate(self.request.matrices.values()):
                 moves[:, column] = t.margins @ conger_gradient(t.margins_total, w).reshape(-1)
-        # Undefined formulas have no gradient; their error is not looked at.
-        return np.concatenate([self._rows, moves], axis=1) @ np.nan_to_num(gradient)
+        return moves
+
+    def _ordinal_moves(self) -> FloatArray:
+        """Give rows × 1: a row's ordinal disagreement, by the metric of the whole."""
+        t = self.tallies
+        if not self.request.is_ordinal:
+            return np.zeros((len(self._rows), 1))
+        metric = ordinal_metric(t.multiplicity @ t.values)
+        return np.asarray(np.einsum("ikl,kl->i", t.coincidence, metric))[:, None]
 
     def _replicates(self, replicates: int, seed: int) -> FloatArray:
         """Give formulas × replicates."""
         t = self.tallies
         random = np.random.default_rng(seed)
         n = round(t.n_rows)
-        width = len(t.multiplicity) + (0 if t.margins is None else t.margins.shape[1])
+        width = len(t.multiplicity) + self._rows.shape[1] + t.coincidence[:1].size
+        width += 0 if t.margins is None else t.margins.shape[1]
         block = max(1, _BLOCK // width)
         drawn = []
         for start in range(0, replicates, block):
@@ -145,5 +169,6 @@ class Estimator:
             if t.margins is not None and t.margins_total is not None:
                 margins = (t.margins.T @ repeats.T).T.reshape(size, *t.margins_total.shape)
                 conger = self._conger(margins)
-            drawn.append(self._evaluated(repeats @ self._rows, conger))
+            coincidence = np.tensordot(repeats, t.coincidence, axes=1)
+            drawn.append(self._evaluated(repeats @ self._rows, conger, 0.0, coincidence))
         return np.concatenate(drawn, axis=1)

@@ -6,6 +6,7 @@ comparisons of the numbers themselves, so that a complex step passes through.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -32,17 +33,22 @@ Array = npt.NDArray[Any]
 
 
 class Sums(NamedTuple):
-    """Sums over units, on any leading axes, of what `Tallies` holds by row.
+    """Sums over units, on any leading axes; see `Tallies` for what each row holds.
 
     `conger` is no sum: the agreement Conger expects by chance, one per weights matrix.
+    `ordinal` is added to the observed ordinal disagreement of `coincidence`: 0, but for
+    derivatives.
     """
 
     pairable: Array
     rated: Array
     shares: Array
+    values: Array
     agreement: Array
-    coincidence: Array
+    disagreement: Array
     conger: Array
+    ordinal: Array
+    coincidence: Array
 
 
 class Formula(NamedTuple):
@@ -64,20 +70,34 @@ class Request(NamedTuple):
 
     def formulas(self) -> Iterator[Formula]:
         """Give all formulas asked for, in the order of the results."""
-        for position, (name, w) in enumerate(self.matrices.items()):
-            yield Formula("percent_agreement", name, functools.partial(percent_agreement, w=w))
+        for i, (name, w) in enumerate(self.matrices.items()):
+            yield Formula("percent_agreement", name, functools.partial(_percent_agreement, i=i))
             chances: dict[str, Callable[[Sums], Array]] = {
                 "gwet_ac": functools.partial(_gwet_chance, w=w),
                 "fleiss_kappa": functools.partial(_fleiss_chance, w=w),
-                "conger_kappa": functools.partial(_conger_chance_given, position=position),
+                "conger_kappa": functools.partial(_conger_chance_given, i=i),
                 "brennan_prediger": functools.partial(_uniform_chance, w=w),
             }
             for coefficient, chance in chances.items():
-                of = functools.partial(_beyond_chance, w=w, chance=chance)
+                of = functools.partial(_beyond_chance, i=i, chance=chance)
                 yield Formula(coefficient, name, of)
+        positions = itertools.count()
         for name, metric in self.metrics.items():
-            of = functools.partial(krippendorff_alpha, metric=metric)
-            yield Formula("krippendorff_alpha", name, of)
+            if metric is None:
+                yield Formula("krippendorff_alpha", name, _ordinal_alpha)
+            else:
+                of = functools.partial(_alpha, i=next(positions), metric=metric)
+                yield Formula("krippendorff_alpha", name, of)
+
+    @property
+    def fixed_metrics(self) -> list[FloatArray]:
+        """The metrics that do not depend on the data, in order."""
+        return [metric for metric in self.metrics.values() if metric is not None]
+
+    @property
+    def is_ordinal(self) -> bool:
+        """Whether ordinal alpha is asked for, which alone needs all coincidences."""
+        return any(metric is None for metric in self.metrics.values())
 
 
 def request(weights: Weights | Sequence[str] | None, categories: Sequence[object]) -> Request:
@@ -98,11 +118,12 @@ def request(weights: Weights | Sequence[str] | None, categories: Sequence[object
         raise UsageError("weights: none given; name some, or leave them out for all")
     return Request(
         {name: agreement_weights(name, categories) for name in kappas},
-        {name: _disagreement(name, categories) for name in metrics},
+        {name: disagreement(name, categories) for name in metrics},
     )
 
 
-def _disagreement(metric: str, categories: Sequence[object]) -> FloatArray | None:
+def disagreement(metric: str, categories: Sequence[object]) -> FloatArray | None:
+    """Give a metric's q × q squared differences, at most 1; None for `ordinal`."""
     if metric == "ordinal":
         return None
     return 1 - agreement_weights(_WEIGHTS_OF_METRIC.get(metric, metric), categories)
@@ -115,14 +136,14 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=out, where=np.abs(denominator.real) > _VANISHED)
 
 
-def percent_agreement(sums: Sums, w: FloatArray) -> Array:
+def _percent_agreement(sums: Sums, i: int) -> Array:
     """Mean over pairable units of the weighted proportion of agreeing pairs."""
-    return ratio((sums.agreement * w).sum((-2, -1)), sums.pairable)
+    return ratio(sums.agreement[..., i], sums.pairable)
 
 
-def _beyond_chance(sums: Sums, w: FloatArray, chance: Callable[[Sums], Array]) -> Array:
+def _beyond_chance(sums: Sums, i: int, chance: Callable[[Sums], Array]) -> Array:
     expected = chance(sums)
-    return ratio(percent_agreement(sums, w) - expected, 1 - expected)
+    return ratio(_percent_agreement(sums, i) - expected, 1 - expected)
 
 
 def _prevalence(sums: Sums) -> Array:
@@ -144,8 +165,8 @@ def _uniform_chance(sums: Sums, w: FloatArray) -> Array:
     return np.full(sums.pairable.shape, w.mean())
 
 
-def _conger_chance_given(sums: Sums, position: int) -> Array:
-    return sums.conger[..., position]
+def _conger_chance_given(sums: Sums, i: int) -> Array:
+    return sums.conger[..., i]
 
 
 def conger_chance(margins: Array, w: FloatArray) -> Array:
@@ -190,18 +211,41 @@ def _habits(margins: Array) -> tuple[Array, Array]:
     return np.where(active, margins / np.where(active, totals, 1), 0), active[..., 0]
 
 
-def krippendorff_alpha(sums: Sums, metric: FloatArray | None) -> Array:
-    """1 − observed / expected disagreement of the values within pairable units.
+def krippendorff_alpha(values: Array, disagreement: Array, metric: Array) -> Array:
+    """Give 1 − observed / expected disagreement of the values within pairable units.
 
-    Krippendorff (2011). The ordinal metric, his squared count of values between two categories,
-    is the squared distance of their mid-ranks.
+    Parameters
+    ----------
+    values
+        … × q: how often each category was used on pairable units.
+    disagreement
+        …: the coincidences (`tallies.coincidences`), summed over units and weighted by `metric`.
+    metric
+        (… ×) q × q squared differences between categories.
+
+    Notes
+    -----
+    Krippendorff (2011), Computing Krippendorff's alpha-reliability.
+
     """
-    values = sums.coincidence.sum(-1)
     n = values.sum(-1)
     p = ratio(values, n[..., None])
-    if metric is None:
-        mid_ranks = p.cumsum(-1) - p / 2
-        metric = (mid_ranks[..., :, None] - mid_ranks[..., None, :]) ** 2
-    observed = ratio((sums.coincidence * metric).sum((-2, -1)), n)
-    expected = (p[..., :, None] * p[..., None, :] * metric).sum((-2, -1))
-    return 1 - ratio((n - 1) * observed, n * expected)
+    expected = (p * (metric @ p[..., None])[..., 0]).sum(-1)
+    return 1 - ratio((n - 1) * ratio(disagreement, n), n * expected)
+
+
+def ordinal_metric(values: Array) -> Array:
+    """Give Krippendorff's ordinal differences: the squared distance of mid-ranks, per n²."""
+    p = ratio(values, values.sum(-1, keepdims=True))
+    mid_ranks = p.cumsum(-1) - p / 2
+    return np.asarray((mid_ranks[..., :, None] - mid_ranks[..., None, :]) ** 2)
+
+
+def _alpha(sums: Sums, i: int, metric: FloatArray) -> Array:
+    return krippendorff_alpha(sums.values, sums.disagreement[..., i], metric)
+
+
+def _ordinal_alpha(sums: Sums) -> Array:
+    metric = ordinal_metric(sums.values)
+    disagreement = (sums.coincidence * metric).sum((-2, -1)) + sums.ordinal
+    return krippendorff_alpha(sums.values, disagreement, metric)

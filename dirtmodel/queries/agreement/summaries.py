@@ -7,9 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtmodel.errors import UsageError
-from dirtmodel.queries.agreement.formulas import Request, Sums, ratio, request
+from dirtmodel.queries.agreement.formulas import (
+    disagreement,
+    krippendorff_alpha,
+    ordinal_metric,
+    ratio,
+)
 from dirtmodel.queries.agreement.tallies import checked_counts, coincidences
-from dirtmodel.queries.agreement.weights import FloatArray
 
 _ROUNDING: Final = 1e-12
 
@@ -124,7 +128,7 @@ def leave_one_out(
         Rater → alpha; None where undefined.
 
     """
-    wanted = request([metric], categories)
+    distance = disagreement(metric, categories)
     table, repeats = checked_counts(counts, len(categories), multiplicity)
     chosen = np.asarray(codes, dtype=np.int64).reshape(-1)
     rater_of: dict[Hashable, int] = {}
@@ -153,14 +157,10 @@ def leave_one_out(
     remaining = everything + change
     # What cancels must leave no trace of rounding, or an unused category would seem used.
     remaining[np.abs(remaining) < _ROUNDING * everything.max(initial=0)] = 0
-    return dict(zip(rater_of, _alphas(wanted, remaining), strict=True))
-
-
-def _alphas(wanted: Request, coincidence: FloatArray) -> list[float | None]:
-    nothing = np.zeros(len(coincidence))
-    sums = Sums(nothing, nothing, nothing, nothing, coincidence, nothing)
-    formula = next(f for f in wanted.formulas() if f.name == "krippendorff_alpha")
-    return _defined(formula.of(sums))
+    values = remaining.sum(axis=-1)
+    differences = ordinal_metric(values) if distance is None else distance
+    alphas = krippendorff_alpha(values, (remaining * differences).sum((-2, -1)), differences)
+    return dict(zip(rater_of, _defined(alphas), strict=True))
 
 
 def _defined(values: npt.NDArray[np.float64]) -> list[float | None]:

@@ -6,6 +6,7 @@ one cluster collapse into their sum, and a million ratings become a few thousand
 """
 
 import dataclasses
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtmodel.errors import UsageError
+from dirtmodel.queries.agreement.formulas import Request
 from dirtmodel.queries.agreement.weights import FloatArray
 
 IntArray = npt.NDArray[np.int64]
@@ -52,18 +54,26 @@ class Tabulation(NamedTuple):
 class Tallies:
     """Independent rows (units, or clusters summed up) with their multiplicity.
 
-    All arrays have one entry per row and then: `pairable` nothing (number of units rated twice or
-    more), `rated` nothing, `shares` q (each rated unit's proportion per category), `agreement`
-    q × q (each pairable unit's proportion of ordered pairs), `coincidence` q × q (the same times
-    its ratings, Krippendorff's coincidences). `margins` is a sparse matrix, rows × (raters · q),
-    or None where raters are unknown; `margins_total` is its sum, known even when the rows are not.
+    Of each unit, one entry per row in every array:
+
+    - `pairable`, `rated`: 1 if it has two ratings or more, 1 as it has any
+    - `shares`: q, its proportion of ratings per category
+    - `values`: q, its ratings per category if it is pairable
+    - `agreement`: one per weights matrix, the weighted proportion of its ordered pairs of ratings
+    - `disagreement`: one per fixed metric of alpha, its coincidences weighted by the metric
+    - `coincidence`: q × q, its coincidences; without columns unless ordinal alpha is asked for
+
+    `margins` is a sparse matrix, rows × (raters · q), or None where raters are unknown;
+    `margins_total` is its sum, known even when the rows are not.
     """
 
     multiplicity: FloatArray
     pairable: FloatArray
     rated: FloatArray
     shares: FloatArray
+    values: FloatArray
     agreement: FloatArray
+    disagreement: FloatArray
     coincidence: FloatArray
     margins: Any
     margins_total: FloatArray | None
@@ -103,10 +113,11 @@ def tabulate(
 def _codes(
     ratings: npt.ArrayLike | Sequence[Sequence[object]], categories: Sequence[object]
 ) -> IntArray:
-    given = np.asarray(ratings)
     numbers = all(isinstance(category, int | float) for category in categories)
-    if given.dtype.kind not in "iufb" or not numbers:
-        given = given.astype(object)
+    given = ratings
+    if not (isinstance(given, np.ndarray) and given.dtype.kind in "iufb" and numbers):
+        # As they are: among words, numpy would turn NaN into the word nan.
+        given = np.asarray(ratings, dtype=object)
     if given.ndim != 2:  # noqa: PLR2004 - a matrix has two
         raise UsageError(f"ratings: {given.ndim} dimensions; give a matrix, units × raters")
     codes = np.full(given.shape, -1, dtype=np.int64)
@@ -162,6 +173,7 @@ def _check_whole(name: str, array: FloatArray) -> None:
 def tally(
     counts: npt.ArrayLike,
     n_categories: int,
+    request: Request,
     *,
     multiplicity: npt.ArrayLike | None = None,
     clusters: Sequence[Hashable] | None = None,
@@ -188,9 +200,9 @@ def tally(
         group = _index((clusters[i] for i in np.flatnonzero(used).tolist()), group_of, "clusters")
     table, group, repeats = _collapse(table[used], group, repeats[used])
     if clusters is None or not len(table):
-        rows, units = _unit_rows(table, repeats), table
+        rows, units = _unit_rows(table, repeats, request), table
     else:
-        rows = _summed(_unit_rows(table, repeats), group, len(group_of))
+        rows = _summed(_unit_rows(table, repeats, request), group, len(group_of))
         units = np.zeros((len(group_of), n_categories))
         np.add.at(units, group, table * repeats[:, None])
     if margins is None or not len(table):
@@ -250,17 +262,28 @@ def _collapse(
     return table[first], group[first], added
 
 
-def _unit_rows(table: FloatArray, repeats: FloatArray) -> dict[str, FloatArray]:
+def _unit_rows(table: FloatArray, repeats: FloatArray, request: Request) -> dict[str, FloatArray]:
     total = table.sum(axis=1)
-    pairable = total > 1
-    coincidence = coincidences(table)
+    pairable = (total > 1).astype(np.float64)
+    others = np.maximum(total - 1, 1)
+
+    def coincident(matrix: FloatArray) -> FloatArray:
+        # Without the q × q coincidences, which are many when categories are.
+        pairs = ((table @ matrix) * table).sum(axis=1) - table @ np.diag(matrix)
+        return np.asarray(pairs / others)
+
+    def columns(arrays: Sequence[FloatArray]) -> FloatArray:
+        return np.stack(arrays, axis=1) if arrays else np.empty((len(table), 0))
+
     return {
         "multiplicity": repeats,
-        "pairable": pairable.astype(np.float64),
+        "pairable": pairable,
         "rated": np.ones(len(table)),
         "shares": table / total[:, None],
-        "agreement": coincidence / total[:, None, None],
-        "coincidence": coincidence,
+        "values": table * pairable[:, None],
+        "agreement": columns([coincident(w) / total for w in request.matrices.values()]),
+        "disagreement": columns([coincident(metric) for metric in request.fixed_metrics]),
+        "coincidence": coincidences(table) if request.is_ordinal else np.empty((len(table), 0, 0)),
     }
 
 
@@ -280,11 +303,11 @@ def _summed(rows: dict[str, FloatArray], group: IntArray, n_groups: int) -> dict
     adder = sparse.csr_matrix(
         (repeats, (group, np.arange(len(group)))), shape=(n_groups, len(group))
     )
-    summed = {
-        name: (adder @ array.reshape(len(array), -1)).reshape(n_groups, *array.shape[1:])
-        for name, array in rows.items()
-        if name != "multiplicity"
-    }
+    summed = {}
+    for name, array in rows.items():
+        if name != "multiplicity":
+            flat = array.reshape(len(array), math.prod(array.shape[1:]))
+            summed[name] = (adder @ flat).reshape(n_groups, *array.shape[1:])
     return {"multiplicity": np.ones(n_groups), **summed}
 
 
