@@ -336,9 +336,9 @@ def _margin_matrix(
     from scipy import sparse
 
     row = np.asarray([group_of[label] for label in margins.clusters], dtype=np.int64)
-    columns = rater[:, None] * q + np.arange(q)
+    entry, category = np.nonzero(counts)
     matrix = sparse.csr_matrix(
-        (counts.reshape(-1), (np.repeat(row, q), columns.reshape(-1))),
+        (counts[entry, category], (row[entry], rater[entry] * q + category)),
         shape=(len(group_of), len(rater_of) * q),
     )
     return matrix, np.zeros((len(rater_of), q))
