@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirtmodel.errors import UsageError
 from dirtmodel.queries import agreement
+
+# The first example imports scipy, which a busy machine takes its time for.
+unhurried = settings(deadline=None)
 
 VECTORS = json.loads((Path(__file__).parent / "data/click_matching.json").read_text())["vectors"]
 
@@ -46,6 +49,7 @@ def test_matching_equals_reference(vector: dict[str, Any]) -> None:
     assert found.distance == pytest.approx(vector["total_matched_distance"], rel=1e-15)
 
 
+@unhurried
 @given(first=points, second=points.filter(lambda p: len(p) < 5), tolerance=st.integers(0, 40))
 def test_matching_is_the_best_of_all(first: Points, second: Points, tolerance: int) -> None:
     first = first[:4]
@@ -57,6 +61,7 @@ def test_matching_is_the_best_of_all(first: Points, second: Points, tolerance: i
     assert found.distance == pytest.approx(distance, abs=1e-9)
 
 
+@unhurried
 @given(first=points, second=points, tolerance=st.integers(0, 40))
 def test_matching_is_symmetric(first: Points, second: Points, tolerance: int) -> None:
     there = agreement.match(first, second, tolerance)

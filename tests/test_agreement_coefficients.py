@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirtmodel.errors import UsageError
 from dirtmodel.queries import agreement
+
+# The first example imports scipy, which a busy machine takes its time for.
+unhurried = settings(deadline=None)
 
 CATEGORIES = ["PASS", "UNSURE", "FAIL"]
 CONTRACT = [
@@ -86,6 +89,7 @@ def test_numbers_are_categories_at_their_values_and_words_are_evenly_spaced() ->
     assert changed == {"linear", "quadratic", "interval"}
 
 
+@unhurried
 @given(counts=counts_of_units, data=st.data())
 def test_the_order_of_units_does_not_matter(counts: Counts, data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(counts))
@@ -95,6 +99,7 @@ def test_the_order_of_units_does_not_matter(counts: Counts, data: st.DataObject)
     assert _same(found, agreement.coefficients(counts, categories=CATEGORIES))
 
 
+@unhurried
 @given(
     ratings=st.lists(
         st.lists(st.sampled_from([*CATEGORIES, None]), min_size=3, max_size=3), min_size=1
@@ -113,6 +118,7 @@ def test_the_order_of_raters_does_not_matter(
     assert _same(found, expected)
 
 
+@unhurried
 @given(counts=counts_of_units, data=st.data())
 def test_a_multiplicity_is_a_repetition(counts: Counts, data: st.DataObject) -> None:
     n = len(counts)
@@ -132,6 +138,7 @@ def test_a_multiplicity_is_a_repetition(counts: Counts, data: st.DataObject) -> 
     assert _same(found, expected)
 
 
+@unhurried
 @given(counts=counts_of_units)
 def test_clusters_of_one_unit_are_independent_units(counts: Counts) -> None:
     found = agreement.coefficients(counts, categories=CATEGORIES, clusters=range(len(counts)))
@@ -142,6 +149,7 @@ def test_clusters_of_one_unit_are_independent_units(counts: Counts) -> None:
     )
 
 
+@unhurried
 @given(counts=counts_of_units)
 def test_copies_within_a_cluster_add_no_certainty(counts: Counts) -> None:
     clusters = list(range(len(counts)))
@@ -158,6 +166,7 @@ def test_copies_within_a_cluster_add_no_certainty(counts: Counts) -> None:
     assert _same(found[:-3], expected[:-3])
 
 
+@unhurried
 @given(counts=counts_of_units)
 def test_units_nobody_rated_are_no_units(counts: Counts) -> None:
     found = agreement.coefficients([*counts, [0, 0, 0]], categories=CATEGORIES)
@@ -165,6 +174,7 @@ def test_units_nobody_rated_are_no_units(counts: Counts) -> None:
     assert _same(found, agreement.coefficients(counts, categories=CATEGORIES))
 
 
+@unhurried
 @given(counts=counts_of_units)
 def test_turning_the_scale_around_changes_nothing(counts: Counts) -> None:
     found = agreement.coefficients([row[::-1] for row in counts], categories=CATEGORIES)
@@ -172,6 +182,7 @@ def test_turning_the_scale_around_changes_nothing(counts: Counts) -> None:
     assert _same(found, agreement.coefficients(counts, categories=CATEGORIES))
 
 
+@unhurried
 @given(counts=counts_of_units)
 def test_the_interval_holds_the_value_and_ends_at_one(counts: Counts) -> None:
     found = agreement.coefficients(counts, categories=CATEGORIES)

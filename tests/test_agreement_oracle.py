@@ -5,10 +5,13 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirtmodel.queries import agreement
+
+# The first example imports scipy, which a busy machine takes its time for.
+unhurried = settings(deadline=None)
 
 CATEGORIES = [0, 1, 2]
 Row = list[int | None]
@@ -158,6 +161,7 @@ matrices = st.integers(2, 4).flatmap(
 )
 
 
+@unhurried
 @given(ratings=matrices, prevalence=st.sampled_from(["all", "pairable"]))
 def test_values_equal_the_naive_ones(ratings: Ratings, prevalence: str) -> None:
     t = agreement.tabulate(ratings, categories=CATEGORIES, prevalence=prevalence)
@@ -174,6 +178,7 @@ def test_values_equal_the_naive_ones(ratings: Ratings, prevalence: str) -> None:
         assert c.value is None or c.value == pytest.approx(float(expected), abs=1e-12)
 
 
+@unhurried
 @given(
     ratings=matrices,
     labels=st.lists(st.integers(0, 3), min_size=7, max_size=7),
@@ -196,6 +201,7 @@ def test_clustered_errors_equal_the_naive_ones(
             assert c.se is None or c.se == pytest.approx(expected, abs=1e-9)
 
 
+@unhurried
 @given(ratings=matrices)
 def test_leaving_one_rater_out_equals_alpha_of_the_others(ratings: Ratings) -> None:
     rows = [
@@ -220,6 +226,7 @@ def test_leaving_one_rater_out_equals_alpha_of_the_others(ratings: Ratings) -> N
         assert alpha is None or alpha == pytest.approx(float(expected), abs=1e-12)
 
 
+@unhurried
 @given(table=st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_a_table_of_two_raters_tells_what_its_ratings_tell(table: list[list[int]]) -> None:
     ratings = [[a, b] for a in CATEGORIES for b in CATEGORIES for _ in range(table[a][b])]
