@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dirtmodel.errors import UsageError
+from dirtmodel.errors import PictureError, UsageError
 from dirtmodel.pictures import decode, gif, rings, text
 from dirtmodel.pictures.colours import Pen, pens
 from dirtmodel.pictures.rings import Click
@@ -121,8 +121,13 @@ def annotate(
         return bytes(data)
     if form == "PNG":
         return png_bytes(annotated(data, notes, img_id=img_id))
-    with decode.telling(img_id):
+    try:
         return _annotated_gif(data, notes, img_id, image.info.get("loop"))
+    except gif.TooManyColoursError as error:
+        raise PictureError(
+            f"image {img_id}: its frames use too many colours to be drawn on as a GIF; "
+            "write a .png file instead"
+        ) from error
 
 
 def annotated(data: bytes | memoryview, notes: Notes, *, img_id: int) -> Image.Image:
@@ -209,7 +214,12 @@ def _with_legend(
         dots.append(rings.Point(*centre, str(number)))
         swatches[str(number)] = pen
         place = (left + x + _SWATCH, round(y + (row_height - _TEXT_SIZE) / 2) - 1)
-        text.write(strip, place, [text.clip(label, _TEXT_SIZE, strip.width - place[0])], _TEXT_SIZE)
+        text.write(
+            strip,
+            place,
+            [text.clip(label, _TEXT_SIZE, strip.width - place[0] - _PADDING)],
+            _TEXT_SIZE,
+        )
     pixels = np.array(strip.convert("RGBA"))
     # On the brain's dark, so that light pens show.
     for (x, row), _ in zip(places, entries, strict=True):

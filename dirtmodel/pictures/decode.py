@@ -84,7 +84,8 @@ def telling_frames(n_frames: int, at_most: int) -> list[int]:
     """
     if n_frames <= at_most:
         return list(range(n_frames))
-    return [n_frames * place // (2 * at_most + 2) for place in range(1, at_most + 1)]
+    span = n_frames if n_frames < 2 * at_most else n_frames // 2
+    return [span * place // (at_most + 1) for place in range(1, at_most + 1)]
 
 
 def count_frames(image: Image.Image, img_id: int) -> int:
@@ -114,7 +115,7 @@ def as_rgba(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGBA")
+    return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
 @contextlib.contextmanager

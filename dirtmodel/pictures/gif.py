@@ -17,8 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dirtmodel.errors import PictureError
-
 Codes = npt.NDArray[np.int32]
 _Mask = npt.NDArray[np.bool_]
 _Box = tuple[int, int, int, int]
@@ -33,6 +31,10 @@ _KEEP, _CLEAR = 1, 2
 
 _END_OF_GREYS: Final = 13 + 3 * _N_COLOURS
 """Where the blocks begin of a GIF that Pillow has written from a grey image."""
+
+
+class TooManyColoursError(Exception):
+    """A frame that no palette of 256 colours can hold."""
 
 
 def pack(rgba: Image.Image) -> Codes:
@@ -67,9 +69,9 @@ def encode(
 
     Raises
     ------
-    PictureError
-        A frame changes more pixels to more colours than one GIF frame can hold. GIFs that are
-        read frame by frame from files practically never do.
+    TooManyColoursError
+        A frame changes pixels to all of 256 colours and must be cleared to transparent as well,
+        or changes them to more. Frames read from GIF files hardly ever do.
     """
     out = io.BytesIO()
     palettes = _Palettes(inks)
@@ -126,7 +128,7 @@ class _Palettes:
         own, inks = used[used < TRANSPARENT], np.sort(used[used > TRANSPARENT])
         room = _N_COLOURS - len(own) - keeps
         if room < 0 or TRANSPARENT in used:
-            raise PictureError("too colourful to be drawn on as a GIF (write a .png instead)")
+            raise TooManyColoursError
         exact, others = inks[:room], inks[room:]
         colours = np.concatenate([own, self._inks[exact - INK]])
         self._table[own] = np.arange(len(own))

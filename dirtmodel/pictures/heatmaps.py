@@ -282,6 +282,8 @@ def _n(number: int, noun: str) -> str:
 
 def _nothing(damaged: list[int]) -> str:
     if damaged:
-        first = ", ".join(map(str, damaged[:5]))
-        return f"all pictures of this heat map are damaged (images {first}, …); check the release"
+        return (
+            f"none of the {len(damaged)} pictures of this heat map can be decoded "
+            f"(the first is image {damaged[0]}); `dirtmodel check RELEASE` says why"
+        )
     return "no picture matches, so there is no heat map; try fewer conditions"

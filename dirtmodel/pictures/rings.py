@@ -76,8 +76,10 @@ def points(clicks: Iterable[Click]) -> tuple[list[Point], int]:
     drawable = []
     n_incomplete = 0
     for click in clicks:
-        if click.x is not None and click.y is not None and math.isfinite(click.x + click.y):
-            drawable.append(Point(click.x, click.y, click.rater))
+        x = math.nan if click.x is None else click.x
+        y = math.nan if click.y is None else click.y
+        if math.isfinite(x) and math.isfinite(y):
+            drawable.append(Point(x, y, click.rater))
         elif click.is_click:
             n_incomplete += 1
     return drawable, n_incomplete

@@ -4,8 +4,10 @@ Pictures are fetched, decoded, shrunk and forgotten one at a time; what stays in
 small ones of the page being filled.
 """
 
+import collections
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,7 +28,8 @@ _MOST_LABEL_LINES: Final = 8
 _MOST_FRAMES: Final = 3
 _EMPTY: Final = (0xEE, 0xEE, 0xEE)
 _WARNING: Final = (0x9C, 0x1C, 0x1C)
-_COMPRESS_LEVEL: Final = 4
+_COMPRESS_LEVEL: Final = 3
+_N_DECODERS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,7 @@ def pages(
     chosen = layout or Layout()
     rows: list[list[_Tile]] = []
     n_pages = n_free = 0
-    for cell in cells:
-        tile = _tile(cell, chosen, pens)
+    for tile in _tiles(cells, chosen, pens):
         if tile.span > n_free:
             if len(rows) == chosen.rows:
                 n_pages += 1
@@ -121,20 +123,44 @@ def save(drawn: Iterable[Image.Image], path: Path) -> list[Path]:
     A single page goes to `failures.png`; several to `failures-01.png`, `failures-02.png`, …
     """
     written: list[Path] = []
+    encoding: futures.Future[None] | None = None
     waiting: Image.Image | None = None
-    for page in drawn:
+
+    def write(page: Image.Image, number: int | None) -> None:
+        nonlocal encoding
+        if encoding is not None:
+            encoding.result()
+        place = path if number is None else path.with_stem(f"{path.stem}-{number:02}")
+        written.append(place)
+        encoding = encoder.submit(page.save, place, "PNG", compress_level=_COMPRESS_LEVEL)
+
+    # One page is encoded while the next is filled; Pillow does not hold the GIL for that.
+    with futures.ThreadPoolExecutor(max_workers=1) as encoder:
+        for page in drawn:
+            if waiting is not None:
+                write(waiting, len(written) + 1)
+            waiting = page
         if waiting is not None:
-            written.append(_save(waiting, path, len(written) + 1))
-        waiting = page
-    if waiting is not None:
-        written.append(_save(waiting, path, len(written) + 1 if written else None))
+            write(waiting, len(written) + 1 if written else None)
+        if encoding is not None:
+            encoding.result()
     return written
 
 
-def _save(page: Image.Image, path: Path, number: int | None) -> Path:
-    place = path if number is None else path.with_stem(f"{path.stem}-{number:02}")
-    page.save(place, "PNG", compress_level=_COMPRESS_LEVEL)
-    return place
+def _tiles(
+    cells: Iterable[Cell],
+    layout: Layout,
+    pens: Mapping[str | None, Pen] | None,
+) -> Iterator[_Tile]:
+    """Make tiles in order, a few ahead; Pillow does not hold the GIL while it decodes."""
+    waiting: collections.deque[futures.Future[_Tile]] = collections.deque()
+    with futures.ThreadPoolExecutor(max_workers=_N_DECODERS) as decoders:
+        for cell in cells:
+            waiting.append(decoders.submit(_tile, cell, layout, pens))
+            if len(waiting) > 2 * _N_DECODERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> _Tile:
@@ -186,7 +212,9 @@ def _strip(
 def _shrunk(image: Image.Image, notes: Notes, width: int, layout: Layout) -> Image.Image:
     scale = min(width / image.width, layout.tile_height / image.height, 1)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = _on_paper(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = _on_paper(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    if not notes.clicks:
+        return small
     return ringed(small.convert("RGBA"), notes.scaled(scale)).convert("RGB")
 
 
