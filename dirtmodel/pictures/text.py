@@ -47,9 +47,12 @@ def printable(text: str) -> str:
 def wrap(text: str, size: int, width: int) -> list[str]:
     """Break text into lines of at most `width` pixels, inside words only where one is too long."""
     face = font(size)
+    words = printable(text).split()
+    if words and face.getlength(" ".join(words)) <= width:
+        return [" ".join(words)]
     lines: list[str] = []
     line = ""
-    for word in printable(text).split():
+    for word in words:
         longer = f"{line} {word}" if line else word
         if face.getlength(longer) <= width:
             line = longer
