@@ -188,7 +188,7 @@ def reference_problems(columns: Columns, images: Known, sessions: Known) -> list
 
 def click_problems(columns: Columns, images: Known) -> list[Problem]:
     """Clicks that are incomplete, infinite or beside the picture (where its size is known)."""
-    has_x, has_y = columns.given("x"), columns.given("y")
+    has_x, has_y = (columns.given(name) | columns.bad[name] for name in "xy")
     x, y = (columns.arrays[name].fill_null(0).to_numpy(zero_copy_only=False) for name in "xy")
     finite = np.isfinite(x) & np.isfinite(y)
     found, image = images.look_up(columns.numbers("img_id"))
@@ -203,7 +203,7 @@ def click_problems(columns: Columns, images: Known) -> list[Problem]:
         Problem("non-finite-click", ~finite, where),
         Problem(
             "off-picture-click",
-            has_x & has_y & finite & measured & ~inside,
+            columns.given("x") & columns.given("y") & finite & measured & ~inside,
             lambda row: f"{where(row)} on {image['width'][row]}×{image['height'][row]} pixels",
         ),
     ]
