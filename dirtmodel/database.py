@@ -206,7 +206,7 @@ def reach(
     try:
         connection = made.connect()
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise DatabaseError(f"cannot open {display(url)}: {first_line(error)}") from error
+        raise DatabaseError(f"cannot open {display(url)}: {_reason(url, error)}") from error
     try:
         with connection:
             yield connection
@@ -251,6 +251,15 @@ def first_line(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return lines[0] if lines else type(cause).__name__
+
+
+def _reason(url: sa.URL, error: Exception) -> str:
+    reason = first_line(error)
+    if is_sqlite(url) and "readonly" in reason:
+        # Reading needs to write where a journal says that a change is to be undone first.
+        undo = f"dirtmodel upgrade --db {shlex.quote(display(url))}"
+        return f"a change to it was cut off; undo that with: {undo}"
+    return reason
 
 
 def _check_sqlite_file(path: Path) -> None:
