@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dirtmodel import errors
     from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.differences import diff
     from dirtmodel.errors import (
         DatabaseError,
         DirtmodelError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
+    "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
         "DatabaseError",
         "DirtmodelError",

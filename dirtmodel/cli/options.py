@@ -113,6 +113,16 @@ steps: Final = click.option(
     metavar="STEP",
     help="Only this step; may be repeated.  [default: all]",
 )
+kit_steps: Final = click.option(
+    "--step",
+    type=StepsParam("Step"),
+    multiple=True,
+    callback=_chosen,
+    default=["fmap_coregistration"],
+    show_default=True,
+    metavar="STEP",
+    help="What the verdicts are of: a step, or all; may be repeated.",
+)
 
 
 def results(command: _Command) -> _Command:
