@@ -98,7 +98,7 @@ def scan_of(image: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def add_a_subject(edit: Editor) -> None:
-    model = edit.target(FMAP, lambda images: True)
+    model = edit.target(FMAP, bool)
     sub = scan_of(model[0])[0]
     session = {"id": next(edit.ids), "step": 3, "user": "newcomer", "created": LATER}
     edit.rows["session"].append(session)
@@ -264,7 +264,7 @@ def regenerate_one_of_equal_keys(edit: Editor) -> None:
     twins = sorted(
         (row for row in movies if names.count(row["file1"]) == 2), key=lambda row: row["id"]
     )
-    (first, second) = twins
+    (_, second) = twins
     second["img"] = other_picture(second["img"])
     edit.record.note("image", "changed", second["id"], second["id"], "img")
     note_stale(edit, second, PICTURE_CHANGED)
@@ -456,7 +456,7 @@ def test_exit_code_tells_whether_anything_differs(paths: tuple[str, str]) -> Non
     assert run(old, f"{new}-missing").exit_code == 2
 
 
-def test_exit_code_is_about_what_was_asked(pair: Pair, paths: tuple[str, str]) -> None:
+def test_exit_code_is_about_what_was_asked(paths: tuple[str, str]) -> None:
     old, new = paths
 
     assert run(old, new, "--table", "rating").exit_code == 1
@@ -500,7 +500,7 @@ def test_json_goes_to_a_file_by_its_suffix(paths: tuple[str, str], tmp_path: Pat
     assert (tmp_path / "diff.json").read_text() == shown
 
 
-def test_table_as_csv_has_a_row_per_changed_column(paths: tuple[str, str], pair: Pair) -> None:
+def test_table_as_csv_has_a_row_per_changed_column(paths: tuple[str, str]) -> None:
     told = run(*paths, "--table", "session", "--format", "csv").stdout.splitlines()
 
     assert told[0] == ("change,old_id,new_id,step,user,created,column,old,new,re_encoded")
@@ -508,7 +508,7 @@ def test_table_as_csv_has_a_row_per_changed_column(paths: tuple[str, str], pair:
     assert told[1].endswith(",user,,found out,")
 
 
-def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str], pair: Pair) -> None:
+def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str]) -> None:
     told = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
 
     assert told[0] == "change,sub,ses,task,run,scan,old_status,new_status,n_rows,rows"
