@@ -1,0 +1,247 @@
+"""A second implementation, in fractions and straight from the formulas, agrees on any ratings."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dirtmodel.queries import agreement
+
+# The first example imports scipy, which a busy machine takes its time for.
+unhurried = settings(deadline=None)
+
+CATEGORIES = [0, 1, 2]
+Row = list[int | None]
+Ratings = list[Row]
+Mass = list[Fraction]
+Matrix = list[list[Fraction]]
+
+STEP = Fraction(1, 10**12)
+
+
+def _weights(name: str) -> Matrix:
+    power = {"identity": None, "linear": 1, "quadratic": 2}[name]
+    if power is None:
+        return [[Fraction(a == b) for b in CATEGORIES] for a in CATEGORIES]
+    return [[1 - Fraction(abs(a - b), 2) ** power for b in CATEGORIES] for a in CATEGORIES]
+
+
+def _given(row: Row) -> list[int]:
+    return [rating for rating in row if rating is not None]
+
+
+def _observed(ratings: Ratings, mass: Mass, w: Matrix) -> Fraction | None:
+    total = units = Fraction(0)
+    for row, m in zip(ratings, mass, strict=True):
+        here = _given(row)
+        pairs = list(itertools.permutations(here, 2))
+        if pairs:
+            total += m * sum(w[a][b] for a, b in pairs) / len(pairs)
+            units += m
+    return total / units if units else None
+
+
+def _proportions(ratings: Ratings, mass: Mass) -> list[Fraction]:
+    shares, units = [Fraction(0)] * 3, Fraction(0)
+    for row, m in zip(ratings, mass, strict=True):
+        here = _given(row)
+        if here:
+            units += m
+            for k in CATEGORIES:
+                shares[k] += m * Fraction(here.count(k), len(here))
+    return [share / units for share in shares]
+
+
+def _square(w: Matrix) -> Fraction:
+    return sum(itertools.chain.from_iterable(w))
+
+
+def _gwet(ratings: Ratings, mass: Mass, w: Matrix) -> Fraction:
+    return _square(w) / 6 * sum(p * (1 - p) for p in _proportions(ratings, mass))
+
+
+def _fleiss(ratings: Ratings, mass: Mass, w: Matrix) -> Fraction:
+    p = _proportions(ratings, mass)
+    return sum(w[a][b] * p[a] * p[b] for a in CATEGORIES for b in CATEGORIES)
+
+
+def _uniform(ratings: Ratings, mass: Mass, w: Matrix) -> Fraction:  # noqa: ARG001 - all chances are called alike
+    return _square(w) / 9
+
+
+def _conger(ratings: Ratings, mass: Mass, w: Matrix) -> Fraction:
+    habits = []
+    for column in zip(*ratings, strict=True):
+        used = [
+            sum((m for r, m in zip(column, mass, strict=True) if r == k), Fraction(0))
+            for k in CATEGORIES
+        ]
+        if sum(used):
+            habits.append([u / sum(used) for u in used])
+    pairs = list(itertools.permutations(habits, 2))
+    expected = sum(w[a][b] * g[a] * h[b] for g, h in pairs for a in CATEGORIES for b in CATEGORIES)
+    return expected / len(pairs)
+
+
+CHANCES = {
+    "gwet_ac": _gwet,
+    "fleiss_kappa": _fleiss,
+    "conger_kappa": _conger,
+    "brennan_prediger": _uniform,
+}
+
+
+def _alpha(ratings: Ratings, mass: Mass, metric: str) -> Fraction | None:
+    units = [(row, m) for row, m in ((_given(r), m) for r, m in zip(ratings, mass, strict=True))]
+    units = [(row, m) for row, m in units if len(row) > 1]
+    n = [sum(m * row.count(k) for row, m in units) for k in CATEGORIES]
+
+    def distance(a: int, b: int) -> Fraction:
+        low, high = min(a, b), max(a, b)
+        return {
+            "nominal": Fraction(a != b),
+            "interval": Fraction((a - b) ** 2),
+            "ordinal": (sum(n[low : high + 1]) - Fraction(n[a] + n[b]) / 2) ** 2,
+        }[metric]
+
+    observed = sum(
+        m * sum(distance(a, b) for a, b in itertools.permutations(row, 2)) / (len(row) - 1)
+        for row, m in units
+    )
+    expected = sum(n[a] * n[b] * distance(a, b) for a in CATEGORIES for b in CATEGORIES)
+    return 1 - (sum(n) - 1) * observed / expected if expected else None
+
+
+def naive(ratings: Ratings, mass: Mass, name: str, weights: str) -> Fraction | None:
+    if not any(len(_given(row)) > 1 for row in ratings):
+        return None
+    if name == "krippendorff_alpha":
+        return _alpha(ratings, mass, weights)
+    w = _weights(weights)
+    observed = _observed(ratings, mass, w)
+    if name == "percent_agreement":
+        return observed
+    chance = CHANCES[name](ratings, mass, w)
+    return None if chance == 1 else (observed - chance) / (1 - chance)
+
+
+def naive_error(ratings: Ratings, clusters: list[int], name: str, weights: str) -> float | None:
+    """Infinitesimal jackknife: the change by a trace more of one unit, summed over clusters."""
+    pulls = {}
+    for unit, cluster in enumerate(clusters):
+        if not _given(ratings[unit]):
+            continue
+        ends = []
+        for step in (STEP, -STEP):
+            mass = [Fraction(1)] * len(ratings)
+            mass[unit] += step
+            ends.append(naive(ratings, mass, name, weights))
+        pull = float((ends[0] - ends[1]) / (2 * STEP))
+        pulls[cluster] = pulls.get(cluster, 0.0) + pull
+    n = len(pulls)
+    if n < 2:
+        return None
+    mean = sum(pulls.values()) / n
+    return math.sqrt(n / (n - 1) * sum((pull - mean) ** 2 for pull in pulls.values()))
+
+
+def _pairable(ratings: Ratings) -> Ratings:
+    return [row if len(_given(row)) > 1 else [None] * len(row) for row in ratings]
+
+
+matrices = st.integers(2, 4).flatmap(
+    lambda raters: st.lists(
+        st.lists(st.sampled_from([0, 0, 1, 2, None]), min_size=raters, max_size=raters),
+        min_size=1,
+        max_size=7,
+    )
+)
+
+
+@unhurried
+@given(ratings=matrices, prevalence=st.sampled_from(["all", "pairable"]))
+def test_values_equal_the_naive_ones(ratings: Ratings, prevalence: str) -> None:
+    t = agreement.tabulate(ratings, categories=CATEGORIES, prevalence=prevalence)
+
+    found = agreement.coefficients(
+        t.counts, categories=CATEGORIES, margins=t.margins, prevalence=prevalence
+    )
+
+    seen = ratings if prevalence == "all" else _pairable(ratings)
+    mass = [Fraction(1)] * len(ratings)
+    for c in found:
+        expected = naive(seen, mass, c.name, c.weights)
+        assert (c.value is None) == (expected is None), c
+        assert c.value is None or c.value == pytest.approx(float(expected), abs=1e-12)
+
+
+@unhurried
+@given(
+    ratings=matrices,
+    labels=st.lists(st.integers(0, 3), min_size=7, max_size=7),
+    weights=st.sampled_from(["identity", "quadratic", "ordinal"]),
+)
+def test_clustered_errors_equal_the_naive_ones(
+    ratings: Ratings, labels: list[int], weights: str
+) -> None:
+    clusters = labels[: len(ratings)]
+    t = agreement.tabulate(ratings, categories=CATEGORIES, clusters=clusters)
+
+    found = agreement.coefficients(
+        t.counts, categories=CATEGORIES, margins=t.margins, clusters=clusters, weights=weights
+    )
+
+    for c in found:
+        if c.value is not None:
+            expected = naive_error(ratings, clusters, c.name, c.weights)
+            assert (c.se is None) == (expected is None), c
+            assert c.se is None or c.se == pytest.approx(expected, abs=1e-9)
+
+
+@unhurried
+@given(ratings=matrices)
+def test_leaving_one_rater_out_equals_alpha_of_the_others(ratings: Ratings) -> None:
+    rows = [
+        (rater, rating, [row.count(k) for k in CATEGORIES])
+        for row in ratings
+        for rater, rating in enumerate(row)
+        if rating is not None
+    ]
+
+    found = agreement.leave_one_out(
+        [r for r, _, _ in rows],
+        [code for _, code, _ in rows],
+        [counts for _, _, counts in rows],
+        categories=CATEGORIES,
+    )
+
+    assert found.keys() == {rater for rater, _, _ in rows}
+    for rater, alpha in found.items():
+        others = [[*row[:rater], None, *row[rater + 1 :]] for row in ratings]
+        expected = naive(others, [Fraction(1)] * len(others), "krippendorff_alpha", "ordinal")
+        assert (alpha is None) == (expected is None)
+        assert alpha is None or alpha == pytest.approx(float(expected), abs=1e-12)
+
+
+@unhurried
+@given(table=st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3))
+def test_a_table_of_two_raters_tells_what_its_ratings_tell(table: list[list[int]]) -> None:
+    ratings = [[a, b] for a in CATEGORIES for b in CATEGORIES for _ in range(table[a][b])]
+
+    found = agreement.two_way(table, categories=CATEGORIES)
+
+    assert found.n == len(ratings)
+    names = {
+        "percent_agreement": ("percent_agreement", "identity"),
+        "cohen_kappa": ("conger_kappa", "identity"),
+        "cohen_kappa_linear": ("conger_kappa", "linear"),
+        "gwet_ac": ("gwet_ac", "identity"),
+    }
+    for field, (name, weights) in names.items():
+        expected = naive(ratings, [Fraction(1)] * len(ratings), name, weights)
+        value = getattr(found, field)
+        assert (value is None) == (expected is None), field
+        assert value is None or value == pytest.approx(float(expected), abs=1e-12)
