@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 import dirtmodel
 from dirtmodel import database
+from dirtmodel.errors import ReleaseError
 from dirtmodel.loading import rows
 from dirtmodel.loading.writer import Writer
 from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
@@ -132,18 +133,21 @@ def _write(
 ) -> int:
     """Write all batches and give the number of rows quarantined."""
     n_quarantined = 0
+    shown: rows.Targets = {}
     batches = reader.batches(pictures=True, keep_rejected=quarantine)
     for batch in _refuse_errors(reader, _ahead(batches), quarantine=quarantine):
         table = Base.metadata.tables[batch.table]
         writer.insert(table, *rows.of_batch(writer, batch))
         if batch.pictures is not None:
             writer.insert(Picture.__table__, *rows.of_pictures(batch, batch.pictures, targets))
+            shown.update((key, targets[key]) for key in rows.target_keys(batch))
         if batch.rejected:
             n_quarantined += len(batch.rejected)
             writer.insert(Quarantine.__table__, *rows.of_rejected(batch.rejected))
         if progress is not None:
             progress(batch.table, len(batch), sum(batch.pictures.n_bytes) if batch.pictures else 0)
-    writer.insert(Target.__table__, *rows.of_targets(targets))
+    # Not all of `targets`: the pictures of some may all have been rejected.
+    writer.insert(Target.__table__, *rows.of_targets(shown))
     return n_quarantined
 
 
@@ -202,6 +206,12 @@ def _hash_files(files: ReleaseFiles) -> dict[str, str]:
 
     hashes = {}
     for table in TABLES:
-        with files.path(table).open("rb") as file:
-            hashes[table] = hashlib.file_digest(file, "sha256").hexdigest()
+        path = files.path(table)
+        try:
+            with path.open("rb") as file:
+                hashes[table] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ReleaseError(
+                f"cannot read {path}: {error.strerror}; nothing was loaded"
+            ) from error
     return hashes

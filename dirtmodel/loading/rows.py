@@ -21,7 +21,7 @@ def number_targets(batches: Iterator[Batch]) -> Targets:
     found: set[tuple[int, str]] = set()
     for batch in batches:
         if batch.table == "image":
-            found.update(_target_keys(batch))
+            found.update(target_keys(batch))
     return {key: number for number, key in enumerate(sorted(found), 1)}
 
 
@@ -43,7 +43,7 @@ def of_pictures(batch: Batch, facts: PictureFacts, targets: Targets) -> Rows:
     """Rows of `picture` for a batch of images."""
     names = ["img_id", "target_id", "format", "width", "height", "n_bytes", "sha256"]
     ids = batch.columns["id"].to_pylist()
-    target_ids = [targets[key] for key in _target_keys(batch)]
+    target_ids = [targets[key] for key in target_keys(batch)]
     return names, (
         (img_id, target_id, *header, n_bytes, sha256)
         for img_id, target_id, header, n_bytes, sha256 in zip(
@@ -57,7 +57,7 @@ def of_targets(targets: Targets) -> Rows:
     names = ["id", "step", "file1", "scan", "sub", "ses", "task", "run", "space", "desc", "suffix"]
     return names, (
         (number, step, file1, scan(step, entities), *entities)
-        for (step, file1), number in targets.items()
+        for (step, file1), number in sorted(targets.items())
         for entities in [parse(file1)]
     )
 
@@ -71,5 +71,6 @@ def of_rejected(rejected: list[Rejected]) -> Rows:
     )
 
 
-def _target_keys(batch: Batch) -> Iterator[tuple[int, str]]:
+def target_keys(batch: Batch) -> Iterator[tuple[int, str]]:
+    """Give the (step, file1) of each row of a batch of images."""
     return zip(batch.columns["step"].to_pylist(), batch.columns["file1"].to_pylist(), strict=True)

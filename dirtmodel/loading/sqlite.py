@@ -48,94 +48,109 @@ class SqliteWriter:
             )
 
     def _check_existing(self) -> None:
+        there = self._path.exists()
         for suffix in ("-journal", "-wal"):
             leftover = self._path.with_name(self._path.name + suffix)
-            if leftover.exists():
+            if not leftover.exists():
+                continue
+            if not there:
                 raise DatabaseError(
-                    f"{leftover} shows that another program writes to {self._shown} or died doing "
-                    f"so; close it, or repair with: sqlite3 {self._shown} 'pragma quick_check'"
+                    f"{leftover} is left over from another database and would damage a new one; "
+                    "remove it, or choose another place with --db"
                 )
-        if not self._path.exists():
-            return
-        if not self._replace:
             raise DatabaseError(
-                f"{self._shown} exists; add --replace to load into its place (it stays as it is "
-                "until the new one is complete)"
+                f"{leftover} shows that another program writes to {self._shown} or died doing "
+                f"so; close it, or repair with: sqlite3 {self._shown} 'pragma quick_check'"
             )
+        if not there:
+            return
         if not _is_ours(self._path):
             raise DatabaseError(
                 f"{self._shown} is not a database of dirtmodel and will not be replaced; choose "
                 "another place with --db"
             )
+        if not self._replace:
+            raise DatabaseError(
+                f"{self._shown} exists; add --replace to load into its place (it stays as it is "
+                "until the new one is complete)"
+            )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """Build the new file; on success it takes the destination's place."""
-        self._clear_partial()
         try:
-            with self._build() as connection:
-                yield connection
-            self._put_in_place()
+            self._clear_stale()
+            with self._claim() as connection:
+                with connection.begin():
+                    indexes = _empty_schema(connection)
+                    yield connection
+                    for sql in indexes:
+                        connection.exec_driver_sql(sql)
+                    database.check_foreign_keys(connection)
+                    connection.exec_driver_sql("ANALYZE")
+                self._put_in_place()
         except (sqlite3.Error, sa.exc.DBAPIError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             raise DatabaseError(
                 f"could not write {self._partial}: {reason or database.first_line(error)}; "
                 + (f"{self._shown} is as it was" if self._path.exists() else "nothing was loaded")
             ) from error
-        finally:
-            self._partial.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _build(self) -> Iterator[sa.Connection]:
+    def _claim(self) -> Iterator[sa.Connection]:
+        """Make the partial file, and hold its lock until it is renamed or removed.
+
+        Only who holds the lock may do either, so that two loads never take each other's file.
+        """
+        try:
+            self._partial.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise self._busy() from error
+        own = _inode(self._partial)
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
         with engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
             self._connection = raw
-            for pragma in (
-                # Whoever loads to the same place meanwhile finds the file locked.
-                "locking_mode=EXCLUSIVE",
-                "journal_mode=OFF",
-                "synchronous=OFF",
-                "foreign_keys=OFF",
-                f"application_id={database.APPLICATION_ID}",
-            ):
-                raw.execute(f"PRAGMA {pragma}")
-            with connection.begin():
-                database.migrate(connection)
-                indexes = raw.execute(
-                    "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-                ).fetchall()
-                for name, _ in indexes:
-                    raw.execute(f"DROP INDEX {name}")
-                yield connection
-                for _, sql in indexes:
-                    raw.execute(sql)
-                database.check_foreign_keys(connection)
-                raw.execute("ANALYZE")
-            self._connection = None
-
-    def _clear_partial(self) -> None:
-        """Remove what a killed load left behind, unless a living one holds it."""
-        if not self._partial.exists():
-            return
-        with contextlib.closing(sqlite3.connect(self._partial, timeout=0)) as stale:
             try:
-                stale.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError as error:
-                if "locked" in str(error):
-                    raise DatabaseError(
-                        f"another load into {self._shown} is running; wait for it to end"
-                    ) from error
-            except sqlite3.DatabaseError:
-                # Died before the first page was whole: nobody holds it.
-                pass
-        self._partial.unlink()
+                if not _lock(raw) or _inode(self._partial) != own:
+                    own = None
+                    raise self._busy()
+                for pragma in (
+                    "synchronous=OFF",
+                    "foreign_keys=OFF",
+                    f"application_id={database.APPLICATION_ID}",
+                ):
+                    raw.execute(f"PRAGMA {pragma}")
+                yield connection
+            finally:
+                self._connection = None
+                if own is not None and _inode(self._partial) == own:
+                    self._partial.unlink()
+
+    def _clear_stale(self) -> None:
+        """Remove what a killed load left behind, unless a living one holds it."""
+        found = _inode(self._partial)
+        if found is None:
+            return
+        with contextlib.closing(sqlite3.connect(self._partial)) as stale:
+            # A second load may have cleared it since, and begun one of its own.
+            if not _lock(stale) or _inode(self._partial) != found:
+                raise self._busy()
+            self._partial.unlink()
+
+    def _busy(self) -> DatabaseError:
+        return DatabaseError(f"another load into {self._shown} is running; wait for it to end")
 
     def _put_in_place(self) -> None:
-        _sync(self._partial)
-        self._check_existing()
-        self._partial.replace(self._path)
+        handle = os.open(self._partial, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+            self._check_existing()
+            self._partial.replace(self._path)
+        finally:
+            # Not earlier: closing any handle of a file gives up the process's locks on it.
+            os.close(handle)
         _sync(self._path.parent)
 
     def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
@@ -164,6 +179,43 @@ def _is_ours(path: Path) -> bool:
     except sqlite3.Error:
         return False
     return bool(application_id == database.APPLICATION_ID)
+
+
+def _lock(connection: sqlite3.Connection) -> bool:
+    """Lock a file until the connection is closed; False if another connection holds it.
+
+    What is no database (a load died before the first page was whole) nobody holds.
+    """
+    try:
+        for pragma in ("busy_timeout=0", "locking_mode=EXCLUSIVE", "journal_mode=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return False
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    return True
+
+
+def _empty_schema(connection: sa.Connection) -> list[str]:
+    """Make tables and views, and give the statements that make the indexes."""
+    database.migrate(connection)
+    indexes = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    ).all()
+    for name, _ in indexes:
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    return [sql for _, sql in indexes]
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _sync(path: Path) -> None:

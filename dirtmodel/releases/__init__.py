@@ -4,6 +4,7 @@
 - `columns`: which columns they have, and how each physical type becomes the canonical one
 - `findings`: what is wrong or odd, with stable codes
 - `rules`: what makes a row unsound or odd
+- `keys`: which rows repeat a key
 - `reading`: the files in bounded memory, checked
 """
 

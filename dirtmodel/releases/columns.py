@@ -160,6 +160,23 @@ def integers(array: "pa.Array") -> NDArray[np.int64]:
     return result
 
 
+def text_of(scalar: "pa.Scalar") -> str | None:
+    """Write a timestamp of any unit as UTC text, also those that Python's datetime cannot hold.
+
+    Give None for a scalar of another type, or NULL.
+    """
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    if pt.is_dictionary(scalar.type):
+        scalar = scalar.value
+    if not pt.is_timestamp(scalar.type) or not scalar.is_valid:
+        return None
+    # Arrow's ticks are UTC, and its own text shows the zone's wall clock; hence no zone.
+    naive = scalar.cast(pa.int64()).cast(pa.timestamp(scalar.type.unit))
+    return str(naive.cast(pa.string()).as_py())
+
+
 def _canonical(kind: Kind) -> "pa.DataType":
     import pyarrow as pa
 
@@ -182,6 +199,11 @@ def _is_text(physical: Any) -> bool:
     )
 
 
+def _mask(truths: "pa.Array") -> Mask:
+    """Give the mask of a boolean array, NULL counting as false."""
+    return np.array(truths.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+
+
 def _keep(array: "pa.Array", good: Mask) -> "tuple[pa.Array, Mask]":
     """NULL out what is not good; bad is what was there before."""
     import pyarrow as pa
@@ -192,20 +214,36 @@ def _keep(array: "pa.Array", good: Mask) -> "tuple[pa.Array, Mask]":
     return kept, there & ~good
 
 
+_MANTISSA_BITS: Final = {16: 11, 32: 24, 64: 53}
+"""By the bits of a floating-point type."""
+
+
+def _without_nan(array: "pa.Array") -> "pa.Array":
+    """Widen floating-point numbers to doubles, NaN to NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = array.cast(pa.float64())
+    return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
+
+
 def _bigint(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
     if pt.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), pa.nulls(len(array), array.type), array)
-        values = pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
-        # Beyond 2^53 a double no longer tells neighbouring integers apart.
-        good = (np.abs(values) <= 2**53) & (np.floor(values) == values)
+        # From here on a float no longer tells neighbouring integers apart.
+        end = 2 ** _MANTISSA_BITS[array.type.bit_width]
+        array = _without_nan(array)
+        values = pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False)
+        good = (np.abs(values) < end) & (np.floor(values) == values)
     elif _is_text(array.type):
         array = array.cast(pa.large_string())
-        matched = pc.match_substring_regex(array, r"^-?[0-9]{1,18}$")
-        good = pc.fill_null(matched, fill_value=False).to_numpy(zero_copy_only=False)
+        good = _mask(pc.match_substring_regex(array, r"^-?[0-9]{1,18}$"))
+        # 2^63 has 19 digits.
+        for row in np.flatnonzero(_mask(pc.match_substring_regex(array, r"^-?[0-9]{19}$"))):
+            good[row] = -(2**63) <= int(array[int(row)].as_py()) < 2**63
     elif array.type == pa.uint64():
         values = pc.fill_null(array, 0).to_numpy(zero_copy_only=False)
         good = values < np.uint64(2**63)
@@ -228,19 +266,27 @@ def _double(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     import pyarrow.types as pt
 
     if _is_text(array.type):
-        array = array.cast(pa.large_string())
-        number = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity|nan)$"
-        matched = pc.match_substring_regex(array, number)
-        good = pc.fill_null(matched, fill_value=False).to_numpy(zero_copy_only=False)
-        array = pc.replace_substring_regex(array, r"^\+", "")
-    elif pt.is_integer(array.type):
+        return _double_of_text(array.cast(pa.large_string()))
+    good = np.ones(len(array), dtype=np.bool_)
+    if pt.is_integer(array.type):
         values = pc.fill_null(array, 0).to_numpy(zero_copy_only=False)
         good = (values <= 2**53) & (values >= -(2**53))
-    else:
-        good = np.ones(len(array), dtype=np.bool_)
     array, bad = _keep(array, good)
-    array = array.cast(pa.float64())
-    return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array), bad
+    return _without_nan(array), bad
+
+
+def _double_of_text(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    number = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity|nan)$"
+    array, bad = _keep(array, _mask(pc.match_substring_regex(array, number)))
+    # Arrow reads no plus sign.
+    numbers = pc.replace_substring_regex(array, r"^\+", "").cast(pa.float64())
+    # Whoever wrote 1e400 did not mean infinity.
+    overflown = pc.and_not(pc.is_inf(numbers), pc.match_substring_regex(array, r"(?i)inf"))
+    numbers, too_large = _keep(numbers, ~_mask(overflown))
+    return _without_nan(numbers), bad | too_large
 
 
 def _boolean(array: "pa.Array") -> "tuple[pa.Array, Mask]":
@@ -256,7 +302,7 @@ def _boolean(array: "pa.Array") -> "tuple[pa.Array, Mask]":
         no = pc.is_in(array, pa.array(["f", "false", "0"], pa.large_string()))
     else:
         if pt.is_floating(array.type):
-            array = pc.if_else(pc.is_nan(array), pa.nulls(len(array), array.type), array)
+            array = _without_nan(array)
         yes = pc.fill_null(pc.equal(array, 1), fill_value=False)
         no = pc.fill_null(pc.equal(array, 0), fill_value=False)
     known = pc.or_(yes, no)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 MAX_EXAMPLES: Final = 5
+MAX_EXAMPLE_LENGTH: Final = 300
 
 ERRORS: Final = {
     "missing-file": "a file of the release is not there",
@@ -71,11 +72,11 @@ class Findings:
         for example in examples:
             if len(kept) >= MAX_EXAMPLES:
                 break
-            kept.append(example)
-
-    def wants_examples(self, code: str, file: str) -> bool:
-        """Tell whether another example of a kind would be kept."""
-        return len(self._examples.get((code, file), ())) < MAX_EXAMPLES
+            kept.append(
+                example
+                if len(example) <= MAX_EXAMPLE_LENGTH
+                else f"{example[: MAX_EXAMPLE_LENGTH - 1]}…"
+            )
 
     def report(self) -> list[Finding]:
         """Give the findings: errors first, each in the order of the tables above."""

@@ -19,8 +19,9 @@ import numpy as np
 from dirtmodel.errors import PictureError, ReleaseError
 from dirtmodel.pictures.header import Header, probe
 from dirtmodel.releases import rules
-from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers
+from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers, text_of
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
+from dirtmodel.releases.keys import Ids, ImageKeys
 from dirtmodel.releases.layout import TABLES, ReleaseFiles, file_name
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 WIDE_ROWS: Final = 64
-"""Rows of pictures at a time: a few megabytes."""
+WIDE_BYTES: Final = 16 << 20
+"""Rows and bytes of pictures at a time, at most (the bytes on average)."""
 
 NARROW_ROWS: Final = 16_384
 MAX_PICTURE_BYTES: Final = 256 << 20
@@ -118,12 +120,16 @@ class Reader:
         for table in TABLES:
             self.n_rows[table] = self.n_empty_rows[table] = 0
             wide = pictures and table == "image"
+            present = self._schema(table).names
             names = [
                 column.name
                 for column in COLUMNS[table]
-                if column.name in self._present(table) and (wide or column.name != "img")
+                if column.name in present and (wide or column.name != "img")
             ]
-            extra = [name for name in self._present(table) if name not in names and name != "img"]
+            # Of several columns of one name Arrow can give none.
+            extra = [
+                name for name in present if name not in {*names, "img"} and present.count(name) == 1
+            ]
             for first_row, raw in self._raw(table, names + extra if keep_rejected else names):
                 yield self._batch(table, first_row, raw, keep_rejected=keep_rejected)
 
@@ -136,7 +142,7 @@ class Reader:
                 self.findings.add("missing-file", file, 1, [f"{self.release.path(table)}"])
                 continue
             try:
-                schema = self._open(table).schema_arrow
+                schema = self._schema(table)
             except InvalidReleaseError as error:
                 for finding in error.findings:
                     self.findings.add(finding.code, file, finding.n, finding.examples)
@@ -171,9 +177,9 @@ class Reader:
                     "extra-column", file, 1, [f"{file} column {field_.name} ({field_.type})"]
                 )
 
-    def _present(self, table: str) -> list[str]:
-        names: list[str] = self._open(table).schema_arrow.names
-        return names
+    def _schema(self, table: str) -> "pa.Schema":
+        with self._readable(table):
+            return self._open(table).schema_arrow
 
     def _open(self, table: str) -> "pq.ParquetFile":
         import pyarrow.parquet as pq
@@ -181,16 +187,19 @@ class Reader:
         with self._readable(table):
             # Arrow's default holds a whole row group in memory, and a release has but one.
             return pq.ParquetFile(
-                self.release.path(table), buffer_size=1 << 20, pre_buffer=False, memory_map=False
+                self.release.path(table),
+                buffer_size=1 << 20,
+                pre_buffer=False,
+                memory_map=False,
+                page_checksum_verification=True,
             )
 
     def _raw(self, table: str, names: list[str]) -> "Iterator[tuple[int, pa.RecordBatch]]":
-        rows = WIDE_ROWS if "img" in names else NARROW_ROWS
         file_row = 1
         with self._readable(table):
-            for raw in self._open(table).iter_batches(
-                batch_size=rows, columns=names, use_threads=False
-            ):
+            file = self._open(table)
+            rows = _picture_rows(file.metadata) if "img" in names else NARROW_ROWS
+            for raw in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
                 # Arrow reads text without looking; a database would trip over what is not UTF-8.
                 raw.validate(full=True)
                 yield file_row, raw
@@ -211,42 +220,10 @@ class Reader:
     # -- keys
 
     def _find_duplicates(self, table: str) -> None:
-        key = ["display", "slice", "step", "file1"] if table == "image" else []
-        parts: dict[str, list[rules.Ints]] = {name: [] for name in ("row", "id", *key, "has_slice")}
-        file1_codes: dict[Any, int] = {}
-        for first_row, raw in self._raw(table, ["id", *key]):
-            columns = rules.Columns.of(table, raw)
-            given = columns.given("id")
-            numbers = {"row": np.arange(first_row, first_row + len(columns), dtype=np.int64)}
-            for name in ("id", *key):
-                numbers[name] = (
-                    np.array(
-                        [
-                            file1_codes.setdefault(value, len(file1_codes))
-                            for value in columns.arrays["file1"].to_pylist()
-                        ],
-                        np.int64,
-                    )
-                    if name == "file1"
-                    else columns.numbers(name)
-                )
-            if key:
-                numbers["has_slice"] = columns.given("slice").astype(np.int64)
-            for name, values in numbers.items():
-                parts[name].append(values[given])
-        merged = {
-            name: np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
-            for name, chunks in parts.items()
-        }
-        found = {"duplicate-id": rules.duplicates([merged["id"]], merged["row"])}
-        if key:
-            meta = [merged[name] for name in (*key, "has_slice")]
-            repeated = rules.duplicates(meta, merged["row"])
-            sliced = np.isin(repeated, merged["row"][merged["has_slice"] == 1])
-            # In SQL, NULL equals nothing: where there is no slice the unique key does not bind.
-            found["duplicate-image"] = repeated[sliced]
-            found["repeated-image"] = repeated[~sliced]
-        self._duplicates[table] = found
+        found = ImageKeys() if table == "image" else Ids()
+        for first_row, raw in self._raw(table, ["id", *found.names]):
+            found.add(first_row, rules.Columns.of(table, raw))
+        self._duplicates[table] = found.repeated()
 
     # -- rows
 
@@ -357,6 +334,14 @@ def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Findi
     return reader.findings.report()
 
 
+def _picture_rows(metadata: "pq.FileMetaData") -> int:
+    """Give the number of pictures to read at a time, few where they are large."""
+    groups = range(metadata.num_row_groups)
+    n_bytes: int = sum(metadata.row_group(group).total_byte_size for group in groups)
+    mean: int = n_bytes // max(metadata.num_rows, 1)
+    return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
+
+
 def _check_pictures(columns: rules.Columns, sound: Mask) -> tuple[rules.Problem, PictureFacts]:
     """Hash and probe the pictures of rows that are sound so far."""
     bad = np.zeros(len(columns), np.bool_)
@@ -421,9 +406,9 @@ def _json_row(raw: "pa.RecordBatch", row: int) -> dict[str, Any]:
 def _json_value(scalar: "pa.Scalar") -> Any:
     """Bring any value of Arrow's into JSON such that nothing of it is lost."""
     try:
-        value = scalar.as_py()
+        value = text_of(scalar) or scalar.as_py()
     except (ValueError, OverflowError):
-        # Python cannot write every timestamp that Arrow can hold.
+        # Python has no dates, times and durations like Arrow's largest and finest.
         value = f"{scalar.type} {scalar.cast('int64').as_py()}"
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
@@ -443,7 +428,7 @@ def _repeats(columns: rules.Columns, code: str) -> rules.Describe:
     return lambda row: (
         "an earlier row too has "
         + ", ".join(
-            f"{name} {columns.arrays[name][row].as_py()}"
+            f"{name} {columns.arrays[name][row].as_py()!r}"
             for name in ("slice", "file1", "display", "step")
         )
     )

@@ -5,7 +5,7 @@ only when it is asked for an example.
 """
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dirtmodel.entities import parse
 from dirtmodel.models import CLICK_STEPS, Step
-from dirtmodel.releases.columns import COLUMNS, Kind, Mask, convert, integers, valid
+from dirtmodel.releases.columns import COLUMNS, Kind, Mask, convert, integers, text_of, valid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,14 +75,10 @@ class Columns:
         return integers(self.arrays[name])
 
     def empty(self) -> Mask:
-        """Mask of rows that are NULL in every column, NaN counting as NULL."""
+        """Mask of rows that are NULL in every column of the layout, NaN counting as NULL."""
         filled = np.zeros(len(self), dtype=np.bool_)
-        for name in self.raw.schema.names:
-            filled |= (
-                self.given(name) | self.bad[name]
-                if name in self.arrays
-                else valid(self.raw.column(name))
-            )
+        for name in self.arrays:
+            filled |= self.given(name) | self.bad[name]
         return ~filled
 
 
@@ -192,7 +188,7 @@ def reference_problems(columns: Columns, images: Known, sessions: Known) -> list
 
 def click_problems(columns: Columns, images: Known) -> list[Problem]:
     """Clicks that are incomplete, infinite or beside the picture (where its size is known)."""
-    has_x, has_y = columns.given("x"), columns.given("y")
+    has_x, has_y = (columns.given(name) | columns.bad[name] for name in "xy")
     x, y = (columns.arrays[name].fill_null(0).to_numpy(zero_copy_only=False) for name in "xy")
     finite = np.isfinite(x) & np.isfinite(y)
     found, image = images.look_up(columns.numbers("img_id"))
@@ -207,7 +203,7 @@ def click_problems(columns: Columns, images: Known) -> list[Problem]:
         Problem("non-finite-click", ~finite, where),
         Problem(
             "off-picture-click",
-            has_x & has_y & finite & measured & ~inside,
+            columns.given("x") & columns.given("y") & finite & measured & ~inside,
             lambda row: f"{where(row)} on {image['width'][row]}×{image['height'][row]} pixels",
         ),
     ]
@@ -237,29 +233,6 @@ def entity_problems(columns: Columns) -> list[Problem]:
     return [Problem("no-entities", odd, lambda row: f"file1 {names[row]!r}")]
 
 
-def duplicates(keys: Iterable[Ints], first_rows: Ints) -> Ints:
-    """Find the rows whose key an earlier row has.
-
-    Parameters
-    ----------
-    keys
-        The parts of the key, each with one number per row.
-    first_rows
-        The number of each row in its file.
-
-    Returns
-    -------
-    ndarray
-        Sorted numbers of the rows that repeat an earlier one.
-    """
-    parts = list(keys)
-    order = np.lexsort((first_rows, *reversed(parts)))
-    same = np.ones(max(len(order) - 1, 0), np.bool_)
-    for part in parts:
-        same &= part[order][1:] == part[order][:-1]
-    return np.sort(first_rows[order[1:][same]])
-
-
 def _step(number: Any) -> str:
     return Step(int(number)).name
 
@@ -278,11 +251,7 @@ def _bad_value(columns: Columns, name: str, kind: Kind) -> Describe:
 
 
 def _raw_text(raw: "pa.Array", row: int) -> str:
-    try:
-        return repr(raw[row].as_py())
-    except (ValueError, OverflowError):
-        # Python cannot write every timestamp that Arrow can hold.
-        return f"{raw.type} {raw.cast('int64')[row]}"
+    return text_of(raw[row]) or repr(raw[row].as_py())
 
 
 def _unknown(array: "pa.Array", column: Any) -> Describe:
