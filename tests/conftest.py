@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -96,3 +97,29 @@ def copy_of_release(release: Path, tmp_path: Path) -> Callable[[], Path]:
         return Path(shutil.copytree(release, tmp_path / f"copy-{next(numbers)}"))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def read_release() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
+    """The rows of a release's files, by table, read without any code of ours."""
+    import pyarrow.parquet as pq
+
+    def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
+        return {
+            path.stem: [
+                row
+                for row in pq.read_table(path).to_pylist()
+                if any(value is not None for value in row.values())
+            ]
+            for path in folder.rglob("*.parquet")
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def published(
+    release: Path, read_release: Callable[[Path], dict[str, list[dict[str, Any]]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the release that `db` holds."""
+    return read_release(release)
