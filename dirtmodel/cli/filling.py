@@ -23,12 +23,13 @@ from dirtmodel.cli import options
 )
 @options.quiet
 def load(
-    release: Path, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
+    release: str, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
 ) -> None:
     """Load a release, completely or not at all.
 
     RELEASE is the folder with the four parquet files, or any folder above it in the documented
-    layout. Errors in the release are listed and nothing is loaded, unless --quarantine is given.
+    layout; or DIRT's own database, a SQLite file or a URL, which is only read. Errors in the
+    release are listed and nothing is loaded, unless --quarantine is given.
 
     Example: dirtmodel load path/to/release --label 3.0
     """
@@ -54,7 +55,7 @@ def load(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 @options.quiet
-def check(release: Path, format_: str, *, quiet: bool) -> int:
+def check(release: str, format_: str, *, quiet: bool) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
     Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
@@ -64,8 +65,11 @@ def check(release: Path, format_: str, *, quiet: bool) -> int:
     from dirtmodel import releases
     from dirtmodel.releases.findings import describe
 
-    with _progress("Checking", release, quiet=quiet) as advance:
-        found = releases.check(releases.find(release), advance)
+    with (
+        _progress("Checking", release, quiet=quiet) as advance,
+        releases.opened(release) as source,
+    ):
+        found = releases.check(source, advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
@@ -144,17 +148,17 @@ def demo(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _progress(
-    label: str, release: Path, *, quiet: bool
+    label: str, release: str, *, quiet: bool
 ) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
     from dirtmodel import releases
 
     stderr = sys.stderr
-    files = releases.find(release)
-    if quiet or not stderr.isatty() or files.missing():
+    if quiet or not stderr.isatty():
         yield None
         return
-    total = max(files.path("image").stat().st_size, 1)
+    with releases.opened(release) as source:
+        total = max(source.n_bytes, 1)
     with click.progressbar(
         length=total, label=label, file=stderr, item_show_func=_rate, update_min_steps=1 << 20
     ) as bar:

@@ -22,7 +22,7 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-EXISTING_RELEASE: Final = click.argument("release", type=click.Path(path_type=Path))
+EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE")
 
 database: Final = click.option(
     "--db",

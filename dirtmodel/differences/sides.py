@@ -1,4 +1,8 @@
-"""One side of a comparison: a database, or a release folder in a temporary one."""
+"""One side of a comparison: a database of this version, or a temporary one made of what is there.
+
+A release folder, a database of an earlier revision and DIRT's own database are loaded into a
+temporary file, which is removed afterwards; they themselves stay as they are.
+"""
 
 import contextlib
 import hashlib
@@ -152,10 +156,11 @@ class Side:
         return [FindingRow(code, file, tuple(examples)) for code, file, examples in found]
 
     def _stream(self, statement: Any) -> Iterator[Any]:
-        result = self.session.connection().execute(
-            statement, execution_options={"stream_results": True, "yield_per": _FETCHED}
-        )
-        return itertools.chain.from_iterable(result.partitions())
+        options = {"stream_results": True, "yield_per": _FETCHED}
+        # Who stops reading half-way must not leave a cursor open on the server.
+        with self.session.connection().execute(statement, execution_options=options) as result:
+            for rows in result.partitions():
+                yield from rows
 
 
 def _raw(column: Any) -> Any:
@@ -173,7 +178,7 @@ def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def opened(place: Place) -> Iterator[Side]:
-    """Open a database, or load a release folder into a temporary one that is removed afterwards.
+    """Open a database; anything else is loaded into a temporary one first.
 
     Raises
     ------
@@ -187,9 +192,22 @@ def opened(place: Place) -> Iterator[Side]:
             yield Side(str(place), None, session)
         return
     url = database.parse_url(place)
-    with _snapshot(url) as session:
-        revision = database.current_revision(session.connection())
+    revision, is_source = _look(url)
+    with _loaded(url) if is_source else _snapshot(url) as session:
         yield Side(database.display(url), revision, session)
+
+
+def _look(url: sa.URL) -> tuple[str | None, bool]:
+    """Give a database's revision, and whether it has to be loaded before it can be asked.
+
+    An earlier revision lacks what the questions need, and stays as it is; DIRT's own database has
+    none of it.
+    """
+    with database.reach(url) as connection:
+        revision = database.current_revision(connection)
+        if revision is None:
+            return None, sa.inspect(connection).has_table("ratings_session")
+        return revision, revision in database.revisions()[:-1]
 
 
 @contextlib.contextmanager
@@ -197,7 +215,7 @@ def _loaded(place: Place) -> Iterator[orm.Session]:
     from dirtmodel.loading import load
 
     with tempfile.TemporaryDirectory(prefix="dirtmodel-diff-") as folder:
-        url = load(str(place), Path(folder, "release.db")).url
+        url = load(place, Path(folder, "release.db")).url
         with _snapshot(url) as session:
             yield session
 
