@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ReleaseError,
         UsageError,
     )
+    from dirtmodel.exporting import export
     from dirtmodel.loading import load
     from dirtmodel.models import (
         Coordinate,
@@ -50,6 +51,7 @@ _HOMES = {
         "ReleaseError",
         "UsageError",
     ),
+    "dirtmodel.exporting": ("export",),
     "dirtmodel.loading": ("load",),
     "dirtmodel.models": (
         "Coordinate",

@@ -28,6 +28,8 @@ ALLOWED = {
         "pictures",
         "outputs",
     },
+    # The way back from loading: the layout is that of releases.
+    "exporting": {"errors", "models", "database", "releases"},
     "outputs": {"errors", "pictures"},
     "synthetic": set(),
     "cli": {
@@ -40,12 +42,22 @@ ALLOWED = {
         "loading",
         "queries",
         "differences",
+        "exporting",
         "outputs",
         "synthetic",
         "dirtmodel",
     },
     # The package itself only forwards names, and imports a room when one of its names is used.
-    "dirtmodel": {"errors", "models", "database", "loading", "queries", "pictures", "differences"},
+    "dirtmodel": {
+        "errors",
+        "models",
+        "database",
+        "loading",
+        "queries",
+        "pictures",
+        "differences",
+        "exporting",
+    },
 }
 """Room → what it may import; `dirtmodel` is the package's own `__init__` (its version)."""
 

@@ -101,6 +101,7 @@ for command in (
     asking.exclusions,
     asking.coverage,
     comparing.diff,
+    comparing.export,
     filling.upgrade,
 ):
     main.add_command(command)
