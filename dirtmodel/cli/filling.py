@@ -103,7 +103,8 @@ def info(db: str, format_: str) -> None:
 
 @click.command()
 @options.database
-def upgrade(db: str) -> None:
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
+def upgrade(db: str, *, dry_run: bool) -> None:
     """Bring a database of an earlier dirtmodel to this one's schema, in place.
 
     All or nothing: a failed upgrade leaves the database as it was.
@@ -113,6 +114,9 @@ def upgrade(db: str) -> None:
     from dirtmodel import database
 
     url = database.parse_url(db)
+    if dry_run:
+        click.echo(database.upgrade_sql(url), nl=False)
+        return
     before, after = database.upgrade(url)
     if before == after:
         options.warn(f"{database.display(url)} is at revision {after} already.")
