@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dirtmodel.differences.comparison import Differences
-from dirtmodel.differences.rows import ImageRow, RowDifference, image_key, named
+from dirtmodel.differences.rows import ImageRow, RowDifference, image_key, told
 from dirtmodel.differences.sides import Side
+from dirtmodel.differences.verdicts import KINDS
 from dirtmodel.errors import PictureError
 
 _WIDTH: Final = 420
@@ -85,7 +86,8 @@ class Gallery:
                 yield Pair(why, old, new)
 
     def _collect(self) -> None:
-        for change in self._found.verdicts():
+        changes = sorted(self._found.verdicts(), key=lambda change: KINDS.index(change.kinds[0]))
+        for change in changes:
             for row in change.rows:
                 if row.table in {"rating", "coordinate"}:
                     self._add(self._reviewed(row), change.kinds[0].replace("_", " "))
@@ -123,7 +125,7 @@ def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
         verdicts[row.img_id].append((row.created, row.id, row))
     for img_id, found in verdicts.items():
         halves[img_id].verdicts = [
-            f"{named('rating', row.rating)} by {raters[row.session] or 'unknown'}"
+            f"{told('rating', row.rating)} by {raters[row.session] or 'unknown'}"
             for *_, row in sorted(found)
         ]
     for row in reviews["coordinate"]:

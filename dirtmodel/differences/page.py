@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.gallery import Gallery, Half, Pair, thumbnail
 from dirtmodel.differences.report import causes, flat_rows, row_columns, text_of
-from dirtmodel.differences.rows import TABLES, named
+from dirtmodel.differences.rows import TABLES, told
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
 from dirtmodel.errors import PictureError
@@ -62,7 +62,8 @@ figcaption { font-size: .82rem; margin-top: .4rem; } figcaption em { font-style:
   padding: 1rem; border: 1px dashed var(--line); border-radius: 6px; color: var(--faint);
   font-size: .85rem; }
 details { margin-top: .8rem; } summary { cursor: pointer; padding: .3rem 0; }
-.scroll td { overflow-wrap: anywhere; }
+.scroll td { overflow-wrap: break-word; }
+.nowrap { white-space: nowrap; }
 """
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -140,10 +141,10 @@ def _counts(found: Differences) -> str:
             for n in (getattr(counts, name) for name in names)
         )
         rows.append(f"<tr><th>{table}</th>{cells}</tr>")
-    told = "<h2>Rows</h2>\n" + _table(("", *names), rows, numbers_from=1)
+    said = "<h2>Rows</h2>\n" + _table(("", *names), rows, numbers_from=1)
     if n := found.counts["image"].re_encoded:
-        told += f'<p class="faint">{n:,} pictures are re-encoded: other bytes, same pixels.</p>\n'
-    return told
+        said += f'<p class="faint">{n:,} pictures are re-encoded: other bytes, same pixels.</p>\n'
+    return said
 
 
 def _verdicts(found: Differences, changes: list[VerdictChange]) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _verdicts(found: Differences, changes: list[VerdictChange]) -> Iterator[str]
         rows = [
             "<tr>"
             + "".join(f"<td>{_value(name, value)}</td>" for name, value in change.unit.items())
-            + f"<td>{_status(change.old)} → {_status(change.new)}</td>"
+            + f'<td class="nowrap">{_status(change.old)} → {_status(change.new)}</td>'
             + f'<td class="causes">{_safe(causes(change))}</td></tr>'
             for change in chosen[:_MOST_ROWS]
         ]
@@ -202,7 +203,7 @@ def _pair(found: Differences, pair: Pair) -> str:
     place = "" if image.slice is None else f" {image.slice}"
     return (
         f"<article><header><strong>{_safe(image.file1)}</strong>"
-        f"{_safe(named('step', image.step))} · {_safe(named('display', image.display))}{place} · "
+        f"{_safe(told('step', image.step))} · {_safe(told('display', image.display))}{place} · "
         f'<span class="why">{_safe(", ".join(pair.why))}</span></header>\n'
         f'<div class="pair">{_half(found.old, pair.old, "old")}'
         f"{_half(found.new, pair.new, 'new')}</div></article>\n"
@@ -222,8 +223,8 @@ def _half(side: Side, half: Half | None, name: str) -> str:
         for verdict in half.verdicts
     )
     clicks = f"{half.n_clicks} click{'' if half.n_clicks == 1 else 's'}" if half.clicks else ""
-    told = " ".join(filter(None, (verdicts, clicks))) or '<span class="none">not reviewed</span>'
-    caption = f"<figcaption><em>{name}, image {half.image.id}</em>{told}</figcaption>"
+    said = " ".join(filter(None, (verdicts, clicks))) or '<span class="none">not reviewed</span>'
+    caption = f"<figcaption><em>{name}, image {half.image.id}</em>{said}</figcaption>"
     return f"<figure>{picture}{caption}</figure>"
 
 
