@@ -34,8 +34,9 @@ if TYPE_CHECKING:
         Step,
         Target,
     )
+    from dirtmodel.queries import agreement
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import KitExclusions
+    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
@@ -61,13 +62,14 @@ _HOMES = {
         "Target",
     ),
     "dirtmodel.queries.coverage": ("Coverage",),
-    "dirtmodel.queries.exclusions": ("KitExclusions",),
+    "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
 }
+_MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: PLE0604 - a list of strings, which ruff cannot see
     "__version__",
-    "errors",
+    *sorted(_MODULES),
     *sorted(_HOME),
 ]
 
@@ -76,8 +78,8 @@ def __getattr__(name: str) -> Any:
     """Import on first use, so that `dirtmodel --help` does not wait for SQLAlchemy."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
-    if name == "errors":
-        return importlib.import_module("dirtmodel.errors")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

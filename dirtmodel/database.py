@@ -4,8 +4,11 @@ Nothing here knows what a release is, or what people ask of it.
 """
 
 import contextlib
+import math
 import os
+import shlex
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -43,20 +46,29 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
     elif "://" in str(text):
         try:
             url = sa.make_url(str(text))
-        except (sa.exc.ArgumentError, ValueError) as error:
+        except (sa.exc.ArgumentError, ValueError):
+            # What they say may quote the password.
             raise DatabaseError(
                 "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain "
                 "path, or postgresql://user@host/database"
-            ) from error
+            ) from None
     else:
         url = sa.URL.create("sqlite", database=str(text))
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
+    if isinstance(secret := url.query.get("password"), str):
+        # libpq takes it there too, but only this place is hidden by SQLAlchemy in `repr`.
+        url = url.set(password=secret).difference_update_query(["password"])
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"}:
             raise DatabaseError(
                 "a database in memory is gone when the command ends; name a file, for example "
                 "--db dirt.db"
+            )
+        if url.query:
+            raise DatabaseError(
+                f"options in a SQLite URL are not supported ({', '.join(url.query)}); give the "
+                "path alone"
             )
     elif url.drivername != "postgresql+psycopg":
         raise DatabaseError(
@@ -76,7 +88,7 @@ def display(url: sa.URL) -> str:
         return str(url.database)
     shown = url.set(
         drivername="postgresql",
-        query={key: "***" if key in _SECRETS else value for key, value in url.query.items()},
+        query={k: "***" if k.lower() in _SECRETS else value for k, value in url.query.items()},
     )
     return shown.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
@@ -140,13 +152,20 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
 def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> sa.Engine:
     require_psycopg()
-    made = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": 10})
+    # Notes are unicode, whatever the client's locale.
+    options: dict[str, Any] = {"client_encoding": "utf8"}
+    if "connect_timeout" not in url.query and "PGCONNECT_TIMEOUT" not in os.environ:
+        options["connect_timeout"] = 10
+    made = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
     @sa.event.listens_for(made, "connect")
     def set_up(connection: Any, _record: Any) -> None:
-        connection.execute("SET TIME ZONE 'UTC'")
+        # psycopg reads timestamps in this style only.
+        connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+        connection.execute("SELECT set_config('DateStyle', 'ISO', false)")
         if timeout is not None:
-            connection.execute(f"SET statement_timeout = {int(timeout * 1000)}")
+            # Rounded up, because 0 would mean no limit.
+            connection.execute(f"SET statement_timeout = {math.ceil(timeout * 1000)}")
         connection.commit()
 
     if read_only:
@@ -177,6 +196,9 @@ def connect(
     """
     with reach(url, read_only=read_only, timeout=timeout) as connection:
         check_revision(connection, url)
+        # A session joins a transaction that is under way and leaves its end to whoever began it:
+        # what it commits would be lost.
+        connection.rollback()
         yield connection
 
 
@@ -191,7 +213,7 @@ def reach(
     try:
         connection = made.connect()
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise DatabaseError(f"cannot open {display(url)}: {first_line(error)}") from error
+        raise DatabaseError(f"cannot open {display(url)}: {_reason(url, error)}") from error
     try:
         with connection:
             yield connection
@@ -238,16 +260,33 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
+def _reason(url: sa.URL, error: Exception) -> str:
+    reason = first_line(error)
+    if is_sqlite(url) and "readonly" in reason:
+        # Reading needs to write where a journal says that a change is to be undone first.
+        undo = f"dirtmodel upgrade --db {shlex.quote(display(url))}"
+        return f"a change to it was cut off; undo that with: {undo}"
+    return reason
+
+
 def _check_sqlite_file(path: Path) -> None:
-    if not path.exists():
-        raise DatabaseError(
-            f"there is no database at {path}; make one with: dirtmodel load RELEASE --db {path}"
-        )
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DatabaseError(f"{path} is not a file; check the path given to --db")
         with path.open("rb") as file:
             start = file.read(len(SQLITE_MAGIC))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatabaseError(
+            f"there is no database at {path}; make one with: "
+            f"dirtmodel load RELEASE --db {shlex.quote(str(path))}"
+        ) from error
     except OSError as error:
         raise DatabaseError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise DatabaseError(
+            f"{path} is empty; remove it and load a release with: "
+            f"dirtmodel load RELEASE --db {shlex.quote(str(path))}"
+        )
     if start != SQLITE_MAGIC:
         raise DatabaseError(f"{path} is not a SQLite database; check the path given to --db")
 
@@ -291,7 +330,7 @@ def check_revision(connection: sa.Connection, url: sa.URL) -> None:
     if found in known:
         raise DatabaseError(
             f"{where} is at revision {found} and this dirtmodel needs {known[-1]}; "
-            f"run: dirtmodel upgrade --db '{where}'"
+            f"run: dirtmodel upgrade --db {shlex.quote(where)}"
         )
     raise DatabaseError(
         f"{where} is at revision {found}, which this dirtmodel does not know; "
@@ -308,7 +347,7 @@ def _own_revision(connection: sa.Connection, url: sa.URL) -> str:
     if found is None or not tables >= _MIRRORED:
         raise DatabaseError(
             f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "
-            f"load a release with: dirtmodel load RELEASE --db '{display(url)}'"
+            f"load a release with: dirtmodel load RELEASE --db {shlex.quote(display(url))}"
         )
     return found
 
@@ -319,17 +358,17 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
 
     config = _alembic_config()
     config.attributes["connection"] = connection
-    known = revisions()
-    target = known[-1] if revision == "head" else revision
-    current = current_revision(connection)
-    if current is not None and target in ("base", *known[: _position(known, current)]):
+    path = ("base", *revisions())
+    target = path[-1] if revision == "head" else revision
+    if target not in path:
+        raise DatabaseError(
+            f"there is no revision {target}; choose head or one of {', '.join(path)}"
+        )
+    current = current_revision(connection) or "base"
+    if path.index(target) < path.index(current):
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
-
-
-def _position(known: tuple[str, ...], revision: str) -> int:
-    return known.index(revision) if revision in known else 0
 
 
 def _alembic_config() -> Any:
@@ -340,14 +379,30 @@ def _alembic_config() -> Any:
     return config
 
 
-def upgrade(url: sa.URL, revision: str = "head") -> tuple[str, str]:
+def upgrade(
+    db: str | sa.URL | os.PathLike[str] = DEFAULT, revision: str = "head"
+) -> tuple[str, str]:
     """Migrate a database in place, all or nothing.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    revision
+        Where to; an earlier one gives up what later ones added.
 
     Returns
     -------
     tuple
         The revision before and the revision after.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, newer than this version, or could not be migrated; then it
+        is as it was.
     """
+    url = parse_url(db)
     with reach(url, read_only=False) as connection:
         before = _own_revision(connection, url)
         known = revisions()
@@ -367,7 +422,7 @@ def upgrade(url: sa.URL, revision: str = "head") -> tuple[str, str]:
                 f"{display(url)} could not be upgraded and is as it was: {first_line(error)}"
             ) from error
         with connection.begin():
-            after = str(current_revision(connection))
+            after = current_revision(connection) or "base"
     return before, after
 
 

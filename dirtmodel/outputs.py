@@ -4,8 +4,8 @@ All but `table` stream: a million rows never stand in memory at once.
 """
 
 import contextlib
-import csv
 import datetime as dt
+import decimal
 import enum
 import io
 import itertools
@@ -29,6 +29,7 @@ _SUFFIXES: Final = {".jsonl": "ndjson", ".txt": "table"} | {
 }
 _CHUNK: Final = 16_384
 _KB: Final = 1_000
+_CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 Row = Sequence[Any]
@@ -62,7 +63,15 @@ def write(
     ----------
     schema
         Types for parquet; without it they are taken from the values.
+
+    Raises
+    ------
+    OutputError
+        When the format cannot hold the rows: two columns of one name in json, ndjson or parquet,
+        values of several types in one parquet column.
     """
+    if format in {"json", "ndjson", "parquet"}:
+        _refuse_equal_names(columns, format)
     if format == "parquet":
         _write_parquet(columns, rows, file, schema)
         return
@@ -74,9 +83,31 @@ def write(
         text.detach()
 
 
+def _refuse_equal_names(columns: Sequence[str], format: str) -> None:  # noqa: A002 - as in write
+    for name in columns:
+        if list(columns).count(name) > 1:
+            raise OutputError(
+                f"several columns are called {name}, and {format} can keep only one; rename them "
+                "with AS, or choose --format csv"
+            )
+
+
 @contextlib.contextmanager
 def destination(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when it is complete."""
+    """Open a file that takes its name only when it is complete.
+
+    A link stays one, and a device or a pipe is written to as it is.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; what was there before is still there.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with _unwritable(path, "choose another place with -o"), path.open("wb") as file:
+            yield file
+        return
     try:
         handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
     except OSError as error:
@@ -84,28 +115,43 @@ def destination(path: Path) -> Iterator[IO[bytes]]:
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(partial).chmod(0o666 & ~mask)
-        Path(partial).replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; what was there is as it was"
-        ) from error
+        with _unwritable(path, "what was there is as it was"):
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            Path(partial).chmod(_mode(path))
+            Path(partial).replace(path)
     finally:
         Path(partial).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unwritable(place: Path | str, then: str) -> Iterator[None]:
+    """Turn what the system says against writing into our error; a reader that left is not one."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {place}: {error.strerror}; {then}") from error
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is there, else those that any new file gets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _write_table(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
     from tabulate import tabulate
 
-    cells = [[_table_cell(value) for value in row] for row in rows]
+    kept = [tuple(row) for row in rows]
+    cells = [[_table_cell(value) for value in row] for row in kept]
     numeric = [
-        any(isinstance(row[n], int | float) for row in cells)
-        and all(row[n] is None or isinstance(row[n], int | float) for row in cells)
-        for n in range(len(columns))
+        any(map(_is_number, values)) and all(v is None or _is_number(v) for v in values)
+        for values in ([row[n] for row in kept] for n in range(len(columns)))
     ]
     file.write(
         tabulate(
@@ -120,9 +166,15 @@ def _write_table(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> 
 
 
 def _write_csv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_text_cell(value, "") for value in row] for row in rows)
+    # The standard library leaves a lone carriage return unquoted, which readers take for a line's
+    # end.
+    for row in itertools.chain([columns], rows):
+        line = ",".join(_csv_cell(str(_text_cell(value, ""))) for value in row)
+        file.write((line or '""') + "\n")
+
+
+def _csv_cell(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _CSV_SPECIAL.search(cell) else cell
 
 
 def _write_tsv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
@@ -168,6 +220,8 @@ def jsonable(value: Any) -> Any:
     """Bring a value into what JSON knows; what is not a number there becomes null."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
+    if isinstance(value, decimal.Decimal):
+        value = _decimal(value)
     match value:
         case dict():
             return {str(key): jsonable(item) for key, item in value.items()}
@@ -191,6 +245,13 @@ def _json_scalar(value: Any) -> Any:
             return value
         case _:
             return str(value)
+
+
+def _decimal(value: decimal.Decimal) -> int | float | None:
+    """Postgres gives sums and averages as decimals; JSON has one kind of number."""
+    if not value.is_finite():
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def describe_bytes(data: bytes | memoryview) -> str:
@@ -217,14 +278,21 @@ def _text_cell(value: Any, null: str) -> Any:
             return null
         case bool():
             return "true" if value else "false"
-        case int() if not isinstance(value, enum.Enum):
+        case int() | float() | decimal.Decimal() | str() if not isinstance(value, enum.Enum):
             return value
         case list() | tuple():
             return " ".join(str(_text_cell(item, null)) for item in value)
-        case str() | float():
-            return value
+        case dict():
+            return dumps(value)
         case _:
             return str(jsonable(value))
+
+
+def _is_number(value: Any) -> bool:
+    """Tell what lines up on the right."""
+    return isinstance(value, int | float | decimal.Decimal) and not isinstance(
+        value, bool | enum.Enum
+    )
 
 
 def _table_cell(value: Any) -> Any:
@@ -259,21 +327,51 @@ def _write_parquet(
                 writer.write_table(table)
         return
     with tempfile.TemporaryDirectory() as folder:
-        schemas: list[pa.Schema] = []
-        for table in tables():
+        schemas = [pa.schema([(name, pa.null()) for name in columns])]
+        for n, table in enumerate(tables(), 1):
             schemas.append(table.schema)
-            pq.write_table(table, f"{folder}/{len(schemas)}.parquet", compression="zstd")
+            pq.write_table(table, f"{folder}/{n}.parquet", compression="zstd")
         try:
             unified = pa.unify_schemas(schemas, promote_options="permissive")
         except pa.ArrowException as error:
-            raise OutputError(
-                f"a column holds values of several types ({error}), which parquet cannot; "
-                "cast it in the query or choose --format csv"
-            ) from error
-        empty = pa.schema([(name, pa.null()) for name in columns])
-        with pq.ParquetWriter(file, unified if schemas else empty, compression="zstd") as writer:
-            for n in range(1, len(schemas) + 1):
-                writer.write_table(pq.read_table(f"{folder}/{n}.parquet").cast(unified))
+            raise _mixed(_differing(schemas)) from error
+        with pq.ParquetWriter(file, unified, compression="zstd") as writer:
+            for n in range(1, len(schemas)):
+                writer.write_table(_cast(pq.read_table(f"{folder}/{n}.parquet"), unified))
+
+
+def _differing(schemas: "Sequence[pa.Schema]") -> str:
+    """The first column whose types in the chunks cannot be brought together."""
+    import pyarrow as pa
+
+    for name in schemas[0].names:
+        try:
+            pa.unify_schemas(
+                [pa.schema([schema.field(name)]) for schema in schemas],
+                promote_options="permissive",
+            )
+        except pa.ArrowException:
+            return str(name)
+    raise AssertionError("called for schemas that can be unified")
+
+
+def _cast(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException as error:
+            raise _mixed(field.name) from error
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _mixed(column: str) -> OutputError:
+    return OutputError(
+        f"column {column} holds values of several types, which parquet cannot; "
+        "cast it in the query or choose --format csv"
+    )
 
 
 def _arrow_table(
@@ -287,10 +385,7 @@ def _arrow_table(
         try:
             arrays.append(pa.array(values, schema.field(n).type if schema else None))
         except (pa.ArrowException, OverflowError) as error:
-            raise OutputError(
-                f"column {name} holds values of several types, which parquet cannot; "
-                "cast it in the query or choose --format csv"
-            ) from error
+            raise _mixed(name) from error
     return pa.Table.from_arrays(arrays, names=list(columns))
 
 

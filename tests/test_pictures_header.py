@@ -178,6 +178,10 @@ IDAT, IEND = chunk(b"IDAT", b"x"), chunk(b"IEND", b"")
             b"GIF89a\xff\xff\xff\xff\0\0\0" + IMAGE + b"\1x\0;",
             "absurdly large (65535×65535 pixels)",
         ),
+        (
+            SCREEN + IMAGE + b"\1x\0," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\2\1x\0;",
+            "absurdly large (65535×65535 pixels)",
+        ),
     ],
 )
 def test_the_message_says_what_is_wrong(data: bytes, message: str) -> None:

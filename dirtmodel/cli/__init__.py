@@ -4,6 +4,7 @@ Every command is a plain function of the package first; here are only its words 
 Modules are light, and what is heavy is imported by the command that needs it.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -14,10 +15,13 @@ import click
 
 from dirtmodel import __version__
 from dirtmodel.cli import asking, filling
-from dirtmodel.errors import DirtmodelError
+from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
 """What shells give a command ended by Ctrl-C."""
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a stdout that goes to a file may run into."""
 
 
 class _Main(click.Group):
@@ -25,6 +29,23 @@ class _Main(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader of stdout that leaves early, `head` say, has what it wanted."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _drop_stdout()
+            return 0
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            _drop_stdout()
+            raise OutputError(
+                f"cannot write to stdout: {error.strerror}; choose another place with -o"
+            ) from error
+        return code
 
     def main(
         self,
@@ -37,7 +58,6 @@ class _Main(click.Group):
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-            sys.stdout.flush()
         except DirtmodelError as error:
             click.secho("Error: ", fg="red", nl=False, err=True)
             click.echo(str(error), err=True)
@@ -48,11 +68,12 @@ class _Main(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("Interrupted.", err=True)
             code = INTERRUPTED
-        except BrokenPipeError:
-            # The reader, `head` say, has what it wanted; Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere; Python would complain of it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -35,7 +35,7 @@ def load(
     from dirtmodel import database, loading
     from dirtmodel.releases.findings import describe
 
-    with _progress(release, quiet=quiet) as advance:
+    with _progress("Loading", release, quiet=quiet) as advance:
         loaded = loading.load(
             release, db, replace=replace, label=label, quarantine=quarantine, progress=advance
         )
@@ -64,7 +64,7 @@ def check(release: Path, format_: str, *, quiet: bool) -> int:
     from dirtmodel import releases
     from dirtmodel.releases.findings import describe
 
-    with _progress(release, quiet=quiet) as advance:
+    with _progress("Checking", release, quiet=quiet) as advance:
         found = releases.check(releases.find(release), advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
@@ -143,7 +143,9 @@ def demo(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _progress(release: Path, *, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def _progress(
+    label: str, release: Path, *, quiet: bool
+) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
     from dirtmodel import releases
 
@@ -154,7 +156,7 @@ def _progress(release: Path, *, quiet: bool) -> Iterator[Callable[[str, int, int
         return
     total = max(files.path("image").stat().st_size, 1)
     with click.progressbar(
-        length=total, label="Loading", file=stderr, item_show_func=_rate, update_min_steps=1 << 20
+        length=total, label=label, file=stderr, item_show_func=_rate, update_min_steps=1 << 20
     ) as bar:
 
         def advance(_table: str, _n_rows: int, n_bytes: int) -> None:
@@ -165,7 +167,7 @@ def _progress(release: Path, *, quiet: bool) -> Iterator[Callable[[str, int, int
 
 
 def _rate(bar: Any) -> str | None:
-    if bar is None or not bar.avg:
+    if bar is None or not bar.time_per_iteration:
         return None
     return f"{1 / bar.time_per_iteration / 1e6:.0f} MB/s"
 
@@ -173,8 +175,12 @@ def _rate(bar: Any) -> str | None:
 def _info_lines(described: dict[str, Any]) -> Iterator[str]:
     release = described["release"]
     yield f"database  {described['database']}, {described['size'] / 1e6:,.1f} MB"
-    yield f"release   {release['label']} from {release['source']}"
-    yield f"loaded    {release['loaded_at']:%Y-%m-%d %H:%M} UTC by dirtmodel {release['version']}"
+    if release:
+        yield f"release   {release['label']} from {release['source']}"
+        when = f"{release['loaded_at']:%Y-%m-%d %H:%M}"
+        yield f"loaded    {when} UTC by dirtmodel {release['version']}"
+    else:
+        yield "release   not recorded"
     yield f"revision  {described['revision']}"
     yield "rows      " + ", ".join(f"{n:,} {table}" for table, n in described["rows"].items())
     found = described["findings"]

@@ -133,8 +133,8 @@ def _walk_gif(view: memoryview) -> Header:
         position += 1
         if kind == _GIF_IMAGE:
             left, top, frame_width, frame_height, flags = _GIF_FRAME.unpack_from(view, position)
-            if size is None:
-                size = _plausible(max(width, left + frame_width), max(height, top + frame_height))
+            extent = _plausible(max(width, left + frame_width), max(height, top + frame_height))
+            size = size or extent
             position += _GIF_FRAME.size + _colour_table_bytes(flags) + 1  # 1: the LZW code size
             first_block = position
         elif kind == _GIF_EXTENSION:

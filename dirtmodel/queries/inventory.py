@@ -12,7 +12,8 @@ _COUNTED = (Session, Image, Rating, Coordinate, Quarantine)
 def inventory(connection: sa.Connection) -> dict[str, Any]:
     """Describe a database: its release, revision, size in bytes, rows by table, findings by code.
 
-    `release` is empty where the schema is there but nothing has been loaded.
+    `release` is empty where nothing has been loaded: in a new schema, or in a database upgraded
+    from before releases were recorded.
     """
     release = connection.execute(sa.select(Release)).first()
     findings = connection.execute(
@@ -32,7 +33,7 @@ def inventory(connection: sa.Connection) -> dict[str, Any]:
         "revision": connection.scalar(sa.text("SELECT version_num FROM alembic_version")),
         "size": _size(connection),
         "rows": {
-            model.__tablename__: connection.scalar(sa.select(sa.func.count(model.id)))
+            model.__tablename__: connection.scalar(sa.select(sa.func.count()).select_from(model))
             for model in _COUNTED
         },
         "findings": {code: int(n) for code, n in findings},

@@ -21,16 +21,18 @@ VERDICT = "CASE r.rating WHEN 0 THEN 'PASS' WHEN 1 THEN 'UNSURE' WHEN 2 THEN 'FA
 
 ENTITIES = 't.sub, t.ses, t.task, t.run, t.scan, t.space, t."desc", t.suffix'
 
-# image is joined from the outside (its row always exists), so that both engines leave it out of
-# the plan when none of its columns is asked for; step and file1 come from the narrow target.
+# An image's columns are looked up one by one, so that a query that names none of them leaves the
+# table of pictures alone: SQLite keeps an outer join in an aggregate even where nothing uses it.
+# step and file1 come from the narrow target.
+OF_IMAGE = "(SELECT {0} FROM image AS i WHERE i.id = r.img_id)"
 REVIEWED = f"""
-  {STEP.format("t")} AS step, {DISPLAY} AS display, i.slice, t.file1, i.file2,
+  {STEP.format("t")} AS step, {OF_IMAGE.format(DISPLAY)} AS display,
+  {OF_IMAGE.format("i.slice")} AS slice, t.file1, {OF_IMAGE.format("i.file2")} AS file2,
   {ENTITIES}, p.target_id
 FROM {{table}} AS r
 JOIN session AS s ON s.id = r.session
 JOIN picture AS p ON p.img_id = r.img_id
 JOIN target AS t ON t.id = p.target_id
-LEFT JOIN image AS i ON i.id = r.img_id
 """
 RATER = f's."user" AS rater, {STEP.format("s")} AS session_step'
 
@@ -57,7 +59,7 @@ REVIEW = f"""
 CREATE VIEW review AS
 SELECT 'rating' AS kind, r.img_id, p.target_id, r.session, s."user" AS rater,
   {STEP.format("t")} AS step, r.created, {VERDICT} AS verdict,
-  CAST(NULL AS BIGINT) AS n_clicks, r.source_data_issue, r.notes, r.id
+  CAST(NULL AS BIGINT) AS n_clicks, r.source_data_issue, r.notes
 FROM rating AS r
 JOIN session AS s ON s.id = r.session
 JOIN picture AS p ON p.img_id = r.img_id
@@ -68,10 +70,9 @@ SELECT 'coordinate', c.img_id, p.target_id, c.session, s."user",
   c.n_clicks, c.source_data_issue,
   (SELECT k.notes FROM coordinate AS k
    WHERE k.img_id = c.img_id AND k.session = c.session AND k.notes IS NOT NULL
-   ORDER BY k.created DESC, k.id DESC LIMIT 1),
-  c.id
+   ORDER BY k.created DESC, k.id DESC LIMIT 1)
 FROM (
-  SELECT img_id, session, max(created) AS created, max(id) AS id,
+  SELECT img_id, session, max(created) AS created,
     count(CASE WHEN x IS NOT NULL AND y IS NOT NULL THEN 1 END) AS n_clicks,
     {{any}}(source_data_issue) AS source_data_issue
   FROM coordinate GROUP BY img_id, session

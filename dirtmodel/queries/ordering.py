@@ -1,0 +1,35 @@
+"""Order that both engines agree on."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+
+class _ByCodePoint(sa.ColumnElement[str]):
+    """Text compared by code point: SQLite's own way, on Postgres only under COLLATE "C"."""
+
+    inherit_cache = True
+    _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        self.column = column
+        self.type = sa.Text()
+
+
+@compiles(_ByCodePoint)
+def _plain(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.column, **options))
+
+
+@compiles(_ByCodePoint, "postgresql")
+def _collated(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    return f'{compiler.process(element.column, **options)} COLLATE "C"'
+
+
+def ascending(column: sa.ColumnElement[Any]) -> sa.UnaryExpression[Any]:
+    """Order by a column, NULL last, text by code point, the same on both engines."""
+    if isinstance(column.type, sa.Text):
+        column = _ByCodePoint(column)
+    return column.asc().nulls_last()

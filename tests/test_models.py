@@ -1,0 +1,396 @@
+"""The models: DIRT's schema under the release's names, and how values go in and come out."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel import database
+from dirtmodel.models import (
+    CLICK_STEPS,
+    VERDICT_STEPS,
+    Base,
+    Finding,
+    IntEnumType,
+    Quarantine,
+    ReleaseFile,
+    UTCDateTime,
+)
+
+NOON = dt.datetime(2025, 7, 23, 12, 0, 0, 123456, tzinfo=dt.UTC)
+
+# Django's models as DIRT has them: name, type, nullable, reference; under Django's own names.
+DIRT = {
+    "ratings_session": [
+        ("id", "bigint", False, None),
+        ("step", "integer", False, None),
+        ("created", "timestamptz", False, None),
+        ("user", "text", True, None),
+    ],
+    "ratings_image": [
+        ("id", "bigint", False, None),
+        ("img", "bytea", False, None),
+        ("slice", "integer", True, None),
+        ("file1", "text", False, None),
+        ("file2", "text", True, None),
+        ("display", "integer", False, None),
+        ("step", "integer", False, None),
+        ("created", "timestamptz", False, None),
+    ],
+    "ratings_rating": [
+        ("id", "bigint", False, None),
+        ("source_data_issue", "boolean", False, None),
+        ("created", "timestamptz", False, None),
+        ("rating", "integer", False, None),
+        ("image_id", "bigint", False, "ratings_image.id"),
+        ("session_id", "bigint", False, "ratings_session.id"),
+        ("comments", "text", False, None),
+    ],
+    "ratings_clickedcoordinate": [
+        ("id", "bigint", False, None),
+        ("source_data_issue", "boolean", False, None),
+        ("created", "timestamptz", False, None),
+        ("x", "double", True, None),
+        ("y", "double", True, None),
+        ("image_id", "bigint", False, "ratings_image.id"),
+        ("session_id", "bigint", False, "ratings_session.id"),
+        ("comments", "text", False, None),
+    ],
+}
+TABLE_NAMES = {
+    "ratings_session": "session",
+    "ratings_image": "image",
+    "ratings_rating": "rating",
+    "ratings_clickedcoordinate": "coordinate",
+}
+COLUMN_NAMES = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
+# The release publishes empty comments as NULL, and NULL they stay.
+DEVIATES = {"notes": {"nullable": True}}
+
+TYPES = {
+    "bigint": "BIGINT",
+    "integer": "INTEGER",
+    "double": "DOUBLE PRECISION",
+    "boolean": "BOOLEAN",
+    "text": "TEXT",
+    "bytea": "BYTEA",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+}
+
+
+@pytest.fixture
+def session(new_url: sa.URL) -> Iterator[orm.Session]:
+    """A session that can write to an empty schema."""
+    engine = database.engine(new_url)
+    with engine.begin() as connection:
+        schema = new_url.query.get("options", "").rpartition("=")[2]
+        if schema:
+            connection.execute(sa.schema.CreateSchema(schema))
+        database.migrate(connection)
+    with orm.Session(engine) as opened:
+        yield opened
+
+
+def one_of_each() -> list[Base]:
+    return [
+        dm.Session(id=1, step=dm.Step.FMAP_COREGISTRATION, user=None, created=NOON),
+        dm.Image(
+            id=2,
+            slice=None,
+            file1="sub-10003_bold.nii.gz",
+            display=dm.DisplayMode.Z,
+            step=dm.Step.FMAP_COREGISTRATION,
+            created=NOON,
+            img=b"GIF89a",
+        ),
+        dm.Rating(
+            id=3,
+            source_data_issue=False,
+            rating=dm.Ratings.FAIL,
+            img_id=2,
+            session_id=1,
+            created=NOON,
+        ),
+        dm.Coordinate(
+            id=4, source_data_issue=True, x=1.5, y=None, img_id=2, session_id=1, created=NOON
+        ),
+        dm.Target(id=5, step=dm.Step.FMAP_COREGISTRATION, file1="sub-10003_bold.nii.gz"),
+        dm.Picture(
+            img_id=2, target_id=5, format="GIF", width=7, height=8, n_bytes=6, sha256="0" * 64
+        ),
+        dm.Release(id=1, label="3.0", source="/data/qc", loaded_at=NOON, dirtmodel_version="0.1.0"),
+        ReleaseFile(name="image.parquet", n_rows=1, n_empty_rows=3, n_bytes=9, sha256="0" * 64),
+        Finding(
+            id=1,
+            code="empty-rows",
+            severity="warning",
+            file="image.parquet",
+            message="dropped",
+            n=3,
+            examples=[],
+        ),
+        Quarantine(table="rating", file_row=7, id=None, code="null-id", reason="id", row={}),
+    ]
+
+
+class TestEnums:
+    def test_steps_are_dirt_s(self) -> None:
+        assert {member.name: int(member) for member in dm.Step} == {
+            "MASK": 0,
+            "SPATIAL_NORMALIZATION": 1,
+            "SURFACE_LOCALIZATION": 2,
+            "FMAP_COREGISTRATION": 3,
+            "DTIFIT": 4,
+        }
+
+    def test_displays_are_dirt_s(self) -> None:
+        assert {member.name: int(member) for member in dm.DisplayMode} == {"X": 0, "Y": 1, "Z": 2}
+
+    def test_verdicts_are_dirt_s(self) -> None:
+        assert {m.name: int(m) for m in dm.Ratings} == {"PASS": 0, "UNSURE": 1, "FAIL": 2}
+
+    def test_the_first_three_steps_are_judged_by_clicks_and_the_others_by_verdict(self) -> None:
+        assert {int(step) for step in CLICK_STEPS} == {0, 1, 2}
+        assert {int(step) for step in VERDICT_STEPS} == {3, 4}
+
+
+class TestSchema:
+    @pytest.mark.parametrize("table", DIRT)
+    def test_mirrors_dirt_s_fields(self, table: str) -> None:
+        from sqlalchemy.dialects import postgresql
+
+        expected = {}
+        for name, type_, nullable, reference in DIRT[table]:
+            ours = COLUMN_NAMES.get(name, name)
+            referred = None
+            if reference:
+                parent, _, key = reference.partition(".")
+                referred = f"{TABLE_NAMES[parent]}.{key}"
+            described = {"type": TYPES[type_], "nullable": nullable, "references": referred}
+            expected[ours] = described | DEVIATES.get(ours, {})
+
+        columns = Base.metadata.tables[TABLE_NAMES[table]].columns
+        found = {
+            column.name: {
+                "type": column.type.compile(postgresql.dialect()),
+                "nullable": column.nullable,
+                "references": next((key.target_fullname for key in column.foreign_keys), None),
+            }
+            for column in columns
+        }
+        assert found == expected
+        assert [column.name for column in columns if column.primary_key] == ["id"]
+
+    def test_image_meta_is_the_only_unique_key_of_the_mirrored_tables(self) -> None:
+        uniques = {
+            (table, constraint.name): [column.name for column in constraint.columns]
+            for table in TABLE_NAMES.values()
+            for constraint in Base.metadata.tables[table].constraints
+            if isinstance(constraint, sa.UniqueConstraint)
+        }
+        assert uniques == {("image", "image_meta"): ["slice", "file1", "display", "step"]}
+
+    def test_no_column_has_a_default_in_the_database(self) -> None:
+        columns = [column for table in Base.metadata.tables.values() for column in table.columns]
+        assert [column for column in columns if column.server_default is not None] == []
+
+    def test_every_table_and_column_says_what_it_is(self) -> None:
+        tables = Base.metadata.tables.values()
+        assert all(table.comment for table in tables)
+        assert [str(c) for table in tables for c in table.columns if not c.comment] == []
+
+    def test_every_constraint_has_a_name(self) -> None:
+        constraints = [c for t in Base.metadata.tables.values() for c in t.constraints]
+        assert [constraint for constraint in constraints if not constraint.name] == []
+
+    def test_the_picture_comes_last(self) -> None:
+        assert list(Base.metadata.tables["image"].columns)[-1].name == "img"
+
+    def test_notes_nullable_is_the_one_deviation(self) -> None:
+        assert DEVIATES == {"notes": {"nullable": True}}
+
+
+class TestIntEnumType:
+    def test_stores_the_integer_and_gives_the_member_back(self, session: orm.Session) -> None:
+        session.add_all(one_of_each())
+        session.flush()
+        session.expire_all()
+        stored = session.execute(sa.text("SELECT rating FROM rating")).scalar_one()
+        found = session.get_one(dm.Rating, 3).rating
+        assert (stored, type(stored)) == (2, int)
+        assert found is dm.Ratings.FAIL
+
+    def test_keeps_null(self) -> None:
+        dialect = sa.create_engine("sqlite://").dialect
+        column = IntEnumType(dm.Step)
+        assert column.process_bind_param(None, dialect) is None
+        assert column.process_result_value(None, dialect) is None
+
+    @pytest.mark.parametrize("value", [3, -1, "FAIL", 1.5])
+    def test_refuses_what_the_enum_does_not_know(self, value: object) -> None:
+        dialect = sa.create_engine("sqlite://").dialect
+        with pytest.raises(ValueError, match="not a valid Ratings"):
+            IntEnumType(dm.Ratings).process_bind_param(value, dialect)
+
+    def test_takes_plain_integers(self, session: orm.Session) -> None:
+        session.add_all(one_of_each())
+        session.flush()
+        found = session.scalars(sa.select(dm.Rating.id).where(dm.Rating.rating == 2)).all()
+        assert found == [3]
+
+    def test_renders_as_a_literal(self) -> None:
+        where = sa.select(dm.Rating.id).where(dm.Rating.rating == dm.Ratings.FAIL)
+        rendered = str(where.compile(compile_kwargs={"literal_binds": True}))
+        assert rendered.endswith("WHERE rating.rating = 2")
+
+    def test_statements_with_different_enums_do_not_share_a_cached_type(self) -> None:
+        keys = {IntEnumType(enum)._static_cache_key for enum in (dm.Step, dm.Ratings)}
+        assert len(keys) == 2
+
+
+class TestUTCDateTime:
+    def test_comes_back_as_the_same_instant_in_utc(self, session: orm.Session) -> None:
+        eastern = NOON.astimezone(dt.timezone(dt.timedelta(hours=-5, minutes=-30)))
+        session.add(dm.Session(id=1, step=dm.Step.MASK, created=eastern))
+        session.flush()
+        session.expire_all()
+        found = session.get_one(dm.Session, 1).created
+        assert found == NOON
+        assert found.tzinfo is dt.UTC
+
+    def test_compares_as_an_instant(self, session: orm.Session) -> None:
+        session.add(dm.Session(id=1, step=dm.Step.MASK, created=NOON))
+        session.flush()
+        eastern = NOON.astimezone(dt.timezone(dt.timedelta(hours=-5)))
+        found = session.scalars(sa.select(dm.Session.id).where(dm.Session.created >= eastern))
+        assert found.all() == [1]
+
+    def test_is_text_with_microseconds_on_sqlite(self, session: orm.Session) -> None:
+        session.add(dm.Session(id=1, step=dm.Step.MASK, created=NOON.replace(microsecond=0)))
+        session.flush()
+        if session.connection().dialect.name == "sqlite":
+            stored = session.execute(sa.text("SELECT created FROM session")).scalar_one()
+            assert stored == "2025-07-23 12:00:00.000000"
+        else:
+            stored = session.execute(
+                sa.text("SELECT pg_typeof(created)::text FROM session")
+            ).scalar_one()
+            assert stored == "timestamp with time zone"
+
+    def test_refuses_naive_datetimes(self) -> None:
+        naive = NOON.replace(tzinfo=None)
+        with pytest.raises(ValueError, match="a datetime with a time zone is needed, got the"):
+            UTCDateTime().process_bind_param(naive, sa.create_engine("sqlite://").dialect)
+
+    def test_keeps_null(self) -> None:
+        dialect = sa.create_engine("sqlite://").dialect
+        assert UTCDateTime().process_bind_param(None, dialect) is None
+        assert UTCDateTime().process_result_value(None, dialect) is None
+
+
+class TestOrm:
+    @pytest.fixture(autouse=True)
+    def _filled(self, session: orm.Session) -> None:
+        session.add_all(one_of_each())
+        session.commit()
+
+    def test_reviews_lead_to_their_image_and_session(self, session: orm.Session) -> None:
+        for review in (session.get_one(dm.Rating, 3), session.get_one(dm.Coordinate, 4)):
+            assert (review.img_id, review.session_id) == (2, 1)
+            assert review.image is session.get_one(dm.Image, 2)
+            assert review.session is session.get_one(dm.Session, 1)
+
+    @pytest.mark.parametrize(("model", "key"), [(dm.Image, 2), (dm.Session, 1)])
+    def test_images_and_sessions_lead_back(
+        self, session: orm.Session, model: type[dm.Image], key: int
+    ) -> None:
+        found = session.get_one(model, key)
+        assert found.ratings == [session.get_one(dm.Rating, 3)]
+        assert found.coordinates == [session.get_one(dm.Coordinate, 4)]
+
+    def test_image_picture_and_target_lead_to_each_other(self, session: orm.Session) -> None:
+        image, target = session.get_one(dm.Image, 2), session.get_one(dm.Target, 5)
+        assert image.picture is not None
+        assert image.picture.image is image
+        assert image.picture.target is target
+        assert target.pictures == [image.picture]
+
+    def test_the_release_s_name_reaches_the_session_s_column_in_sql(
+        self, session: orm.Session
+    ) -> None:
+        assert session.execute(sa.text("SELECT session FROM rating")).scalar_one() == 1
+        assert dm.Rating.__table__.c.session is dm.Rating.session_id.property.columns[0]
+
+    def test_a_picture_is_read_only_when_asked_for(self, session: orm.Session) -> None:
+        image = session.scalars(sa.select(dm.Image)).one()
+        assert "img" in sa.inspect(image).unloaded
+        assert image.img == b"GIF89a"
+
+    @pytest.mark.parametrize("table", ["image", "session"])
+    def test_reviews_go_with_what_they_point_to(self, session: orm.Session, table: str) -> None:
+        session.execute(sa.text(f"DELETE FROM {table}"))
+        assert session.scalars(sa.select(dm.Rating)).all() == []
+        assert session.scalars(sa.select(dm.Coordinate)).all() == []
+
+    def test_deleting_through_the_orm_takes_reviews_and_picture_along(
+        self, session: orm.Session
+    ) -> None:
+        session.delete(session.get_one(dm.Image, 2))
+        session.commit()
+        left = [session.scalars(sa.select(m)).all() for m in (dm.Rating, dm.Coordinate, dm.Picture)]
+        assert left == [[], [], []]
+
+    def test_a_review_of_nothing_is_refused(self, session: orm.Session) -> None:
+        session.add(
+            dm.Rating(
+                source_data_issue=False,
+                rating=dm.Ratings.PASS,
+                img_id=77,
+                session_id=1,
+                created=NOON,
+            )
+        )
+        with pytest.raises(sa.exc.IntegrityError):
+            session.flush()
+
+    @pytest.mark.parametrize(
+        ("column", "table"),
+        [("step", "session"), ("step", "image"), ("display", "image"), ("rating", "rating")],
+    )
+    def test_numbers_without_a_meaning_are_refused_in_sql_too(
+        self, session: orm.Session, column: str, table: str
+    ) -> None:
+        with pytest.raises(sa.exc.IntegrityError, match=f"ck_{table}_{column}"):
+            session.execute(sa.text(f"UPDATE {table} SET {column} = 7"))
+
+    def test_the_database_gives_new_rows_an_id(self, session: orm.Session) -> None:
+        added = dm.Session(step=dm.Step.MASK, created=NOON)
+        if session.connection().dialect.name == "postgresql":
+            session.execute(sa.text("SELECT setval('session_id_seq', 1)"))
+        session.add(added)
+        session.flush()
+        assert added.id == 2
+
+
+def test_every_model_introduces_itself() -> None:
+    assert [repr(row) for row in one_of_each()] == [
+        "<Session 1 FMAP_COREGISTRATION by unknown>",
+        "<Image 2 FMAP_COREGISTRATION sub-10003_bold.nii.gz Z>",
+        "<Rating 3 FAIL of image 2>",
+        "<Coordinate 4 (1.5, None) on image 2>",
+        "<Target 5 FMAP_COREGISTRATION sub-10003_bold.nii.gz>",
+        "<Picture of image 2: GIF 7×8, 6 bytes>",
+        "<Release 3.0 from /data/qc>",
+        "<ReleaseFile image.parquet: 1 rows>",
+        "<Finding warning empty-rows in image.parquet: 3>",
+        "<Quarantine rating row 7: null-id>",
+    ]
+
+
+def test_the_repr_of_what_is_half_made_does_not_fail() -> None:
+    assert repr(dm.Image(id=1, file1="a", slice=3)) == "<Image 1 None a None 3>"
+    assert repr(dm.Coordinate(id=1, img_id=2)) == "<Coordinate 1 clean on image 2>"
+    assert repr(dm.Session(id=1, step=dm.Step.MASK, user="ann")) == "<Session 1 MASK by ann>"
