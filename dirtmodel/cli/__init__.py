@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -56,6 +57,9 @@ class _Main(click.Group):
         **extra: Any,
     ) -> NoReturn:
         signal.signal(signal.SIGTERM, _interrupt)
+        if sys.stdout is None:
+            # Closed by the caller, who wants nothing of it.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except DirtmodelError as error:
