@@ -3,6 +3,7 @@
 Pure functions; nothing here knows of a database.
 """
 
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -26,6 +27,7 @@ class Entities(NamedTuple):
     suffix: str | None
 
 
+@functools.lru_cache(maxsize=65_536)  # a target's name comes once for each of its many images
 def parse(file1: str) -> Entities:
     """Read the entities of a file name or path, the first occurrence of each.
 

