@@ -5,6 +5,8 @@ Written from the rules in words, to be compared with what the package does in SQ
 
 import collections
 import re
+from collections.abc import Collection, Sequence
+from typing import Any
 
 CLICK_STEPS = {0, 1, 2}
 KEYS = {
@@ -15,22 +17,25 @@ KEYS = {
 }
 PASS, UNSURE, FAIL = range(3)
 
+Row = dict[str, Any]
+Users = dict[int, str | None]
+
 
 def exclusions(
-    tables,
+    tables: dict[str, list[Row]],
     *,
-    step=None,
-    rule="any-fail",
-    min_fails=None,
-    unsure="ignore",
-    min_clicks=1,
-    min_raters=1,
-    latest=False,
-    source_data_issue=False,
-    level="scan",
-    images=1,
-    status=("excluded",),
-):
+    step: Collection[int] | None = None,
+    rule: str = "any-fail",
+    min_fails: int = 0,
+    unsure: str = "ignore",
+    min_clicks: int = 1,
+    min_raters: int = 1,
+    latest: bool = False,
+    source_data_issue: bool = False,
+    level: str = "scan",
+    images: int = 1,
+    status: Collection[str] = ("excluded",),
+) -> list[Row]:
     """Rows as dictionaries, in order; `tables` are lists of dictionaries by name."""
     user_of = {session["id"]: session["user"] for session in tables["session"]}
     rows_on = {table: collections.defaultdict(list) for table in ("rating", "coordinate")}
@@ -69,7 +74,7 @@ def exclusions(
     return sorted(rows, key=lambda row: [(row[k] is None, row[k] or 0) for k in first])
 
 
-def _evidence(judged, *, excluded):
+def _evidence(judged: list[Row], *, excluded: bool) -> Row:
     n_reviewed = sum(image["reviewed"] for image in judged)
     if excluded:
         status = "excluded"
@@ -94,7 +99,15 @@ def _evidence(judged, *, excluded):
     }
 
 
-def _by_verdicts(img_id, rows, user_of, rule, min_fails, unsure, latest):
+def _by_verdicts(
+    img_id: int,
+    rows: list[Row],
+    user_of: Users,
+    rule: str,
+    min_fails: int,
+    unsure: str,
+    latest: bool,
+) -> Row:
     if latest:
         last = {}
         for row in sorted(rows, key=lambda row: (row["created"], row["id"])):
@@ -120,7 +133,14 @@ def _by_verdicts(img_id, rows, user_of, rule, min_fails, unsure, latest):
     return _image(img_id, rows, user_of, bad=bad, verdicts=verdicts)
 
 
-def _by_clicks(img_id, rows, user_of, min_clicks, min_raters, latest):
+def _by_clicks(
+    img_id: int,
+    rows: list[Row],
+    user_of: Users,
+    min_clicks: int,
+    min_raters: int,
+    latest: bool,
+) -> Row:
     if latest:
         last = {}
         for row in sorted(rows, key=lambda row: (row["created"], row["id"])):
@@ -137,7 +157,15 @@ def _by_clicks(img_id, rows, user_of, min_clicks, min_raters, latest):
     return _image(img_id, rows, user_of, bad=bad, n_clicks=n_clicks.total())
 
 
-def _image(img_id, rows, user_of, *, bad, verdicts=(), n_clicks=0):
+def _image(
+    img_id: int,
+    rows: list[Row],
+    user_of: Users,
+    *,
+    bad: bool,
+    verdicts: Sequence[int] = (),
+    n_clicks: int = 0,
+) -> Row:
     return {
         "id": img_id,
         "bad": bad,
@@ -149,13 +177,13 @@ def _image(img_id, rows, user_of, *, bad, verdicts=(), n_clicks=0):
     }
 
 
-def _who(row, user_of):
+def _who(row: Row, user_of: Users) -> tuple[str, int | str]:
     """The rater; where unknown, nobody but this session."""
     user = user_of[row["session"]]
     return ("session", row["session"]) if user is None else ("user", user)
 
 
-def _names(step, file1):
+def _names(step: int, file1: str) -> Row:
     entities = {}
     for part in re.split("[/_]", file1):
         name, dash, label = part.partition("-")

@@ -4,19 +4,18 @@ import datetime as dt
 import itertools
 import math
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import database, entities
-from dirtmodel.errors import UsageError
 from dirtmodel.models import Base
 
 naively = runpy.run_path(str(Path(__file__).with_name("exclusions_oracle.py")))["exclusions"]
@@ -39,6 +38,7 @@ NAMES = {
     4: ["sub-10001_ses-V1_space-T1w_desc-preproc_dwi_FA.nii.gz"],
 }
 USERS = [None, "ann", "Bob", "çem"]
+PICTURE = {"format": "PNG", "width": 1, "height": 1, "n_bytes": 0, "sha256": ""}
 COORDINATES = [None, 0.0, -0.28, 480.2, math.inf]
 
 
@@ -131,7 +131,7 @@ def fill(connection: sa.Connection, tables: Tables) -> None:
             {
                 "img_id": image["id"],
                 "target_id": target_ids[image["step"], image["file1"]],
-                **{"format": "PNG", "width": 1, "height": 1, "n_bytes": 0, "sha256": ""},
+                **PICTURE,
             }
             for image in tables["image"]
         ],
@@ -152,17 +152,13 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connec
 @pytest.fixture(scope="module")
 def empty_postgres(postgres_server: str) -> Iterator[sa.Connection]:
     url = database.parse_url(postgres_server)
-    with database.engine(url).connect() as connection:
-        # Undone at the end, schema and all.
-        with connection.begin() as transaction:
-            connection.execute(sa.text("CREATE SCHEMA exclusions"))
-            connection.execute(sa.text("SET LOCAL search_path TO exclusions"))
-            database.migrate(connection)
-            yield connection
-            transaction.rollback()
-
-
-Filled = Callable[[sa.Connection, Tables], Any]
+    # Undone at the end, schema and all.
+    with database.engine(url).connect() as connection, connection.begin() as transaction:
+        connection.execute(sa.text("CREATE SCHEMA exclusions"))
+        connection.execute(sa.text("SET LOCAL search_path TO exclusions"))
+        database.migrate(connection)
+        yield connection
+        transaction.rollback()
 
 
 def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list[list[Row]]:
@@ -171,15 +167,14 @@ def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list
     with connection.begin_nested() if nested else connection.begin() as transaction:
         fill(connection, tables)
         with orm.Session(connection, join_transaction_mode="create_savepoint") as session:
-            answers = [[row._asdict() for row in dm.Exclusions(**one).run(session)] for one in asked]
+            answers = [
+                [row._asdict() for row in dm.Exclusions(**one).run(session)] for one in asked
+            ]
         transaction.rollback()
     return [
         [{k: v for k, v in row.items() if k not in {"rule", "release"}} for row in rows]
         for rows in answers
     ]
-
-
-NONE_OF_THESE = {"step": None, "status": None}
 
 
 @st.composite
@@ -193,7 +188,9 @@ def questions(draw: st.DrawFn) -> Row:
         "level": draw(st.sampled_from(["target", "scan", "session", "participant"])),
         "images": draw(st.integers(1, 2)),
         "status": tuple(
-            draw(st.sets(st.sampled_from(["excluded", "kept", "unreviewed", "partial"]), min_size=1))
+            draw(
+                st.sets(st.sampled_from(["excluded", "kept", "unreviewed", "partial"]), min_size=1)
+            )
         ),
     }
     if steps & {3, 4}:
@@ -247,9 +244,7 @@ def every_question() -> list[Row]:
     ]
 
 
-def test_says_the_same_of_a_whole_release(
-    db: orm.Session, published: Tables
-) -> None:
+def test_says_the_same_of_a_whole_release(db: orm.Session, published: Tables) -> None:
     asked = every_question()[:: 5 if db.get_bind().dialect.name == "sqlite" else 17]
     for one in asked:
         rows = [row._asdict() for row in dm.Exclusions(**one).run(db)]
