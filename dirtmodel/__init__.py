@@ -35,8 +35,11 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.queries import agreement
+    from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
+    from dirtmodel.queries.crossed import Crossed
+    from dirtmodel.queries.exclusions import Exclusions
+    from dirtmodel.queries.kit import KitExclusions
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
@@ -62,7 +65,10 @@ _HOMES = {
         "Target",
     ),
     "dirtmodel.queries.coverage": ("Coverage",),
-    "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
+    "dirtmodel.queries.bids_filters": ("BidsFilters",),
+    "dirtmodel.queries.crossed": ("Crossed",),
+    "dirtmodel.queries.exclusions": ("Exclusions",),
+    "dirtmodel.queries.kit": ("KitExclusions",),
 }
 _MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

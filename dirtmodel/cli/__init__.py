@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import asking, filling
+from dirtmodel.cli import asking, excluding, filling
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -102,7 +102,7 @@ for command in (
     filling.load,
     filling.check,
     filling.info,
-    asking.exclusions,
+    excluding.exclusions,
     asking.coverage,
     filling.upgrade,
 ):

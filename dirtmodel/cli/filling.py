@@ -127,7 +127,7 @@ def demo(folder: Path) -> None:
     """
     from dirtmodel import database, loading, synthetic
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import KitExclusions
+    from dirtmodel.queries.kit import KitExclusions
 
     db = folder / "dirt.db"
     synthetic.write_release(folder / "release")
