@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.queries import agreement
+    from dirtmodel.queries.agreement.query import Agreement
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
 
@@ -61,6 +62,7 @@ _HOMES = {
         "Step",
         "Target",
     ),
+    "dirtmodel.queries.agreement.query": ("Agreement",),
     "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
 }

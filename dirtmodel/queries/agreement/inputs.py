@@ -7,7 +7,7 @@ pair of raters judged so and so. A million ratings leave a few megabytes.
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -175,14 +175,14 @@ class _Variable:
         keys, multiplicity = self._others.result()
         counts = self._patterns.rows()[keys & ((1 << _PATTERN_BITS) - 1)]
         rater, code = np.divmod(keys >> _PATTERN_BITS, len(self._categories))
-        return EachRating(rater.tolist(), code, counts, multiplicity)
+        return EachRating(rater, code, counts, multiplicity)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EachRating:
-    """Rater, category, the unit's counts, and how often: what `leave_one_out` takes."""
+    """Rater (in order), category, the unit's counts, and how often: for `leave_one_out`."""
 
-    raters: Sequence[Hashable]
+    raters: IntArray
     codes: IntArray
     counts: IntArray
     multiplicity: IntArray
@@ -291,9 +291,7 @@ class _Counter:
         if self._clusters is None:
             cluster = unit + self._n_units
         else:
-            cluster = self._clusters.cluster[
-                np.searchsorted(self._clusters.targets, batch.target)
-            ]
+            cluster = self._clusters.cluster[np.searchsorted(self._clusters.targets, batch.target)]
         self._n_units += int(unit[-1]) + 1
         self._judged.add(unit, cluster, rater, batch.code, each=self._pairwise and self._few)
         self._flagged.add(unit, cluster, rater, batch.flagged, each=False)

@@ -122,9 +122,7 @@ class Agreement:
             )
         for tolerance in self._tolerances:
             if not 0 <= tolerance < np.inf:
-                raise UsageError(
-                    f"tolerance: {tolerance!r} is no distance; give pixels, 0 or more"
-                )
+                raise UsageError(f"tolerance: {tolerance!r} is no distance; give pixels, 0 or more")
         if not 0 < self.confidence < 1:
             raise UsageError(
                 f"confidence: {self.confidence!r} is no level; give one between 0 and 1"
@@ -223,9 +221,7 @@ class Agreement:
         found.sort(key=lambda row: (-row[0], -len(row[2]), row[1]))
         return Rows(Disagreement, _described(session, found))
 
-    def _inputs(
-        self, session: orm.Session, *, pairwise: bool
-    ) -> tuple[scan.Reviewers, Inputs]:
+    def _inputs(self, session: orm.Session, *, pairwise: bool) -> tuple[scan.Reviewers, Inputs]:
         reviewers = scan.reviewers(session, rater=self.rater)
         subjects = None if self.cluster is None else scan.clusters(session, self.step)
         inputs = gather(
@@ -306,7 +302,7 @@ class Agreement:
         if each is None:
             return []
         alphas = leave_one_out(
-            each.raters,
+            each.raters.tolist(),
             each.codes,
             each.counts,
             categories=self.categories,
@@ -314,12 +310,12 @@ class Agreement:
         )
         return [
             LeftOut(
-                names[rater],  # type: ignore[index]  # raters are labelled by their numbers
+                names[rater],
                 alpha,
                 None if alpha is None or everyone is None else alpha - everyone,
                 None if alpha is not None else "the others do not overlap, or do not vary",
             )
-            for rater, alpha in alphas.items()
+            for rater, alpha in zip(np.unique(each.raters).tolist(), alphas.values(), strict=True)
         ]
 
     def _repeats(self, inputs: Inputs, session: orm.Session) -> Repeats:

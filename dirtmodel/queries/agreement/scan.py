@@ -17,7 +17,7 @@ from dirtmodel.models import CLICK_STEPS, Coordinate, Picture, Rating, Session, 
 from dirtmodel.queries.agreement.tallies import IntArray
 from dirtmodel.queries.agreement.weights import FloatArray
 
-_ROWS_AT_ONCE: Final = 8192
+_ROWS_AT_ONCE: Final = 4096
 
 
 class Reviewers(NamedTuple):
@@ -59,8 +59,16 @@ class Reviews(NamedTuple):
 
     def take(self, chosen: Any) -> "Reviews":
         """Give some of the reviews."""
-        arrays = (array[chosen] for array in self[:-1])
-        return Reviews(*arrays, None if self.clicks is None else self.clicks.take(chosen))
+        return Reviews(
+            self.unit[chosen],
+            self.image[chosen],
+            self.target[chosen],
+            self.session[chosen],
+            self.id[chosen],
+            self.code[chosen],
+            self.flagged[chosen],
+            None if self.clicks is None else self.clicks.take(chosen),
+        )
 
 
 class Clicks(NamedTuple):
@@ -160,7 +168,7 @@ def _whole_images(
     # The driver's own tuples: a million of SQLAlchemy's rows take longer than the query.
     while rows := found.cursor.fetchmany(_ROWS_AT_ONCE):
         # As double, None (a coordinate that was not given) becomes NaN.
-        columns = [
+        columns: list[Any] = [
             np.array(column, dtype=type_)
             for column, type_ in zip(zip(*rows, strict=True), types, strict=True)
         ]
