@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.queries import agreement
+    from dirtmodel.queries.agreement.query import Agreement
     from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.crossed import Crossed
@@ -64,6 +65,7 @@ _HOMES = {
         "Step",
         "Target",
     ),
+    "dirtmodel.queries.agreement.query": ("Agreement",),
     "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
     "dirtmodel.queries.crossed": ("Crossed",),

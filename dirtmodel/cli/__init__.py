@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import asking, excluding, filling
+from dirtmodel.cli import agreeing, asking, excluding, filling
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -104,6 +104,7 @@ for command in (
     filling.info,
     excluding.exclusions,
     asking.coverage,
+    agreeing.agreement,
     filling.upgrade,
 ):
     main.add_command(command)
