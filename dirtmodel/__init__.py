@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from dirtmodel.queries import agreement
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
+    from dirtmodel.queries.images import Images
+    from dirtmodel.viewing.extracting import extract
+    from dirtmodel.viewing.heatmaps import heatmap
+    from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
@@ -63,6 +67,10 @@ _HOMES = {
     ),
     "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
+    "dirtmodel.queries.images": ("Images",),
+    "dirtmodel.viewing.extracting": ("extract",),
+    "dirtmodel.viewing.heatmaps": ("heatmap",),
+    "dirtmodel.viewing.sheets": ("sheet",),
 }
 _MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

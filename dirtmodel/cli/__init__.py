@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import asking, filling
+from dirtmodel.cli import asking, filling, looking
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -100,6 +100,10 @@ for command in (
     filling.info,
     asking.exclusions,
     asking.coverage,
+    looking.image,
+    looking.sheet,
+    looking.heatmap,
+    looking.extract,
     filling.upgrade,
 ):
     main.add_command(command)

@@ -5,12 +5,13 @@ small ones of the page being filled.
 """
 
 import collections
+import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from PIL import Image
 
@@ -30,6 +31,10 @@ _EMPTY: Final = (0xEE, 0xEE, 0xEE)
 _WARNING: Final = (0x9C, 0x1C, 0x1C)
 _COMPRESS_LEVEL: Final = 3
 _N_DECODERS: Final = 2
+
+
+def _create(place: Path) -> IO[bytes]:
+    return place.open("wb")
 
 
 @dataclass(frozen=True)
@@ -117,22 +122,35 @@ def pages(
         yield _page(rows, chosen, title, n_pages + 1)
 
 
-def save(drawn: Iterable[Image.Image], path: Path) -> list[Path]:
+def save(
+    drawn: Iterable[Image.Image],
+    path: Path,
+    create: Callable[[Path], contextlib.AbstractContextManager[IO[bytes]]] = _create,
+) -> list[Path]:
     """Write pages as PNG files and return their paths.
 
     A single page goes to `failures.png`; several to `failures-01.png`, `failures-02.png`, …
+
+    Parameters
+    ----------
+    create
+        Opens a file to write a page to; may take care that it appears when it is complete.
     """
     written: list[Path] = []
     encoding: futures.Future[None] | None = None
     waiting: Image.Image | None = None
 
+    def encode(page: Image.Image, place: Path) -> None:
+        with create(place) as file:
+            page.save(file, "PNG", compress_level=_COMPRESS_LEVEL)
+
     def write(page: Image.Image, number: int | None) -> None:
         nonlocal encoding
         if encoding is not None:
             encoding.result()
-        place = path if number is None else path.with_stem(f"{path.stem}-{number:02}")
+        place = path if number is None else page_path(path, number)
         written.append(place)
-        encoding = encoder.submit(page.save, place, "PNG", compress_level=_COMPRESS_LEVEL)
+        encoding = encoder.submit(encode, page, place)
 
     # One page is encoded while the next is filled; Pillow does not hold the GIL for that.
     with futures.ThreadPoolExecutor(max_workers=1) as encoder:
@@ -145,6 +163,15 @@ def save(drawn: Iterable[Image.Image], path: Path) -> list[Path]:
         if encoding is not None:
             encoding.result()
     return written
+
+
+def page_path(path: Path, number: int) -> Path:
+    """Name the file of one page of several.
+
+    >>> page_path(Path("failures.png"), 3).name
+    'failures-03.png'
+    """
+    return path.with_stem(f"{path.stem}-{number:02}")
 
 
 def _tiles(
