@@ -105,7 +105,7 @@ class Subject:
 
 def caption(subject: Subject, reviews: Sequence[Review]) -> list[str]:
     """Write the lines below a single picture: what, which file, what was said, notes."""
-    lines = [f"{subject.step}  {subject.entities}  {subject.cut}  (image {subject.img_id})"]
+    lines = [f"{subject.step}, {subject.entities}, {subject.cut} (image {subject.img_id})"]
     if subject.file1 != subject.entities:
         lines.append(subject.file1)
     lines.append(said(reviews))
@@ -141,7 +141,11 @@ def said(reviews: Sequence[Review]) -> str:
     judgements: dict[str, list[str]] = {verdict: [] for verdict in _WORST_FIRST}
     for review in sorted(reviews, key=lambda review: -review.n_clicks):
         judgements.setdefault(_judgement(review), []).append(_name(review.rater))
-    parts = [f"{what} by {_names(by)}" for what, by in judgements.items() if by]
+    parts = [
+        f"{what} {'each ' if 'click' in what and by[1:] else ''}by {_names(by)}"
+        for what, by in judgements.items()
+        if by
+    ]
     if blamed := [_name(review.rater) for review in reviews if review.source_data_issue]:
         parts.append(f"source data issue seen by {_names(blamed)}")
     return f"{_count(len(reviews), 'review')}: {', '.join(parts)}"

@@ -16,7 +16,7 @@ from typing import IO, Final, NamedTuple
 from PIL import Image
 
 from dirtmodel.errors import PictureError, UsageError
-from dirtmodel.pictures import decode, text
+from dirtmodel.pictures import decode, margins, text
 from dirtmodel.pictures.annotate import Notes, ringed
 from dirtmodel.pictures.colours import Pen
 from dirtmodel.pictures.rings import Click
@@ -91,6 +91,7 @@ class _Tile(NamedTuple):
     label: list[str]
     n_dark_lines: int
     span: int
+    raters: frozenset[str | None]
 
 
 def pages(
@@ -102,6 +103,8 @@ def pages(
 ) -> Iterator[Image.Image]:
     """Lay out pictures in reading order and give one page after the other.
 
+    With `pens` for several raters, every page names those whose rings are on it.
+
     A damaged picture becomes a labelled empty cell that gives the reason. Without cells there
     are no pages.
     """
@@ -112,14 +115,14 @@ def pages(
         if tile.span > n_free:
             if len(rows) == chosen.rows:
                 n_pages += 1
-                yield _page(rows, chosen, title, n_pages)
+                yield _page(rows, chosen, title, n_pages, pens)
                 rows = []
             rows.append([])
             n_free = chosen.columns
         rows[-1].append(tile)
         n_free -= tile.span
     if rows:
-        yield _page(rows, chosen, title, n_pages + 1)
+        yield _page(rows, chosen, title, n_pages + 1, pens)
 
 
 def save(
@@ -204,7 +207,8 @@ def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> 
     if len(label) > _MOST_LABEL_LINES:
         last = f"{label[_MOST_LABEL_LINES - 1]} and more"
         label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
-    return _Tile(picture, label, len(dark), span)
+    raters = frozenset(point.rater for point in Notes(cell.clicks).points())
+    return _Tile(picture, label, len(dark), span, raters)
 
 
 def _strip(
@@ -262,7 +266,13 @@ def _empty(reason: str, layout: Layout) -> Image.Image:
     return box
 
 
-def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> Image.Image:
+def _page(
+    rows: list[list[_Tile]],
+    layout: Layout,
+    title: str,
+    number: int,
+    pens: Mapping[str | None, Pen] | None,
+) -> Image.Image:
     step = text.line_height(_LABEL_SIZE)
     heights = [
         max(tile.picture.height for tile in row)
@@ -274,8 +284,13 @@ def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> I
     width = layout.width_of(layout.columns) + 2 * _GAP
     heading = _heading(title, number, width - 2 * _GAP)
     top = _GAP + len(heading) * text.line_height(_TITLE_SIZE) + (_GAP if heading else 0)
+    legend = _legend(rows, pens, width)
+    legend_top = top
+    top += legend.height if legend else 0
     page = Image.new("RGB", (width, top + sum(heights)), text.PAPER)
     text.write(page, (_GAP, _GAP), heading, _TITLE_SIZE)
+    if legend:
+        page.paste(legend.crop((0, 0, width, legend.height)), (0, legend_top))
     for row, height in zip(rows, heights, strict=True):
         left = _GAP
         picture_height = max(tile.picture.height for tile in row)
@@ -287,6 +302,21 @@ def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> I
             left += layout.width_of(tile.span) + _GAP
         top += height
     return page
+
+
+def _legend(
+    rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
+) -> Image.Image | None:
+    """Name the raters of this page where the pictures share pens and there are several."""
+    if pens is None or len(pens) == 1:
+        return None
+    shown = {rater for row in rows for tile in row for rater in tile.raters}
+    entries = [
+        ("unknown rater" if rater is None else rater, pen)
+        for rater, pen in pens.items()
+        if rater in shown
+    ]
+    return margins.draw([], entries, width)
 
 
 def _heading(title: str, number: int, width: int) -> list[str]:

@@ -64,7 +64,8 @@ def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, li
         if db is None:
             raise UsageError("say in which database to look; for example sheet(images, db)")
         found = list(wanted.run(db))
-        _refuse_missing(_ids(wanted), {image.id for image in found})
+        there = {image.id for image in found}
+        _refuse_missing(_ids(wanted), there, alone=wanted == Images(id=wanted.id))
         if not found:
             raise UsageError(
                 f"no image matches {wanted.text or 'in an empty database'}; "
@@ -123,11 +124,12 @@ def _ids(wanted: Images) -> Collection[int]:
     return () if wanted.id is None else wanted.id  # type: ignore[return-value]  # a tuple since its __post_init__
 
 
-def _refuse_missing(ids: Collection[int], there: Collection[int]) -> None:
+def _refuse_missing(ids: Collection[int], there: Collection[int], *, alone: bool = True) -> None:
     missing = [str(img_id) for img_id in ids if img_id not in there]
     if missing:
         more = f" (nor {len(missing) - 1:,} more)" if missing[1:] else ""
         raise UsageError(
-            f"there is no image {missing[0]}{more} in this database, or not under the other "
-            "conditions; `dirtmodel exclusions` names images in its column image_ids"
+            f"there is no image {missing[0]}{more} in this database"
+            f"{'' if alone else ' that meets the other conditions'}; "
+            "`dirtmodel exclusions` names images in its column image_ids"
         )

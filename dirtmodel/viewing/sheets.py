@@ -129,4 +129,4 @@ class Sheet:
 
 def _title(asked: str, n_images: int) -> str:
     images = f"{n_images:,} image{'' if n_images == 1 else 's'}"
-    return f"{asked.replace('--', '')}: {images}" if asked else images
+    return f"{asked.removeprefix('--').replace(' --', ', ')}: {images}" if asked else images
