@@ -263,7 +263,7 @@ def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[
     """
     for batch in _small_batches(images):
         statement = sa.select(Image.id, Image.img).where(_one_of(Image.id, [i.id for i in batch]))
-        pictures = dict(session.execute(statement).tuples().all())
+        pictures: dict[int, bytes] = dict(iter(session.execute(statement)))
         for image in batch:
             if image.id in pictures:
                 yield image, pictures.pop(image.id)
@@ -317,7 +317,7 @@ def _read(name: str, value: Any) -> Any:
         choices = f"; choose one of {', '.join(kind)}" if kind is Status else ""
         raise UsageError(f"{value!r} is no {name}{choices}") from None
     if kind is int and known not in _BIGINT:
-        raise UsageError(f"{value} is too large for a {name}")
+        raise UsageError(f"{value} is too large for any {name}")
     return known
 
 
