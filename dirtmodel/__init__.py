@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.crossed import Crossed
-    from dirtmodel.queries.exclusions import Exclusions
+    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
+    from dirtmodel.queries.images import Images
     from dirtmodel.queries.kit import KitExclusions
+    from dirtmodel.viewing.extracting import extract
+    from dirtmodel.viewing.heatmaps import heatmap
+    from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
@@ -71,6 +75,11 @@ _HOMES = {
     "dirtmodel.queries.crossed": ("Crossed",),
     "dirtmodel.queries.exclusions": ("Exclusions",),
     "dirtmodel.queries.kit": ("KitExclusions",),
+    "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
+    "dirtmodel.queries.images": ("Images",),
+    "dirtmodel.viewing.extracting": ("extract",),
+    "dirtmodel.viewing.heatmaps": ("heatmap",),
+    "dirtmodel.viewing.sheets": ("sheet",),
 }
 _MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

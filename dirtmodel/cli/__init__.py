@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import agreeing, asking, excluding, filling
+from dirtmodel.cli import agreeing, asking, excluding, filling, looking
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -105,6 +105,10 @@ for command in (
     excluding.exclusions,
     asking.coverage,
     agreeing.agreement,
+    looking.image,
+    looking.sheet,
+    looking.heatmap,
+    looking.extract,
     filling.upgrade,
 ):
     main.add_command(command)
