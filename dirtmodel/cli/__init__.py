@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import asking, filling
+from dirtmodel.cli import asking, filling, querying
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -100,6 +100,7 @@ for command in (
     filling.info,
     asking.exclusions,
     asking.coverage,
+    querying.sql,
     filling.upgrade,
 ):
     main.add_command(command)
