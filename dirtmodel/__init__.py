@@ -1,8 +1,10 @@
 """A relational home for the manual QC of A2CPS neuroimaging derivatives.
 
 >>> import dirtmodel as dm
->>> with dm.open("dirt.db") as db:  # doctest: +SKIP
+>>> with dm.open(demo_db) as db:
 ...     failed = dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION).run(db)
+>>> failed[0].sub, failed[0].scan
+('44906', 'cuff2')
 """
 
 import importlib
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Rating,
         Ratings,
         Release,
+        Review,
         Session,
         Step,
         Target,
@@ -65,6 +68,7 @@ _HOMES = {
         "Rating",
         "Ratings",
         "Release",
+        "Review",
         "Session",
         "Step",
         "Target",

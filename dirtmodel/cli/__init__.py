@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import agreeing, asking, excluding, filling, looking
+from dirtmodel.cli import agreeing, asking, excluding, filling, looking, querying
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -109,6 +109,7 @@ for command in (
     looking.sheet,
     looking.heatmap,
     looking.extract,
+    querying.sql,
     filling.upgrade,
 ):
     main.add_command(command)
