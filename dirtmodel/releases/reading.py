@@ -22,21 +22,12 @@ from dirtmodel.releases import rules
 from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers, text_of
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.releases.keys import Ids, ImageKeys
-from dirtmodel.releases.layout import TABLES, ReleaseFiles, file_name
+from dirtmodel.releases.layout import TABLES
+from dirtmodel.releases.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-WIDE_ROWS: Final = 32
-WIDE_BYTES: Final = 16 << 20
-"""Rows and bytes of pictures at a time, at most (the bytes on average).
-
-Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
-the largest pictures, of 600 KB, lie side by side.
-"""
-
-NARROW_ROWS: Final = 16_384
 MAX_PICTURE_BYTES: Final = 256 << 20
 
 _Part = tuple[int, rules.Columns, list[rules.Problem]]
@@ -99,7 +90,7 @@ class Reader:
         On creation, when files or columns are missing, unreadable or of impossible types.
     """
 
-    release: ReleaseFiles
+    release: Source
     findings: Findings = field(default_factory=Findings)
     n_empty_rows: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
@@ -135,9 +126,9 @@ class Reader:
 
     def _check_files(self) -> None:
         for table in TABLES:
-            file = file_name(table)
-            if not self.release.path(table).is_file():
-                self.findings.add("missing-file", file, 1, [f"{self.release.path(table)}"])
+            file = self.release.file(table)
+            if absent := self.release.absent(table):
+                self.findings.add("missing-file", file, 1, [absent])
                 continue
             try:
                 schema = self._schema(table)
@@ -151,7 +142,7 @@ class Reader:
             raise InvalidReleaseError(self.release, fatal)
 
     def _check_columns(self, table: str, schema: "pa.Schema") -> None:
-        file = file_name(table)
+        file = self.release.file(table)
         expected = {column.name: column for column in COLUMNS[table]}
         for name, column in expected.items():
             found = schema.names.count(name)
@@ -177,27 +168,12 @@ class Reader:
 
     def _schema(self, table: str) -> "pa.Schema":
         with self._readable(table):
-            return self._open(table).schema_arrow
-
-    def _open(self, table: str) -> "pq.ParquetFile":
-        import pyarrow.parquet as pq
-
-        with self._readable(table):
-            # Arrow's default holds a whole row group in memory, and a release has but one.
-            return pq.ParquetFile(
-                self.release.path(table),
-                buffer_size=1 << 20,
-                pre_buffer=False,
-                memory_map=False,
-                page_checksum_verification=True,
-            )
+            return self.release.schema(table)
 
     def _raw(self, table: str, names: list[str]) -> "Iterator[tuple[int, pa.RecordBatch]]":
         file_row = 1
         with self._readable(table):
-            file = self._open(table)
-            rows = _picture_rows(file.metadata) if "img" in names else NARROW_ROWS
-            for raw in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
+            for raw in self.release.read(table, names):
                 # Arrow reads text without looking; a database would trip over what is not UTF-8.
                 raw.validate(full=True)
                 yield file_row, raw
@@ -212,7 +188,8 @@ class Reader:
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             unreadable = Findings()
-            unreadable.add("unreadable-file", file_name(table), 1, [f"{file_name(table)}: {first}"])
+            file = self.release.file(table)
+            unreadable.add("unreadable-file", file, 1, [f"{file}: {first}"])
             raise InvalidReleaseError(self.release, unreadable.report()) from error
 
     # -- keys
@@ -272,7 +249,7 @@ class Reader:
 
         table = columns.table
         filled = ~columns.empty()
-        file = file_name(table)
+        file = self.release.file(table)
         n_empty = len(columns) - int(filled.sum())
         self.n_empty_rows[table] += n_empty
         self.n_rows[table] += int(filled.sum())
@@ -347,7 +324,7 @@ class Reader:
 class InvalidReleaseError(ReleaseError):
     """A release with errors; `findings` tells all of them."""
 
-    def __init__(self, release: ReleaseFiles, findings: list[Finding]) -> None:
+    def __init__(self, release: Source, findings: list[Finding]) -> None:
         self.findings = findings
         n = sum(finding.n for finding in findings)
         advice = (
@@ -356,12 +333,12 @@ class InvalidReleaseError(ReleaseError):
             else "mend the release, or load what is sound with --quarantine"
         )
         super().__init__(
-            f"{release.folder} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
+            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
             f"{advice}:\n{describe(findings)}"
         )
 
 
-def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Finding]:
+def check(release: Source, progress: Progress | None = None) -> list[Finding]:
     """Check a release as a load would, pictures included, and give all that was found."""
     try:
         reader = Reader(release)
@@ -372,14 +349,6 @@ def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Findi
     except InvalidReleaseError as error:
         return error.findings
     return reader.findings.report()
-
-
-def _picture_rows(metadata: "pq.FileMetaData") -> int:
-    """Give the number of pictures to read at a time, few where they are large."""
-    groups = range(metadata.num_row_groups)
-    n_bytes: int = sum(metadata.row_group(group).total_byte_size for group in groups)
-    mean: int = n_bytes // max(metadata.num_rows, 1)
-    return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
 
 
 def _check_pictures(columns: rules.Columns, sound: Mask) -> tuple[rules.Problem, PictureFacts]:
