@@ -51,7 +51,12 @@ def load(
 @click.command()
 @options.EXISTING_RELEASE
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 @options.quiet
 def check(release: Path, format_: str, *, quiet: bool) -> int:
@@ -76,7 +81,12 @@ def check(release: Path, format_: str, *, quiet: bool) -> int:
 @click.command()
 @options.database
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 def info(db: str, format_: str) -> None:
     """Tell what a database holds: release, revision, rows, size, findings.

@@ -169,7 +169,13 @@ def emit_json(value: Any, path: Path | None = None) -> None:
     """Write one JSON object."""
     from dirtmodel import outputs
 
-    text = outputs.dumps(value, indent=2) + "\n"
+    emit_text(outputs.dumps(value, indent=2) + "\n", path)
+
+
+def emit_text(text: str, path: Path | None) -> None:
+    """Write a text to stdout or a file, atomically there."""
+    from dirtmodel import outputs
+
     if path is None:
         click.echo(text, nl=False)
         return

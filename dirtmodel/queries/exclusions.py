@@ -200,6 +200,11 @@ class Exclusions:
             statement = statement.having(status.in_([str(s) for s in self.statuses]))
         return statement
 
+    def select_bad_images(self) -> sa.Select[tuple[int]]:
+        """Ids of the images that are bad by this rule, in no particular order."""
+        images = self._images().subquery("judged_images")
+        return sa.select(images.c.img_id).where(images.c.bad == 1)
+
     def run(self, session: orm.Session) -> Rows[Any]:
         """Give the rows, ordered by what the level names (targets by step and file1)."""
         place = self.row_type._fields.index("image_ids")

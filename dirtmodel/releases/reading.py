@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-WIDE_ROWS: Final = 64
+WIDE_ROWS: Final = 32
 WIDE_BYTES: Final = 16 << 20
-"""Rows and bytes of pictures at a time, at most (the bytes on average)."""
+"""Rows and bytes of pictures at a time, at most (the bytes on average).
+
+Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
+the largest pictures, of 600 KB, lie side by side.
+"""
 
 NARROW_ROWS: Final = 16_384
 MAX_PICTURE_BYTES: Final = 256 << 20
+
+_Part = tuple[int, rules.Columns, list[rules.Problem]]
+"""The number of the first row in its file, columns, and what is wrong or odd about them."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows done and its bytes of pictures done."""
@@ -119,19 +126,10 @@ class Reader:
         self._images = rules.Known(("step", "width", "height"))
         for table in TABLES:
             self.n_rows[table] = self.n_empty_rows[table] = 0
-            wide = pictures and table == "image"
-            present = self._schema(table).names
-            names = [
-                column.name
-                for column in COLUMNS[table]
-                if column.name in present and (wide or column.name != "img")
-            ]
-            # Of several columns of one name Arrow can give none.
-            extra = [
-                name for name in present if name not in {*names, "img"} and present.count(name) == 1
-            ]
-            for first_row, raw in self._raw(table, names + extra if keep_rejected else names):
-                yield self._batch(table, first_row, raw, keep_rejected=keep_rejected)
+            narrow = self._narrow(table, extra=keep_rejected)
+            parts = self._with_pictures(narrow) if pictures and table == "image" else narrow
+            for first_row, columns, problems in parts:
+                yield self._batch(first_row, columns, problems, keep_rejected=keep_rejected)
 
     # -- files and their columns
 
@@ -227,12 +225,52 @@ class Reader:
 
     # -- rows
 
+    def _narrow(self, table: str, *, extra: bool) -> Iterator[_Part]:
+        """Read and check all columns but the pictures."""
+        present = self._schema(table).names
+        known = {column.name for column in COLUMNS[table]}
+        names = [
+            name
+            for name in present
+            # Of several columns of one name Arrow can give none.
+            if name != "img" and (name in known or (extra and present.count(name) == 1))
+        ]
+        for first_row, raw in self._raw(table, names):
+            columns = rules.Columns.of(table, raw)
+            yield first_row, columns, self._problems(columns, first_row)
+
+    def _with_pictures(self, narrow: Iterator[_Part]) -> Iterator[_Part]:
+        """Put the pictures, of which few can be held at a time, beside the other columns."""
+        first, columns = 1, None
+        problems: list[rules.Problem] = []
+        for first_row, raw in self._raw("image", ["img"]):
+            done = 0
+            while done < raw.num_rows:
+                start = first_row + done - first
+                if columns is None or start == len(columns):
+                    first, columns, problems = next(narrow)
+                    start = 0
+                n = min(raw.num_rows - done, len(columns) - start)
+                pictures = rules.Columns.of("image", raw.slice(done, n))
+                yield (
+                    first + start,
+                    columns.part(start, n).beside(pictures),
+                    [problem.part(start, n) for problem in problems]
+                    + rules.value_problems(pictures),
+                )
+                done += n
+
     def _batch(
-        self, table: str, first_row: int, raw: "pa.RecordBatch", *, keep_rejected: bool
+        self,
+        first_row: int,
+        columns: rules.Columns,
+        problems: list[rules.Problem],
+        *,
+        keep_rejected: bool,
     ) -> Batch:
         import pyarrow as pa
 
-        columns = rules.Columns.of(table, raw)
+        table = columns.table
         filled = ~columns.empty()
         file = file_name(table)
         n_empty = len(columns) - int(filled.sum())
@@ -240,7 +278,6 @@ class Reader:
         self.n_rows[table] += int(filled.sum())
         self.findings.add("empty-rows", file, n_empty)
 
-        problems = self._problems(columns, first_row)
         sound = filled.copy()
         for problem in problems:
             if problem.code in ERRORS:
@@ -248,16 +285,10 @@ class Reader:
         facts = None
         if "img" in columns.arrays:
             picture_problem, facts = _check_pictures(columns, sound)
-            problems.append(picture_problem)
+            problems = [*problems, picture_problem]
             sound &= ~picture_problem.rows
         for problem in problems:
-            rows = np.flatnonzero(problem.rows & filled)
-            self.findings.add(
-                problem.code,
-                file,
-                len(rows),
-                (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
-            )
+            self._count(problem, file, first_row, filled)
         kept = pa.array(np.flatnonzero(sound))
         batch = Batch(
             table,
@@ -269,6 +300,15 @@ class Reader:
         )
         self._remember(batch)
         return batch
+
+    def _count(self, problem: rules.Problem, file: str, first_row: int, filled: Mask) -> None:
+        rows = np.flatnonzero(problem.rows & filled)
+        self.findings.add(
+            problem.code,
+            file,
+            len(rows),
+            (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
+        )
 
     def _problems(self, columns: rules.Columns, first_row: int) -> list[rules.Problem]:
         problems = rules.value_problems(columns)
@@ -399,8 +439,8 @@ def _rejected(
     return rejected
 
 
-def _json_row(raw: "pa.RecordBatch", row: int) -> dict[str, Any]:
-    return {name: _json_value(raw.column(name)[row]) for name in raw.schema.names}
+def _json_row(raw: "dict[str, pa.Array]", row: int) -> dict[str, Any]:
+    return {name: _json_value(array[row]) for name, array in raw.items()}
 
 
 def _json_value(scalar: "pa.Scalar") -> Any:
