@@ -11,7 +11,6 @@ from dirtmodel.cli import main
 from dirtmodel.pictures.sheets import Layout
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-COLOURS = 96
 
 
 def keep(image: Image.Image, name: str, width: int) -> None:
@@ -19,7 +18,9 @@ def keep(image: Image.Image, name: str, width: int) -> None:
     height = round(image.height * width / image.width)
     small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+    # By maximum coverage, because rings have few pixels and must keep their colours.
+    few = small.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(IMAGES / name, optimize=True)
     print(f"{IMAGES / name}: {(IMAGES / name).stat().st_size / 1000:.0f} KB")
 
 
@@ -30,7 +31,7 @@ def draw() -> None:
         keep(Image.open(f"{folder}/annotated.png"), "annotated.png", 520)
         keep(Image.open(f"{folder}/clicks.png"), "clicks.png", 560)
         failures = dm.Images(step=dm.Step.FMAP_COREGISTRATION, status="excluded")
-        layout = Layout(columns=4, rows=3, tile_width=200, tile_height=110)
+        layout = Layout(columns=6, rows=3, tile_width=150, tile_height=112)
         with dm.open(f"{folder}/dirt.db") as db:
             page = next(iter(dm.sheet(failures, db, layout=layout)))
         keep(page, "failures.png", page.width)

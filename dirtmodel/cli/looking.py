@@ -211,9 +211,9 @@ def draw_demo(session: Any, folder: Path) -> None:
 
     clicked = [image.id for image in Images(step=CLICK_STEPS, status="excluded").run(session)]
     raters = collections.defaultdict(set)
-    for click in Clicks(clicked).run(session):
-        if click.x is not None:
-            raters[click.img_id].add(click.rater)
+    for row in Clicks(clicked).run(session):
+        if row.x is not None:
+            raters[row.img_id].add(row.rater)
     by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
     saving.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
     failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")
