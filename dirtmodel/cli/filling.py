@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import looking, options
 
 
 @click.command()
@@ -139,7 +139,7 @@ def upgrade(db: str, *, dry_run: bool) -> None:
 def demo(folder: Path) -> None:
     """Make a small release up, load it, and answer the main questions.
 
-    The release and its database go to FOLDER (dirtmodel-demo unless named).
+    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named).
 
     Example: dirtmodel demo /tmp/demo
     """
@@ -157,6 +157,7 @@ def demo(folder: Path) -> None:
         options.emit(Coverage().run(session), "table", None)
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
         options.emit(KitExclusions().run(session), "table", None)
+        looking.draw_demo(session, folder)
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
