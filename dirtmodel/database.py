@@ -18,6 +18,7 @@ from sqlalchemy import orm
 
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import Base
+from dirtmodel.views import comments
 
 DEFAULT: Final = "dirt.db"
 APPLICATION_ID: Final = 0x44495254
@@ -369,6 +370,9 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
+    if target == path[-1] and connection.dialect.name == "postgresql":
+        for statement in comments():
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _alembic_config() -> Any:

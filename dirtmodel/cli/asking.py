@@ -5,47 +5,7 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options, rules
-
-
-@click.command()
-@options.steps
-@rules.exclusion_rule
-@click.option(
-    "--status",
-    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"]),
-    multiple=True,
-    default=["excluded"],
-    show_default=True,
-    help="Which rows to give; may be repeated.",
-)
-@click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
-@options.database
-@options.results
-def exclusions(db: str, *, kit: bool, format_: str | None, path: Path | None, **rule: Any) -> None:
-    """Tell which scans to leave out of an analysis, and on what evidence.
-
-    Not reviewed is not passed: --status all shows the unreviewed beside the excluded and the kept.
-
-    Example: dirtmodel exclusions --step fmap_coregistration --rule majority -o excluded.tsv
-    """
-    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
-
-    if kit:
-        with options.opened(db) as session:
-            options.emit(KitExclusions().run(session), format_, path)
-        return
-    if "all" in rule["status"]:
-        rule["status"] = None
-    query = Exclusions(**rule)
-    with options.opened(db) as session:
-        options.emit(query.run(session), format_, path)
-        (crossed,) = Crossed(query.steps).run(session)
-    if any(crossed):
-        options.warn(
-            f"Left out: {crossed.verdicts_on_click_steps:,} verdicts on click steps and "
-            f"{crossed.clicks_on_verdict_steps:,} clicks on verdict steps."
-        )
+from dirtmodel.cli import options
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import looking, options
 
 
 @click.command()
@@ -52,7 +52,12 @@ def load(
 @click.command()
 @options.EXISTING_RELEASE
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 @options.quiet
 def check(release: str, format_: str, *, quiet: bool) -> int:
@@ -80,7 +85,12 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
 @click.command()
 @options.database
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 def info(db: str, format_: str) -> None:
     """Tell what a database holds: release, revision, rows, size, findings.
@@ -129,13 +139,13 @@ def upgrade(db: str, *, dry_run: bool) -> None:
 def demo(folder: Path) -> None:
     """Make a small release up, load it, and answer the main questions.
 
-    The release and its database go to FOLDER (dirtmodel-demo unless named).
+    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named).
 
     Example: dirtmodel demo /tmp/demo
     """
     from dirtmodel import database, loading, synthetic
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import KitExclusions
+    from dirtmodel.queries.kit import KitExclusions
 
     db = folder / "dirt.db"
     synthetic.write_release(folder / "release")
@@ -147,6 +157,7 @@ def demo(folder: Path) -> None:
         options.emit(Coverage().run(session), "table", None)
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
         options.emit(KitExclusions().run(session), "table", None)
+        looking.draw_demo(session, folder)
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 

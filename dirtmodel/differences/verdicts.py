@@ -9,7 +9,8 @@ from typing import Any, Final
 from dirtmodel.differences.rows import Counts, RowDifference, compare_by_id, compare_images
 from dirtmodel.differences.sides import Side
 from dirtmodel.models import CLICK_STEPS, VERDICT_STEPS, Step
-from dirtmodel.queries.exclusions import Exclusions, Level, Status
+from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.rules import Level, Status
 
 KINDS: Final = (
     "newly_excluded",

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 TABLES: Final = ("session", "image", "rating", "coordinate")
 """In the order in which they have to be read: what is pointed to comes first."""
 
-WIDE_ROWS: Final = 64
+WIDE_ROWS: Final = 32
 WIDE_BYTES: Final = 16 << 20
-"""Rows and bytes of pictures at a time, at most (the bytes on average)."""
+"""Rows and bytes of pictures at a time, at most (the bytes on average).
+
+Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
+the largest pictures, of 600 KB, lie side by side.
+"""
 
 NARROW_ROWS: Final = 16_384
 
