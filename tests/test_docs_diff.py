@@ -16,6 +16,14 @@ def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
     sys.modules[spec.name] = documents
     spec.loader.exec_module(documents)
 
+    tools = tmp_path / ".tools"
+    tools.mkdir()
+    command_line = tools / "dirtmodel"
+    command_line.write_text(
+        f"#!{sys.executable}\nfrom dirtmodel.cli import main\nmain()\n", "utf-8"
+    )
+    command_line.chmod(0o755)
+
     commands = list(documents.commands(ROOT / "docs" / "diff.md"))
     for command in commands:
         documents.run(command, tmp_path)

@@ -109,7 +109,7 @@ def picture_rows(n_bytes: int, n_rows: int) -> int:
     """Give the number of pictures to read at a time, few where they are large.
 
     >>> picture_rows(2_500_000_000, 100_000), picture_rows(4_000_000_000, 1_000)
-    (64, 4)
+    (32, 4)
     """
     mean = n_bytes // max(n_rows, 1)
     return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
