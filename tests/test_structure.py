@@ -20,6 +20,7 @@ ALLOWED = {
     "loading": {"releases", "database", "models", "entities", "errors", "dirtmodel"},
     "queries": {"models", "errors"},
     "differences": {"models", "database", "errors", "queries"},
+    "browsing": {"database", "errors", "models", "pictures", "views"},
     "outputs": {"errors", "pictures"},
     "synthetic": set(),
     "cli": {
@@ -33,6 +34,7 @@ ALLOWED = {
         "queries",
         "differences",
         "adhoc",
+        "browsing",
         "outputs",
         "synthetic",
         "dirtmodel",

@@ -101,6 +101,7 @@ for command in (
     asking.exclusions,
     asking.coverage,
     querying.sql,
+    querying.browse,
     filling.upgrade,
 ):
     main.add_command(command)
