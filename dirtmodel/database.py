@@ -450,7 +450,7 @@ def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
         if before not in revisions():
             check_revision(connection, url)
     config = _alembic_config()
-    config.output_buffer = io.StringIO()
+    config.output_buffer = script = io.StringIO()
     config.attributes["dialect_name"] = url.get_backend_name()
     if before != revisions()[-1]:
         command.upgrade(config, f"{before}:{revisions()[-1]}", sql=True)

@@ -8,6 +8,7 @@
 - `schema`: revisions, and columns that DIRT does not have
 - `comparison`: all of it
 - `report`: all of it as JSON, in lines for people, or as flat rows
+- `page`, `gallery`: all of it as one HTML page, with pictures
 """
 
 from dirtmodel.differences.comparison import Differences, diff

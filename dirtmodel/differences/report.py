@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 from dirtmodel.differences.comparison import Differences
-from dirtmodel.differences.rows import TABLES, RowDifference, named
+from dirtmodel.differences.rows import TABLES, RowDifference, told
 from dirtmodel.differences.verdicts import KINDS, VerdictChange, unit_columns
 from dirtmodel.outputs import dumps
 from dirtmodel.queries.exclusions import Exclusions
@@ -45,7 +45,7 @@ def flat_rows(table: str, rows: Iterable[RowDifference]) -> Iterator[tuple[Any, 
             row.change.value,
             None if row.old is None else row.old.id,
             None if row.new is None else row.new.id,
-            *(named(name, getattr(row.row, name)) for name in ROW_COLUMNS[table]),
+            *(told(name, getattr(row.row, name)) for name in ROW_COLUMNS[table]),
         )
         if not row.columns:
             yield *start, None, None, None, None
@@ -60,7 +60,7 @@ def text_of(column: str, value: Any) -> str | None:
     >>> text_of("rating", 2), text_of("source_data_issue", True), text_of("x", None)
     ('FAIL', 'true', None)
     """
-    value = named(column, value)
+    value = told(column, value)
     match value:
         case None:
             return None
@@ -88,9 +88,9 @@ def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
 
 def causes(change: VerdictChange) -> str:
     """Tell in words which rows made a verdict change, the first few of them."""
-    told = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
-    left = len(change.rows) - len(told)
-    return "; ".join([*told, *([f"and {left:,} more"] if left else [])])
+    said = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
+    left = len(change.rows) - len(said)
+    return "; ".join([*said, *([f"and {left:,} more"] if left else [])])
 
 
 def cause(row: RowDifference) -> str:
@@ -105,7 +105,7 @@ def cause(row: RowDifference) -> str:
             for name, values in row.columns.items()
         )
         return f"{row.table} {row.row.id} {row.change}: {shown}"
-    verdict = f" ({named('rating', row.row.rating)})" if row.table == "rating" else ""
+    verdict = f" ({told('rating', row.row.rating)})" if row.table == "rating" else ""
     return f"{row.table} {row.row.id} {row.change}{verdict}"
 
 
@@ -113,10 +113,10 @@ def lines(found: Differences) -> Iterator[str]:
     """Tell people what differs beside the counts."""
     for entry in found.schema():
         if entry["change"] == "revision":
-            told = f"revision {entry['revision']}: {entry['message']}"
+            said = f"revision {entry['revision']}: {entry['message']}"
         else:
-            told = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
-        yield f"schema, only in {entry['only_in']}: {told}"
+            said = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
+        yield f"schema, only in {entry['only_in']}: {said}"
     if n_encoded := found.count()["image"].re_encoded:
         yield f"{n_encoded:,} pictures are re-encoded: other bytes, the same pixels"
     kinds = dict.fromkeys(KINDS, 0)
@@ -160,8 +160,8 @@ def _write_table(found: Differences, table: str, file: IO[bytes]) -> None:
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as waiting:
         _write_list((row.as_json() for row in found.rows(table)), waiting)
         counts = found.counts[table]
-        told = dumps({name: getattr(counts, name) for name in _COUNTED})
-        file.write(f'{told[:-1]}, "rows": '.encode())
+        said = dumps({name: getattr(counts, name) for name in _COUNTED})
+        file.write(f'{said[:-1]}, "rows": '.encode())
         waiting.seek(0)
         shutil.copyfileobj(waiting, file)
     file.write(b"}")

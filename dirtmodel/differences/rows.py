@@ -1,6 +1,10 @@
 """Row against row: two ordered streams of one table, merged.
 
 Pure: nothing here knows of a database. Memory does not grow with the number of rows.
+
+Rows are compared as they come out of a database, without making Python's enums, booleans and
+datetimes of their values: millions are compared, few are told (see `told`). `created` is UTC text
+with microseconds, which orders as the moments do.
 """
 
 import datetime as dt
@@ -22,7 +26,7 @@ class SessionRow(NamedTuple):
     id: int
     step: int
     user: str | None
-    created: dt.datetime
+    created: str
 
 
 class ImageRow(NamedTuple):
@@ -34,7 +38,7 @@ class ImageRow(NamedTuple):
     file2: str | None
     display: int
     step: int
-    created: dt.datetime
+    created: str
     img: str
 
 
@@ -47,7 +51,7 @@ class RatingRow(NamedTuple):
     img_id: int
     session: int
     notes: str | None
-    created: dt.datetime
+    created: str
 
 
 class CoordinateRow(NamedTuple):
@@ -60,7 +64,7 @@ class CoordinateRow(NamedTuple):
     img_id: int
     session: int
     notes: str | None
-    created: dt.datetime
+    created: str
 
 
 Row = SessionRow | ImageRow | RatingRow | CoordinateRow
@@ -126,22 +130,22 @@ class RowDifference:
 
     def as_json(self) -> dict[str, Any]:
         """Give the difference as it stands in the JSON report."""
-        told: dict[str, Any] = {
+        said: dict[str, Any] = {
             "change": self.change.value,
             "old_id": None if self.old is None else self.old.id,
             "new_id": None if self.new is None else self.new.id,
         }
-        row = {name: named(name, value) for name, value in self.row._asdict().items()}
+        row = {name: told(name, value) for name, value in self.row._asdict().items()}
         del row["id"]
-        told["row"] = row
+        said["row"] = row
         if self.columns:
-            told["columns"] = {
-                name: {"old": named(name, values.old), "new": named(name, values.new)}
+            said["columns"] = {
+                name: {"old": told(name, values.old), "new": told(name, values.new)}
                 for name, values in self.columns.items()
             }
         if "img" in self.columns:
-            told["re_encoded"] = self.re_encoded
-        return told
+            said["re_encoded"] = self.re_encoded
+        return said
 
 
 @dataclass
@@ -169,13 +173,21 @@ class Counts:
         return difference
 
 
-def named(column: str, value: Any) -> Any:
-    """Give an enum's value as DIRT's name, anything else as it is.
+def told(column: str, value: Any) -> Any:
+    """Give a value as people and JSON want it: enums by DIRT's names, moments, truths.
 
-    >>> named("step", 3), named("slice", 3)
-    ('FMAP_COREGISTRATION', 3)
+    >>> told("step", 3), told("slice", 3), told("source_data_issue", 0)
+    ('FMAP_COREGISTRATION', 3, False)
+    >>> told("created", "2025-07-13 12:00:00.000000")
+    datetime.datetime(2025, 7, 13, 12, 0, tzinfo=datetime.timezone.utc)
     """
-    return _ENUMS[column](value).name if column in _ENUMS and value is not None else value
+    if value is None:
+        return None
+    if column in _ENUMS:
+        return _ENUMS[column](value).name
+    if column == "created":
+        return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+    return bool(value) if column == "source_data_issue" else value
 
 
 ImageKey = tuple[int, str, int, bool, int]

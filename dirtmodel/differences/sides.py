@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from dirtmodel import database
 from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
@@ -23,11 +25,13 @@ from dirtmodel.models import (
     Coordinate,
     Finding,
     Image,
+    IntEnumType,
     Picture,
     Rating,
     Release,
     Session,
     Target,
+    UTCDateTime,
 )
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
@@ -156,17 +160,45 @@ class Side:
         return [FindingRow(code, file, tuple(examples)) for code, file, examples in found]
 
     def _stream(self, statement: Any) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self._partitions(statement))
+
+    def _partitions(self, statement: Any) -> Iterator[Any]:
         options = {"stream_results": True, "yield_per": _FETCHED}
         # Who stops reading half-way must not leave a cursor open on the server.
         with self.session.connection().execute(statement, execution_options=options) as result:
-            for rows in result.partitions():
-                yield from rows
+            yield from result.partitions()
+
+
+class _UtcText(sa.ColumnElement[str]):
+    """A moment as UTC text with microseconds: SQLite keeps it so, Postgres has to write it."""
+
+    inherit_cache = True
+    _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        self.column = column
+        self.type = sa.Text()
+
+
+@compiles(_UtcText)
+def _kept(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    # Other programs may leave out microseconds that are zero.
+    return f"(CASE length({column}) WHEN 19 THEN {column} || '.000000' ELSE {column} END)"
+
+
+@compiles(_UtcText, "postgresql")
+def _written(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 
 
 def _raw(column: Any) -> Any:
-    """Leave enums the integers they are in the database: a million of them are compared."""
-    if isinstance(column.type, sa.TypeDecorator) and isinstance(column.type.impl, sa.Integer):
-        return sa.type_coerce(column, sa.Integer).label(column.name)
+    """Ask for a value as it is in the database, the same on both engines."""
+    if isinstance(column.type, UTCDateTime):
+        return _UtcText(column).label(column.name)
+    if isinstance(column.type, IntEnumType | sa.Boolean):
+        return sa.type_coerce(column, sa.types.NullType()).label(column.name)
     return column
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from dirtmodel.differences.rows import ImageRow, RowDifference, named
+from dirtmodel.differences.rows import ImageRow, RowDifference, told
 from dirtmodel.differences.sides import Side
 
 _IMAGES_AT_A_TIME: Final = 500
@@ -76,9 +76,9 @@ def _stale(
         img_id=image.id,
         session=rows[0].session,
         rater=rater,
-        created=max(row.created for row in rows),
-        step=named("step", image.step),
-        display=named("display", image.display),
+        created=told("created", max(row.created for row in rows)),
+        step=told("step", image.step),
+        display=told("display", image.display),
         slice=image.slice,
         file1=image.file1,
         reason=reason,

@@ -158,13 +158,13 @@ class _Causes:
             {img_id: n for n, unit in enumerate(units) for img_id in known.get(unit, ())}
             for known in (images.old, images.new)
         )
+        self._find_reviews(changes, places)
         olds, news = (
             side.rows("image", place.keys())
             for side, place in zip(self._sides, places, strict=True)
         )
         for found in compare_images(olds, news, Counts(), self._same_pixels):
             _attach(changes, found, places, lambda row: row.id)
-        self._find_reviews(changes, places)
 
     def _find_reviews(
         self, changes: list[VerdictChange], places: tuple[dict[int, int], ...]

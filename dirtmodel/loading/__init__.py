@@ -9,6 +9,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -194,11 +195,15 @@ def _record(
     if loaded.findings:
         connection.execute(
             sa.insert(Finding),
-            [
-                {"id": n, **found._asdict(), "examples": list(found.examples)}
-                for n, found in enumerate(loaded.findings, 1)
-            ],
+            [{"id": n, **_kept(found)} for n, found in enumerate(loaded.findings, 1)],
         )
+
+
+def _kept(found: Found) -> dict[str, Any]:
+    """What a database keeps of a finding: all but the advice."""
+    kept = {**found._asdict(), "examples": list(found.examples)}
+    del kept["operations"]
+    return kept
 
 
 def _hash_files(source: Source) -> dict[str, str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from dirtmodel.errors import PictureError, ReleaseError
 from dirtmodel.pictures.header import Header, probe
-from dirtmodel.releases import rules
+from dirtmodel.releases import operations, rules
 from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers, text_of
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.releases.keys import Ids, ImageKeys
@@ -113,6 +113,9 @@ class Reader:
         self.findings = Findings()
         for finding in self._extra_findings:
             self.findings.add(finding.code, finding.file, finding.n, finding.examples)
+            for operation in finding.operations:
+                self.findings.offer(finding.code, finding.file, operation, operation)
+        self._unknown: dict[tuple[str, str], set[int]] = {}
         self._sessions = rules.Known(("step",))
         self._images = rules.Known(("step", "width", "height"))
         for table in TABLES:
@@ -150,6 +153,9 @@ class Reader:
                 self.findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
             elif not found:
                 self.findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
+                self.findings.offer(
+                    "missing-column", file, name, operations.drop_column(table, name)
+                )
             elif found > 1:
                 self.findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
             elif not accepts(column.kind, schema.field(name).type):
@@ -160,10 +166,19 @@ class Reader:
                     1,
                     [f"{file} column {name} is {physical}; {column.kind.value} are expected"],
                 )
+                self.findings.offer(
+                    "wrong-type", file, name, operations.retype_column(table, name, physical)
+                )
         for field_ in schema:
             if field_.name not in expected:
                 self.findings.add(
                     "extra-column", file, 1, [f"{file} column {field_.name} ({field_.type})"]
+                )
+                self.findings.offer(
+                    "extra-column",
+                    file,
+                    field_.name,
+                    operations.add_column(table, field_.name, field_.type),
                 )
 
     def _schema(self, table: str) -> "pa.Schema":
@@ -289,6 +304,7 @@ class Reader:
 
     def _problems(self, columns: rules.Columns, first_row: int) -> list[rules.Problem]:
         problems = rules.value_problems(columns)
+        self._offer_enums(columns)
         for code, file_rows in self._duplicates[columns.table].items():
             start, end = np.searchsorted(file_rows, [first_row, first_row + len(columns)])
             mask = np.zeros(len(columns), np.bool_)
@@ -305,6 +321,21 @@ class Reader:
             problems += rules.reference_problems(columns, self._images, self._sessions)
             problems += rules.note_problems(columns)
         return problems
+
+    def _offer_enums(self, columns: rules.Columns) -> None:
+        """Say how values that DIRT gives no meaning could be taken in."""
+        for column in COLUMNS[columns.table]:
+            if column.values is None or column.name not in columns.arrays:
+                continue
+            known = {int(value) for value in column.values}
+            given = columns.numbers(column.name)[columns.given(column.name)]
+            unknown = self._unknown.setdefault((columns.table, column.name), set())
+            if len(unknown) <= operations.MOST_VALUES:
+                unknown |= set(np.unique(given).tolist()) - known
+            if 0 < len(unknown) <= operations.MOST_VALUES:
+                file = self.release.file(columns.table)
+                words = operations.widen_enum(columns.table, column.name, known | unknown)
+                self.findings.offer("unknown-enum", file, column.name, words)
 
     def _remember(self, batch: Batch) -> None:
         if batch.table not in {"session", "image"}:
