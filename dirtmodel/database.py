@@ -454,8 +454,7 @@ def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
     config.attributes["dialect_name"] = url.get_backend_name()
     if before != revisions()[-1]:
         command.upgrade(config, f"{before}:{revisions()[-1]}", sql=True)
-    sql: str = config.output_buffer.getvalue()
-    return sql
+    return script.getvalue()
 
 
 def check_foreign_keys(connection: sa.Connection) -> None:

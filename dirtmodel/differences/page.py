@@ -116,7 +116,7 @@ def _sides(found: Differences) -> str:
         + "</dd>"
         for name, side in (("old", found.old), ("new", found.new))
     ]
-    lines.append(f"<dt>rule</dt><dd><code>{_safe(found.rule.text)}</code></dd>")
+    lines.append(f"<dt>rule</dt><dd><code>{_safe(found.rule.rule_text)}</code></dd>")
     return f'<dl class="sides">{"".join(lines)}</dl>\n'
 
 
