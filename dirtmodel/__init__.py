@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.crossed import Crossed
-    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
+    from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.images import Images
     from dirtmodel.queries.kit import KitExclusions
     from dirtmodel.viewing.extracting import extract
@@ -79,7 +79,6 @@ _HOMES = {
     "dirtmodel.queries.crossed": ("Crossed",),
     "dirtmodel.queries.exclusions": ("Exclusions",),
     "dirtmodel.queries.kit": ("KitExclusions",),
-    "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
     "dirtmodel.queries.images": ("Images",),
     "dirtmodel.viewing.extracting": ("extract",),
     "dirtmodel.viewing.heatmaps": ("heatmap",),
