@@ -327,7 +327,7 @@ class Reader:
         if columns.table in {"rating", "coordinate"}:
             problems += rules.reference_problems(columns, self._images, self._sessions)
             problems += rules.note_problems(columns)
-        return problems
+        return [problem for problem in problems if problem.rows.any()]
 
     def _remember(self, batch: Batch) -> None:
         if batch.table not in {"session", "image"}:
