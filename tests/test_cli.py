@@ -168,6 +168,18 @@ class TestStreams:
             assert (process.stderr.read(), process.wait()) == ("", 0)
 
     @pytest.mark.parametrize("command", ["coverage", "info"])
+    def test_a_stdout_that_is_closed_is_no_error(self, loaded: Path, command: str) -> None:
+        shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", PROGRAM]
+        done = subprocess.run(
+            [*shell, command, "--db", loaded],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize("command", ["coverage", "info"])
     def test_a_full_disk_behind_stdout(self, loaded: Path, command: str) -> None:
         with (
             Path("/dev/full").open("w") as full,

@@ -326,19 +326,22 @@ class TestStreaming:
         outputs.write(["a"], rows(), format_, file)
         assert sizes[1] < sizes[2] < sizes[3]
 
-    @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+    @pytest.mark.parametrize("format_", ["csv", "parquet"])
     def test_many_rows_need_no_memory_to_speak_of(self, format_: str, tmp_path: Path) -> None:
         program = (
-            "import resource, sys\n"
+            "import re, sys\n"
             "import pyarrow.parquet\n"
             "from dirtmodel import outputs\n"
-            "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+            # Not ru_maxrss, which a process inherits from the one that started it.
+            "def peak():\n"
+            "    status = open('/proc/self/status').read()\n"
+            "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]) // 1024\n"
             "def rows(n): return ((i, 'note ' * 8 + str(i)) for i in range(n))\n"
             "with open(sys.argv[2], 'wb') as file:\n"
-            "    outputs.write(['id', 'notes'], rows(40_000), sys.argv[1], file)\n"
+            "    outputs.write(['id', 'notes'], rows(20_000), sys.argv[1], file)\n"
             "before = peak()\n"
             "with open(sys.argv[2], 'wb') as file:\n"
-            "    outputs.write(['id', 'notes'], rows(300_000), sys.argv[1], file)\n"
+            "    outputs.write(['id', 'notes'], rows(200_000), sys.argv[1], file)\n"
             "print(peak() - before)\n"
         )
         done = subprocess.run(
@@ -348,7 +351,7 @@ class TestStreaming:
             check=True,
             cwd=Path(__file__).parent.parent,
         )
-        assert int(done.stdout) < 30
+        assert int(done.stdout) < 20
 
 
 def interrupted_write(path: Path) -> None:
