@@ -287,7 +287,7 @@ def _text_cell(value: Any, null: str) -> Any:
         case int() | float() | decimal.Decimal() | str() if not isinstance(value, enum.Enum):
             return value
         case list() | tuple():
-            return " ".join(str(_text_cell(item, null)) for item in value)
+            return " ".join(str(_text_cell(item, null)) for item in value) or null
         case dict():
             return dumps(value)
         case _:

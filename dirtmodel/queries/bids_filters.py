@@ -98,7 +98,7 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
         return BidsFilter(sub, None, runs, not_runs)
     # What some runs do not have at all cannot be asked of the others.
     chosen = {
-        entity: list(dict.fromkeys(getattr(run, name) for run in remaining))
+        entity: sorted({getattr(run, name) for run in remaining})
         for entity, name in _ENTITIES.items()
         if all(getattr(run, name) is not None for run in runs)
     }
