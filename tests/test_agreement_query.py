@@ -478,7 +478,8 @@ def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
         ),
         (
             {"step": FMAP, "tolerances": 10},
-            "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; leave it out",
+            "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; "
+            "leave it out",
         ),
         ({"step": FMAP, "rater": "me"}, "'me' is no rater; choose user or session"),
         ({"step": FMAP, "cluster": "scan"}, "'scan' is no cluster; choose subject or None"),
