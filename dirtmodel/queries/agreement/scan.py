@@ -182,9 +182,7 @@ def _whole_images(
         yield kept
 
 
-def _driver_rows(
-    session: orm.Session, statement: sa.Select[Any]
-) -> Iterator[list[tuple[Any, ...]]]:
+def _driver_rows(session: orm.Session, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
     """Stream rows as the driver makes them: wrapping a million takes as long as fetching them."""
     connection = session.connection()
     dialect = connection.dialect
