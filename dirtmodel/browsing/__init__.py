@@ -25,8 +25,7 @@ def application(path: Path) -> Any:
         from datasette.plugins import pm
     except ImportError as error:
         raise UsageError(
-            "browsing needs Datasette, which is not installed; run: "
-            "pip install 'dirtmodel[browse]'"
+            "browsing needs Datasette, which is not installed; run: pip install 'dirtmodel[browse]'"
         ) from error
     from dirtmodel.browsing import describing, plugin
 
@@ -34,7 +33,7 @@ def application(path: Path) -> Any:
         pm.register(plugin, plugin.__name__)
     # Not immutable: `dirtmodel upgrade` may change the file meanwhile, and Datasette would read
     # all of it, gigabytes, to show its hash.
-    made = Datasette(
+    return Datasette(
         files=[str(path)],
         metadata=describing.metadata(path.stem),
         settings={
@@ -45,9 +44,7 @@ def application(path: Path) -> Any:
             "sql_time_limit_ms": 10_000,
             "facet_time_limit_ms": 1_000,
         },
-        plugins_dir=None,
     )
-    return made
 
 
 def check(db: str | os.PathLike[str]) -> Path:
