@@ -338,7 +338,9 @@ def _write_parquet(
         empty = pa.schema([(name, pa.null()) for name in columns])
         with pq.ParquetWriter(file, unified if schemas else empty, compression="zstd") as writer:
             for n in range(1, len(schemas) + 1):
-                writer.write_table(_cast(pq.read_table(f"{folder}/{n}.parquet"), unified))
+                # Threads and read-ahead would each hold memory of their own.
+                with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
+                    writer.write_table(_cast(chunk.read(use_threads=False), unified))
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:

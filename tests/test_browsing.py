@@ -271,7 +271,6 @@ class TestRefusals:
 
     def test_of_a_port_that_is_taken(self) -> None:
         with browsing.listen(0) as taken:
-            taken.listen()
             port = taken.getsockname()[1]
             with pytest.raises(dm.DatabaseError, match=rf"cannot listen on port {port}: .* --port"):
                 browsing.listen(port)

@@ -73,6 +73,8 @@ def listen(port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((HOST, port))
+        # From here on callers wait to be answered instead of being refused.
+        taken.listen()
     except OSError as error:
         taken.close()
         raise DatabaseError(
