@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.engine.interfaces import Dialect
 
+from dirtmodel.showing import Shown
+
 
 class Step(enum.IntEnum):
     """The processing step whose derivative is under review."""
@@ -189,7 +191,7 @@ class Session(Base):
         return f"<Session {self.id} {_name(self.step)} by {self.user or 'unknown'}>"
 
 
-class Image(Base):
+class Image(Shown, Base):
     """One rendered picture shown to reviewers."""
 
     __tablename__ = "image"
