@@ -33,7 +33,7 @@ def application(path: Path) -> Any:
         pm.register(plugin, plugin.__name__)
     # Not immutable: `dirtmodel upgrade` may change the file meanwhile, and Datasette would read
     # all of it, gigabytes, to show its hash.
-    made = Datasette(
+    return Datasette(
         files=[str(path)],
         metadata=describing.metadata(path.stem),
         settings={
@@ -44,9 +44,7 @@ def application(path: Path) -> Any:
             "sql_time_limit_ms": 10_000,
             "facet_time_limit_ms": 1_000,
         },
-        plugins_dir=None,
     )
-    return made
 
 
 def check(db: str | os.PathLike[str]) -> Path:
@@ -75,6 +73,8 @@ def listen(port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((HOST, port))
+        # From here on callers wait to be answered instead of being refused.
+        taken.listen()
     except OSError as error:
         taken.close()
         raise DatabaseError(

@@ -29,7 +29,8 @@ QUERIES: Final = {
     "why": {
         "title": "Why is a run excluded?",
         "description": "The pictures of a participant that were rated FAIL, with their notes.",
-        "sql": "SELECT i.id, r.rater, r.verdict, r.notes, t.scan, i.display, i.slice, i.img\n"
+        "sql": "SELECT i.id, r.rater, r.verdict, r.notes, t.scan, i.display, i.slice,\n"
+        "  i.img AS img\n"
         "FROM review AS r JOIN target AS t ON t.id = r.target_id\n"
         "JOIN image AS i ON i.id = r.img_id\n"
         "WHERE r.verdict = 'FAIL' AND t.sub = :sub ORDER BY t.scan, i.id",

@@ -1,4 +1,4 @@
-"""What Datasette calls: pictures in cells, an address for each, and a door for this machine only."""
+"""What Datasette calls: pictures in cells, an address for each, and a door for this machine."""
 
 import asyncio
 import sqlite3
@@ -51,7 +51,8 @@ def _authorize(
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def render_cell(row: Any, column: str) -> Markup | None:
     """Show a picture where a row has an `img` and says of which image."""
-    if column != "img":
+    # Without an alias, SQLite calls a column that is not to be read by its qualified name.
+    if column.rpartition(".")[2] != "img":
         return None
     names = row.keys()
     key = next((name for name in ("img_id", "id") if name in names), None)

@@ -1,5 +1,6 @@
 """Commands for those who ask in SQL."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -70,6 +71,8 @@ def sql(
         return
     from dirtmodel import adhoc
 
+    # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     text = statement if script is None else _read(script)
     with adhoc.ask(db, text or "", _by_name(parameters), timeout=timeout or None) as answer:
         for warning in answer.warnings:
