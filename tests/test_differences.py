@@ -519,9 +519,9 @@ def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str]) -> None:
 def test_summary_says_what_to_look_at(paths: tuple[str, str]) -> None:
     told = run(*paths).stdout
 
-    assert "1 pictures are re-encoded: other bytes, the same pixels" in told
-    assert "2 scans newly excluded; see them with --verdicts" in told
-    assert "stale reviews: their picture is not the one that was judged" in told
+    assert "1 re-encoded picture: other bytes, the same pixels" in told
+    assert "2 scans newly excluded; see --verdicts" in told
+    assert "stale reviews: the picture is not the one that was judged" in told
 
 
 def test_pictures_are_not_read_when_that_is_not_wanted(

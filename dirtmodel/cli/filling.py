@@ -68,7 +68,7 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
     Example: dirtmodel check path/to/release --format json
     """
     from dirtmodel import releases
-    from dirtmodel.releases.findings import describe
+    from dirtmodel.releases.findings import advise, describe
 
     with (
         _progress("Checking", release, quiet=quiet) as advance,
@@ -79,6 +79,8 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
         options.emit_json([finding._asdict() for finding in found])
     else:
         click.echo(describe(found) if found else "Nothing wrong, nothing odd.")
+        if advice := advise(found):
+            click.echo(advice)
     return int(any(finding.severity == "error" for finding in found))
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.gallery import Gallery, Half, Pair, thumbnail
-from dirtmodel.differences.report import causes, flat_rows, row_columns, text_of
+from dirtmodel.differences.report import causes, counted, flat_rows, row_columns, text_of
 from dirtmodel.differences.rows import TABLES, told
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
@@ -143,7 +143,9 @@ def _counts(found: Differences) -> str:
         rows.append(f"<tr><th>{table}</th>{cells}</tr>")
     said = "<h2>Rows</h2>\n" + _table(("", *names), rows, numbers_from=1)
     if n := found.counts["image"].re_encoded:
-        said += f'<p class="faint">{n:,} pictures are re-encoded: other bytes, same pixels.</p>\n'
+        said += (
+            f'<p class="faint">{counted(n, "re-encoded picture")}: other bytes, same pixels.</p>\n'
+        )
     return said
 
 
@@ -154,7 +156,7 @@ def _verdicts(found: Differences, changes: list[VerdictChange]) -> Iterator[str]
         chosen = [change for change in changes if kind in change.kinds]
         if not chosen:
             continue
-        yield f"<h2>{len(chosen):,} {_safe(found.rule.level)}s {kind.replace('_', ' ')}</h2>\n"
+        yield f"<h2>{counted(len(chosen), str(found.rule.level))} {kind.replace('_', ' ')}</h2>\n"
         rows = [
             "<tr>"
             + "".join(f"<td>{_value(name, value)}</td>" for name, value in change.unit.items())
@@ -246,7 +248,7 @@ def _stale(found: Differences) -> Iterator[str]:
             )
             rows.append(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in cells)}</tr>")
     if rows:
-        yield f"<h2>{n:,} stale reviews</h2>\n"
+        yield f"<h2>{counted(n, 'stale review')}</h2>\n"
         yield "<p>Their picture is not the one that was judged.</p>\n"
         yield _table(("review", "rater", "made", "step", "cut", "file", "why"), rows)
         yield _more(n, "--format json")

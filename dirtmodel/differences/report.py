@@ -118,17 +118,27 @@ def lines(found: Differences) -> Iterator[str]:
             said = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
         yield f"schema, only in {entry['only_in']}: {said}"
     if n_encoded := found.count()["image"].re_encoded:
-        yield f"{n_encoded:,} pictures are re-encoded: other bytes, the same pixels"
+        yield f"{counted(n_encoded, 're-encoded picture')}: other bytes, the same pixels"
     kinds = dict.fromkeys(KINDS, 0)
     for change in found.verdicts():
         for kind in change.kinds:
             kinds[kind] += 1
     for kind, n in kinds.items():
         if n:
-            yield f"{n:,} {found.rule.level}s {kind.replace('_', ' ')}; see them with --verdicts"
+            what = f"{counted(n, str(found.rule.level))} {kind.replace('_', ' ')}"
+            yield f"{what}; see --verdicts"
     n_stale = sum(1 for _ in found.stale_reviews())
     if n_stale:
-        yield f"{n_stale:,} stale reviews: their picture is not the one that was judged"
+        yield f"{counted(n_stale, 'stale review')}: the picture is not the one that was judged"
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "scan"), counted(1_234, "scan")
+    ('1 scan', '1,234 scans')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def write_json(found: Differences, file: IO[bytes]) -> None:

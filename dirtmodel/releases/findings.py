@@ -124,5 +124,19 @@ def describe(findings: Sequence[Finding]) -> str:
         lines += [f"           {example}" for example in found.examples]
         if found.examples and found.n > len(found.examples):
             lines.append(f"           and {found.n - len(found.examples):,} more")
-        lines += [f"           a migration takes it in: {words}" for words in found.operations]
     return "\n".join(lines)
+
+
+def advise(findings: Sequence[Finding]) -> str:
+    """Write the operations of findings as lines to paste into a migration; empty if there are none.
+
+    >>> print(advise([Finding("extra-column", "warning", "rating.parquet", "", 1, (),
+    ...     ('op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))',))]))
+    What a migration needs to take the new schema in (see docs/new-release.md):
+        op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))
+    """
+    operations = [operation for found in findings for operation in found.operations]
+    if not operations:
+        return ""
+    start = "What a migration needs to take the new schema in (see docs/new-release.md):"
+    return "\n".join([start, *(f"    {operation}" for operation in operations)])

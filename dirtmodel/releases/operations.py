@@ -33,13 +33,13 @@ def widen_enum(table: str, column: str, values: Iterable[int]) -> str:
     r"""Take in values of an enum that DIRT did not have.
 
     >>> print(widen_enum("rating", "rating", [3, 0, 1, 2]).replace("; ", "\n"))
-    op.drop_constraint("ck_rating_rating", "rating", type_="check")
+    op.drop_constraint(op.f("ck_rating_rating"), "rating", type_="check")
     op.create_check_constraint(op.f("ck_rating_rating"), "rating", "rating IN (0, 1, 2, 3)")
     """
     name = f"ck_{table}_{column}"
     allowed = f"{column} IN ({', '.join(map(str, sorted(values)))})"
     return (
-        f'op.drop_constraint("{name}", "{table}", type_="check"); '
+        f'op.drop_constraint(op.f("{name}"), "{table}", type_="check"); '
         f'op.create_check_constraint(op.f("{name}"), "{table}", "{allowed}")'
     )
 
