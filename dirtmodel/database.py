@@ -18,6 +18,7 @@ from sqlalchemy import orm
 
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import Base
+from dirtmodel.views import comments
 
 DEFAULT: Final = "dirt.db"
 APPLICATION_ID: Final = 0x44495254
@@ -369,6 +370,9 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
+    if target == path[-1] and connection.dialect.name == "postgresql":
+        for statement in comments():
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _alembic_config() -> Any:
@@ -424,6 +428,33 @@ def upgrade(
         with connection.begin():
             after = current_revision(connection) or "base"
     return before, after
+
+
+def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
+    """Write the SQL that `upgrade` would run on this database, and run none of it.
+
+    What an upgrade reads off names and pictures that are there is a comment in it.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, or newer than this version.
+    """
+    import io
+
+    from alembic import command
+
+    url = parse_url(db)
+    with reach(url) as connection:
+        before = _own_revision(connection, url)
+        if before not in revisions():
+            check_revision(connection, url)
+    config = _alembic_config()
+    config.output_buffer = script = io.StringIO()
+    config.attributes["dialect_name"] = url.get_backend_name()
+    if before != revisions()[-1]:
+        command.upgrade(config, f"{before}:{revisions()[-1]}", sql=True)
+    return script.getvalue()
 
 
 def check_foreign_keys(connection: sa.Connection) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import asking, filling
+from dirtmodel.cli import agreeing, asking, comparing, excluding, filling, looking, querying
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -102,8 +102,17 @@ for command in (
     filling.load,
     filling.check,
     filling.info,
-    asking.exclusions,
+    excluding.exclusions,
     asking.coverage,
+    agreeing.agreement,
+    looking.image,
+    looking.sheet,
+    looking.heatmap,
+    looking.extract,
+    querying.sql,
+    comparing.diff,
+    comparing.export,
+    querying.browse,
     filling.upgrade,
 ):
     main.add_command(command)

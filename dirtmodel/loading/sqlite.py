@@ -119,6 +119,8 @@ class SqliteWriter:
                 for pragma in (
                     "synchronous=OFF",
                     "foreign_keys=OFF",
+                    # Pictures pass through; more would only add to the memory that a load needs.
+                    "cache_size=-16384",
                     f"application_id={database.APPLICATION_ID}",
                 ):
                     raw.execute(f"PRAGMA {pragma}")

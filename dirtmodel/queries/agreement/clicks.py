@@ -88,6 +88,39 @@ def match(first: Sequence[Point], second: Sequence[Point], tolerance: float) -> 
     return Match(len(distances), math.fsum(distances), len(first), len(second))
 
 
+class ClickPairs:
+    """Matches of many pairs of reviews, added up one by one."""
+
+    def __init__(self) -> None:
+        self._n_pairs = self._n_clicked = self._n_matched = self._n_clicks = 0
+        self._distance = self._scores = 0.0
+
+    def add(self, found: Match) -> None:
+        """Add one pair of reviews."""
+        self._n_pairs += 1
+        self._n_matched += found.n_matched
+        self._n_clicks += found.n_first + found.n_second
+        self._distance += found.distance
+        if found.f1 is not None:
+            self._n_clicked += 1
+            self._scores += found.f1
+
+    def add_unclicked(self, n: int) -> None:
+        """Add n pairs of reviews without any click."""
+        self._n_pairs += n
+
+    def summary(self) -> ClickAgreement:
+        """Give what they amount to."""
+        return ClickAgreement(
+            self._n_pairs,
+            self._n_clicked,
+            self._n_matched,
+            _f1(self._n_matched, self._n_clicks),
+            self._scores / self._n_clicked if self._n_clicked else None,
+            self._distance / self._n_matched if self._n_matched else None,
+        )
+
+
 def summarise(matches: Iterable[Match]) -> ClickAgreement:
     """Pool the matches of many pairs of reviews.
 
@@ -95,24 +128,10 @@ def summarise(matches: Iterable[Match]) -> ClickAgreement:
     >>> together.n_clicked, together.pooled_f1, together.mean_distance
     (1, 1.0, 5.0)
     """
-    n_pairs = n_matched = n_clicks = 0
-    distance = 0.0
-    scores = []
+    pairs = ClickPairs()
     for found in matches:
-        n_pairs += 1
-        n_matched += found.n_matched
-        n_clicks += found.n_first + found.n_second
-        distance += found.distance
-        if found.f1 is not None:
-            scores.append(found.f1)
-    return ClickAgreement(
-        n_pairs,
-        len(scores),
-        n_matched,
-        _f1(n_matched, n_clicks),
-        math.fsum(scores) / len(scores) if scores else None,
-        distance / n_matched if n_matched else None,
-    )
+        pairs.add(found)
+    return pairs.summary()
 
 
 def _f1(n_matched: int, n_clicks: int) -> float | None:

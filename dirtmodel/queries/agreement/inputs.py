@@ -1,0 +1,410 @@
+"""From reviews to the few integers that the statistics are made of.
+
+Equal things are counted, not kept: how often a pattern of ratings occurs in a cluster, how often a
+pair of raters judged so and so. A million ratings leave a few megabytes.
+"""
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtmodel.queries.agreement.clicks import ClickAgreement, ClickPairs, match
+from dirtmodel.queries.agreement.scan import Clicks, Clusters, Reviewers, Reviews
+from dirtmodel.queries.agreement.summaries import one_against_rest
+from dirtmodel.queries.agreement.tallies import IntArray, Margins
+
+MOST_RATERS_IN_PAIRS: Final = 200
+"""Pairs of more raters than these are not told apart: nobody reads 20,000 of them."""
+
+_PENDING: Final = 1 << 16
+_PATTERN_BITS: Final = 32
+
+
+class KeyCounts:
+    """How often each integer occurred, in memory that grows with the different ones only."""
+
+    def __init__(self) -> None:
+        self._keys = np.empty(0, dtype=np.int64)
+        self._counts = np.empty(0, dtype=np.int64)
+        self._pending: list[tuple[IntArray, IntArray]] = []
+        self._n_pending = 0
+
+    def add(self, keys: IntArray) -> None:
+        """Count keys."""
+        different, counts = np.unique(keys, return_counts=True)
+        self._pending.append((different, counts))
+        self._n_pending += len(different)
+        if self._n_pending > max(_PENDING, len(self._keys)):
+            self._merge()
+
+    def result(self) -> tuple[IntArray, IntArray]:
+        """Give the different keys in order, and how often each occurred."""
+        self._merge()
+        return self._keys, self._counts
+
+    def _merge(self) -> None:
+        parts = [(self._keys, self._counts), *self._pending]
+        keys, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        self._keys, place = np.unique(keys, return_inverse=True)
+        # As doubles, which are exact far beyond any number of reviews.
+        self._counts = np.bincount(place, weights=counts, minlength=len(self._keys)).astype(
+            np.int64
+        )
+        self._pending, self._n_pending = [], 0
+
+
+class Patterns:
+    """Numbers for the different rows of counts, in order of appearance."""
+
+    def __init__(self, n_categories: int) -> None:
+        self._n_categories = n_categories
+        self._number: dict[tuple[int, ...], int] = {}
+
+    def numbers(self, counts: IntArray) -> IntArray:
+        """Give each row's number."""
+        rows, place = np.unique(counts, axis=0, return_inverse=True)
+        known = self._number
+        numbers = [known.setdefault(tuple(row), len(known)) for row in rows.tolist()]
+        return np.array(numbers, dtype=np.int64)[place.reshape(-1)]
+
+    def rows(self) -> IntArray:
+        """Give patterns × categories, by number."""
+        return np.array(list(self._number), dtype=np.int64).reshape(-1, self._n_categories)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Counted:
+    """One variable's ratings: what `coefficients` and `leave_one_out` take.
+
+    Parameters
+    ----------
+    categories
+        All of them, used or not.
+    counts, clusters, multiplicity
+        Rows × categories with the cluster of each row, and how many units it stands for.
+    margins
+        Rater, cluster, category, whether the unit has two ratings or more, and how many ratings;
+        one row each.
+    """
+
+    categories: tuple[str, ...]
+    counts: IntArray
+    clusters: IntArray
+    multiplicity: IntArray
+    margins: IntArray
+
+    def against_rest(self, category: int, names: tuple[str, str]) -> "Counted":
+        """Merge all categories but one."""
+        margins = self.margins.copy()
+        margins[:, 2] = margins[:, 2] == category
+        counts = one_against_rest(self.counts, category)
+        return dataclasses.replace(self, categories=names, counts=counts, margins=margins)
+
+    def by_rater(self) -> dict[int, IntArray]:
+        """Give how often each rater used each category."""
+        raters, place = np.unique(self.margins[:, 0], return_inverse=True)
+        used = np.zeros((len(raters), len(self.categories)), dtype=np.int64)
+        np.add.at(used, (place.reshape(-1), self.margins[:, 2]), self.margins[:, 4])
+        return dict(zip(raters.tolist(), used, strict=True))
+
+    def margins_for(self, prevalence: str) -> Margins:
+        """Give who rated what, of all units or of those with two ratings or more."""
+        rows = self.margins
+        if prevalence == "pairable":
+            rows = rows[rows[:, 3] == 1]
+        chosen = np.eye(len(self.categories), dtype=np.int64)[rows[:, 2]]
+        return Margins(rows[:, 0].tolist(), chosen * rows[:, 4:], rows[:, 1].tolist())
+
+    def counts_for(self, prevalence: str) -> tuple[IntArray, IntArray, IntArray]:
+        """Give counts, clusters, multiplicity of the same units as `margins_for`."""
+        used = self.counts.sum(axis=1) >= (2 if prevalence == "pairable" else 1)
+        return self.counts[used], self.clusters[used], self.multiplicity[used]
+
+
+class _Variable:
+    """Counts one variable, batch by batch."""
+
+    def __init__(self, categories: tuple[str, ...], n_raters: int) -> None:
+        self._categories = categories
+        self._n_raters = max(n_raters, 1)
+        self._patterns = Patterns(len(categories))
+        self._units = KeyCounts()
+        self._margins = KeyCounts()
+        self._others = KeyCounts()
+
+    def add(
+        self, unit: IntArray, cluster: IntArray, rater: IntArray, code: IntArray, *, each: bool
+    ) -> None:
+        """Count ratings, one per unit and rater; `unit` from 0, `each` for `leave_one_out`."""
+        q = len(self._categories)
+        n_units = int(unit[-1]) + 1
+        counts = np.bincount(unit * q + code, minlength=n_units * q).reshape(n_units, q)
+        total = counts.sum(axis=1)
+        cluster_of_unit = np.zeros(n_units, dtype=np.int64)
+        cluster_of_unit[unit] = cluster
+        pattern = self._patterns.numbers(counts)
+        rated = total > 0
+        self._units.add((cluster_of_unit << _PATTERN_BITS | pattern)[rated])
+        pairable = (total > 1)[unit]
+        self._margins.add(((cluster * self._n_raters + rater) * q + code) * 2 + pairable)
+        if each:
+            self._others.add((rater * q + code) << _PATTERN_BITS | pattern[unit])
+
+    def result(self) -> Counted:
+        keys, multiplicity = self._units.result()
+        patterns = self._patterns.rows()
+        rows, n = self._margins.result()
+        q = len(self._categories)
+        rows, pairable = np.divmod(rows, 2)
+        rows, code = np.divmod(rows, q)
+        cluster, rater = np.divmod(rows, self._n_raters)
+        return Counted(
+            self._categories,
+            patterns[keys & ((1 << _PATTERN_BITS) - 1)],
+            keys >> _PATTERN_BITS,
+            multiplicity,
+            np.stack([rater, cluster, code, pairable, n], axis=1),
+        )
+
+    def each_rating(self) -> "EachRating":
+        keys, multiplicity = self._others.result()
+        counts = self._patterns.rows()[keys & ((1 << _PATTERN_BITS) - 1)]
+        rater, code = np.divmod(keys >> _PATTERN_BITS, len(self._categories))
+        return EachRating(rater, code, counts, multiplicity)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EachRating:
+    """Rater (in order), category, the unit's counts, and how often: for `leave_one_out`."""
+
+    raters: IntArray
+    codes: IntArray
+    counts: IntArray
+    multiplicity: IntArray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClickInputs:
+    """What only click steps have.
+
+    `counts` are rows × `values`: how many raters clicked that many times, with the cluster of each
+    row and the number of units it stands for. `matched` holds one result per tolerance.
+    """
+
+    values: tuple[int, ...]
+    counts: IntArray
+    clusters: Sequence[int]
+    multiplicity: Sequence[int]
+    n_nowhere: int
+    matched: dict[float, ClickAgreement]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """Everything the statistics are made of.
+
+    `pairs` maps (first rater, second rater) to a table, first down, second across, and `repeats`
+    is such a table of a rater's earlier and later judgement; `repeated` holds the row ids of the
+    two. What was not asked for is None.
+    """
+
+    judged: Counted
+    flagged: Counted
+    n_unknown_sessions: int
+    n_superseded: int
+    each_rating: EachRating | None
+    pairs: dict[tuple[int, int], IntArray] | None
+    repeats: IntArray
+    repeated: IntArray
+    clicks: ClickInputs | None
+
+
+def gather(
+    batches: Iterable[Reviews],
+    reviewers: Reviewers,
+    clusters: Clusters | None,
+    *,
+    categories: tuple[str, ...],
+    tolerances: Sequence[float],
+    pairwise: bool,
+) -> Inputs:
+    """Count everything in one pass.
+
+    Parameters
+    ----------
+    batches, reviewers, clusters
+        From `scan`; without clusters each unit is one.
+    categories
+        Of the judgement.
+    tolerances
+        Greatest distances of matched clicks, in pixels; none for verdicts.
+    pairwise
+        Whether to count what takes longer and the coefficients do not need.
+    """
+    counter = _Counter(reviewers, clusters, categories, tolerances, pairwise=pairwise)
+    for batch in batches:
+        counter.add(batch)
+    return counter.result()
+
+
+class _Counter:
+    def __init__(
+        self,
+        reviewers: Reviewers,
+        clusters: Clusters | None,
+        categories: tuple[str, ...],
+        tolerances: Sequence[float],
+        *,
+        pairwise: bool,
+    ) -> None:
+        self._reviewers = reviewers
+        self._clusters = clusters
+        self._q = len(categories)
+        self._n_raters = max(len(reviewers.names), 1)
+        self._pairwise = pairwise
+        self._judged = _Variable(categories, self._n_raters)
+        self._flagged = _Variable(("NO_ISSUE", "ISSUE"), self._n_raters)
+        self._pairs = KeyCounts()
+        self._repeats = np.zeros((self._q, self._q), dtype=np.int64)
+        self._repeated: list[IntArray] = [np.empty((0, 2), dtype=np.int64)]
+        self._unknown = np.zeros(len(reviewers.sessions), dtype=bool)
+        self._n_units = 0
+        self._n_superseded = 0
+        self._clicks = _ClickCounter(tolerances) if tolerances else None
+
+    def add(self, batch: Reviews) -> None:
+        self._unknown[batch.session] |= ~self._reviewers.known[batch.session]
+        batch, rater, superseded = by_rater(batch, self._reviewers)
+        before, after = superseded
+        np.add.at(self._repeats, (before.code, after.code), 1)
+        self._n_superseded += len(before.id)
+        if self._pairwise:
+            self._repeated.append(np.stack([before.id, after.id], axis=1))
+        if not len(rater):
+            return
+        unit = np.unique(batch.unit, return_inverse=True)[1].reshape(-1)
+        if self._clusters is None:
+            cluster = unit + self._n_units
+        else:
+            cluster = self._clusters.cluster[np.searchsorted(self._clusters.targets, batch.target)]
+        self._n_units += int(unit[-1]) + 1
+        self._judged.add(unit, cluster, rater, batch.code, each=self._pairwise and self._few)
+        self._flagged.add(unit, cluster, rater, batch.flagged, each=False)
+        if self._pairwise and self._few:
+            self._add_pairs(unit, rater, batch.code)
+        if self._clicks is not None and batch.clicks is not None:
+            self._clicks.add(unit, cluster, batch.clicks, pairwise=self._pairwise)
+
+    @property
+    def _few(self) -> bool:
+        return self._n_raters <= MOST_RATERS_IN_PAIRS
+
+    def _add_pairs(self, unit: IntArray, rater: IntArray, code: IntArray) -> None:
+        q = self._q
+        for first, second in pairs_within(unit):
+            raters = rater[first] * self._n_raters + rater[second]
+            self._pairs.add((raters * q + code[first]) * q + code[second])
+
+    def result(self) -> Inputs:
+        return Inputs(
+            self._judged.result(),
+            self._flagged.result(),
+            int(self._unknown.sum()),
+            self._n_superseded,
+            self._judged.each_rating() if self._pairwise and self._few else None,
+            self._tables() if self._pairwise and self._few else None,
+            self._repeats,
+            np.concatenate(self._repeated),
+            None if self._clicks is None else self._clicks.result(),
+        )
+
+    def _tables(self) -> dict[tuple[int, int], IntArray]:
+        keys, counts = self._pairs.result()
+        raters, cell = np.divmod(keys, self._q**2)
+        tables: dict[tuple[int, int], IntArray] = {}
+        for pair, place, n in zip(raters.tolist(), cell.tolist(), counts.tolist(), strict=True):
+            table = tables.setdefault(
+                divmod(pair, self._n_raters), np.zeros((self._q, self._q), dtype=np.int64)
+            )
+            table[divmod(place, self._q)] = n
+        return tables
+
+
+def by_rater(
+    batch: Reviews, reviewers: Reviewers
+) -> tuple[Reviews, IntArray, tuple[Reviews, Reviews]]:
+    """Give the latest review of each image and known rater, by image and rater.
+
+    With them their raters, and what they supersede: each review that is followed by another of the
+    same image and rater, beside that one.
+    """
+    rater = reviewers.rater[batch.session]
+    batch, rater = batch.take(rater >= 0), rater[rater >= 0]
+    key = batch.unit * max(len(reviewers.names), 1) + rater
+    order = np.argsort(key, kind="stable")
+    again = np.flatnonzero(np.diff(key[order]) == 0)
+    superseded = batch.take(order[again]), batch.take(order[again + 1])
+    latest = np.delete(order, again)
+    return batch.take(latest), rater[latest], superseded
+
+
+def pairs_within(unit: IntArray) -> Iterable[tuple[IntArray, IntArray]]:
+    """Give the positions of all pairs of entries of one unit; units lie together.
+
+    >>> [(a.tolist(), b.tolist()) for a, b in pairs_within(np.array([0, 0, 0, 1, 2, 2]))]
+    [([0, 1, 4], [1, 2, 5]), ([0], [2])]
+    """
+    for apart in itertools.count(1):
+        first = np.flatnonzero(unit[apart:] == unit[:-apart])
+        if not len(first):
+            return
+        yield first, first + apart
+
+
+class _ClickCounter:
+    """Matches the clicks of every pair of raters on an image, and counts how many each made."""
+
+    def __init__(self, tolerances: Sequence[float]) -> None:
+        self._matched = {tolerance: ClickPairs() for tolerance in tolerances}
+        self._counts: Counter[tuple[int, tuple[tuple[int, int], ...]]] = Counter()
+        self._n_nowhere = 0
+
+    def add(self, unit: IntArray, cluster: IntArray, clicks: Clicks, *, pairwise: bool) -> None:
+        self._n_nowhere += int((clicks.n - clicks.n_finite).sum())
+        starts = np.flatnonzero(np.diff(unit, prepend=-1))
+        numbers = clicks.n.tolist()
+        for start, stop in itertools.pairwise([*starts.tolist(), len(unit)]):
+            made = tuple(sorted(Counter(numbers[start:stop]).items()))
+            self._counts[int(cluster[start]), made] += 1
+        if not pairwise:
+            return
+        for first, second in pairs_within(unit):
+            either = (clicks.n_finite[first] > 0) | (clicks.n_finite[second] > 0)
+            n_clean = int((~either).sum())
+            for pairs in self._matched.values():
+                pairs.add_unclicked(n_clean)
+            for i, j in zip(first[either].tolist(), second[either].tolist(), strict=True):
+                a, b = clicks.of(i), clicks.of(j)
+                for tolerance, pairs in self._matched.items():
+                    pairs.add(match(a, b, tolerance))
+
+    def result(self) -> ClickInputs:
+        values = sorted({value for _, made in self._counts for value, _ in made})
+        column = {value: n for n, value in enumerate(values)}
+        counts: npt.NDArray[np.int64] = np.zeros((len(self._counts), len(values)), dtype=np.int64)
+        for row, (_, made) in enumerate(self._counts):
+            for value, n in made:
+                counts[row, column[value]] = n
+        return ClickInputs(
+            tuple(values),
+            counts,
+            [cluster for cluster, _ in self._counts],
+            list(self._counts.values()),
+            self._n_nowhere,
+            {tolerance: pairs.summary() for tolerance, pairs in self._matched.items()},
+        )
