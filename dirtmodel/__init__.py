@@ -82,7 +82,6 @@ _HOMES = {
     "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.crossed": ("Crossed",),
     "dirtmodel.queries.exclusions": ("Exclusions",),
-    "dirtmodel.queries.kit": ("KitExclusions",),
     "dirtmodel.queries.images": ("Images",),
     "dirtmodel.queries.kit": ("KitExclusions",),
     "dirtmodel.viewing.extracting": ("extract",),

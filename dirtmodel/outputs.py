@@ -343,7 +343,9 @@ def _write_parquet(
             raise _mixed(_differing(schemas)) from error
         with pq.ParquetWriter(file, unified, compression="zstd") as writer:
             for n in range(1, len(schemas)):
-                writer.write_table(_cast(pq.read_table(f"{folder}/{n}.parquet"), unified))
+                # Threads and read-ahead would each hold memory of their own.
+                with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
+                    writer.write_table(_cast(chunk.read(use_threads=False), unified))
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:

@@ -44,11 +44,16 @@ Ctrl-C.
 Commands, options and the names of steps are completed once the shell knows how. Add a line to the
 file that your shell reads when it starts:
 
-| shell | file | line |
-|---|---|---|
-| bash 4.4 or newer | `~/.bashrc` | `eval "$(_DIRTMODEL_COMPLETE=bash_source dirtmodel)"` |
-| zsh | `~/.zshrc` | `eval "$(_DIRTMODEL_COMPLETE=zsh_source dirtmodel)"` |
-| fish | `~/.config/fish/completions/dirtmodel.fish` | `_DIRTMODEL_COMPLETE=fish_source dirtmodel \\| source` |
+```
+# bash 4.4 or newer: ~/.bashrc
+eval "$(_DIRTMODEL_COMPLETE=bash_source dirtmodel)"
+
+# zsh: ~/.zshrc
+eval "$(_DIRTMODEL_COMPLETE=zsh_source dirtmodel)"
+
+# fish: ~/.config/fish/completions/dirtmodel.fish
+_DIRTMODEL_COMPLETE=fish_source dirtmodel | source
+```
 
 """
 

@@ -152,6 +152,7 @@ _ON_THREE = [r for r in REFERENCE["references"] if r["dataset"] in THREE]
         for r in _ON_THREE
         if r["weights"] in {"identity", "linear", "quadratic", "nominal", "ordinal", "interval"}
         and r["coefficient"] not in {"cohen_kappa", "light_kappa", "unanimity"}
+        and (r["coefficient"], r["weights"]) != ("krippendorff_alpha", "linear")
         and not r["coefficient"].startswith("specific_agreement")
     ],
     ids=lambda r: f"{r['dataset']}-{r['coefficient']}-{r['weights']}",
@@ -342,7 +343,7 @@ def check(result: Any, latest: dict[tuple[int, Any], list[Latest]], prevalence: 
     assert result.repeats.median_gap_seconds == (statistics.median(gaps) if gaps else None)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(
     rows=reviews,
     mode=st.sampled_from(["user", "session"]),
@@ -372,7 +373,7 @@ def test_verdicts_are_read_as_a_naive_reader_would(
     assert order == sorted(order)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(rows=clicks, mode=st.sampled_from(["user", "session"]))
 def test_clicks_are_read_as_a_naive_reader_would(rows: list[Review], mode: str) -> None:
     with tempfile.TemporaryDirectory() as folder, dm.open(load([], rows, MASK, folder)) as db:
@@ -389,7 +390,9 @@ def test_clicks_are_read_as_a_naive_reader_would(rows: list[Review], mode: str) 
             for reviewed in by_image.values()
             for a, b in itertools.combinations(reviewed, 2)
         )
-        assert found == pytest.approx(expected, rel=1e-12, nan_ok=False)
+        assert found[:3] == expected[:3]
+        for got, want in zip(found[3:], expected[3:], strict=True):
+            assert got == (None if want is None else pytest.approx(want, rel=1e-12))
     counts = [[r.n_clicks for r in by_image[i]] for i in range(N_IMAGES)]
     values = sorted({*itertools.chain(*counts), 0, 1})
     (alpha,) = agreement.coefficients(
@@ -404,3 +407,92 @@ def test_clicks_are_read_as_a_naive_reader_would(rows: list[Review], mode: str) 
     assert result.clicks.n_nowhere == sum(
         r.n_clicks - len(r.points) for reviewed in by_image.values() for r in reviewed
     )
+
+
+# --- degenerate data -----------------------------------------------------------------------------
+
+
+def agree(folder: Path, ratings: list[list[int | None]], subjects: Sequence[int]) -> Any:
+    matrix_release(folder / "release", ratings, subjects)
+    dm.load(folder / "release", folder / "dirt.db")
+    with dm.open(folder / "dirt.db") as db:
+        return Agreement(FMAP).run(db)
+
+
+def test_without_variation_only_what_needs_none_is_defined(tmp_path: Path) -> None:
+    result = agree(tmp_path, [[0, 0], [0, 0], [0, 0]], [0, 1, 2])
+
+    found = {c.name: (c.value, c.reason) for c in result.coefficients}
+    assert found == {
+        "percent_agreement": (1, None),
+        "gwet_ac": (1, None),
+        "brennan_prediger": (1, None),
+        "fleiss_kappa": (None, "no variation"),
+        "conger_kappa": (None, "no variation"),
+        "krippendorff_alpha": (None, "no variation"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("ratings", "reason"),
+    [
+        ([[0], [2]], "only one rater"),
+        ([[0, None], [None, 2]], "no unit has two ratings"),
+        ([[None], [None]], "no ratings by known raters"),
+    ],
+)
+def test_without_two_ratings_of_an_image_all_is_undefined(
+    ratings: list[list[int | None]], reason: str, tmp_path: Path
+) -> None:
+    result = agree(tmp_path, ratings, [0, 1])
+
+    assert {(c.value, c.reason) for c in result.coefficients} == {(None, reason)}
+    assert result.judged.unanimity == (None, reason)
+    assert (result.pairs, result.pairable_units) == ([], 0)
+
+
+def test_an_unused_category_stays_one(tmp_path: Path) -> None:
+    result = agree(tmp_path, [[0, 0], [0, 2], [2, 2]], [0, 1, 2])
+
+    assert result.judged.specific_agreement["UNSURE"] == (
+        None,
+        "not used on an image with two ratings",
+    )
+    assert result.judged.prevalence == {"PASS": 0.5, "UNSURE": 0.0, "FAIL": 0.5}
+
+
+def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
+    result = agree(tmp_path, [[0, 0], [0, 2], [2, 2]], [0, 0, 0])
+
+    assert {(c.se, c.ci_low, c.ci_high, c.reason) for c in result.coefficients} == {
+        (None, None, None, "one cluster")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"step": MASK, "tolerances": -1},
+            "tolerance: -1.0 is no distance; give pixels, 0 or more",
+        ),
+        (
+            {"step": FMAP, "tolerances": 10},
+            "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; "
+            "leave it out",
+        ),
+        ({"step": FMAP, "rater": "me"}, "'me' is no rater; choose user or session"),
+        ({"step": FMAP, "cluster": "scan"}, "'scan' is no cluster; choose subject or None"),
+        ({"step": FMAP, "prevalence": "x"}, "'x' is no prevalence; choose all or pairable"),
+        ({"step": FMAP, "confidence": 1}, "confidence: 1 is no level; give one between 0 and 1"),
+        (
+            {"step": FMAP, "bootstrap": 1},
+            "bootstrap: 1 replicates are too few; 2000 is a good number",
+        ),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(dm.UsageError) as caught:
+        Agreement(**options)
+
+    assert str(caught.value) == message

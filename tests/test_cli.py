@@ -463,6 +463,8 @@ class TestDemo:
         assert "FMAP_COREGISTRATION" in result.stdout
         assert re.search(r"^\s*sub\s+task\s+run$", result.stdout, re.MULTILINE)
         assert f"export DIRTMODEL_DB={tmp_path}/demo/dirt.db" in result.stderr
+        for name in ("annotated.png", "failures.png", "clicks.png"):
+            assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
 
     def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
         first = run("demo", tmp_path / "demo")

@@ -985,14 +985,13 @@ def test_kill_9_leaves_the_database_as_it_was(
         # Equally spread over the time that a load takes: some moments after a sign of life.
         moment = times[-1] * k / (KILLS - 1)
         sign = max(n for n, at in enumerate(times, 1) if at <= max(moment, times[0]))
-        # Near the end it stops there, lest it be done before the signal arrives.
-        stop_at = sign if moment > 0.7 * times[-1] else 0
+        # It goes no further than its next sign, lest it be done before the signal arrives.
+        stop_at = min(sign + 1, len(times))
         doomed = place.update_query_dict({"application_name": f"doomed{k}"})
         pid = loader.start(pictures, doomed, replace=replace, stop_at=stop_at)
         ticks = loader.ticks()
         reached = b"".join(itertools.islice(ticks, sign))
-        if not stop_at:
-            time.sleep(max(0, moment - times[sign - 1]))
+        time.sleep(max(0, moment - times[sign - 1]))
         os.kill(pid, signal.SIGKILL)
         assert b"!" not in reached + b"".join(ticks)
         while run(

@@ -35,6 +35,7 @@ ALLOWED = {
     },
     # The way back from loading: the layout is that of releases.
     "exporting": {"errors", "models", "database", "releases"},
+    "browsing": {"database", "errors", "models", "pictures", "views"},
     "outputs": {"errors", "pictures"},
     "viewing": {"errors", "models", "queries", "pictures", "outputs"},
     "synthetic": set(),
@@ -50,6 +51,7 @@ ALLOWED = {
         "differences",
         "adhoc",
         "exporting",
+        "browsing",
         "outputs",
         "viewing",
         "synthetic",

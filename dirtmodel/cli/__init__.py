@@ -112,6 +112,7 @@ for command in (
     querying.sql,
     comparing.diff,
     comparing.export,
+    querying.browse,
     filling.upgrade,
 ):
     main.add_command(command)

@@ -320,7 +320,7 @@ class Reader:
         if columns.table in {"rating", "coordinate"}:
             problems += rules.reference_problems(columns, self._images, self._sessions)
             problems += rules.note_problems(columns)
-        return problems
+        return [problem for problem in problems if problem.rows.any()]
 
     def _offer_enums(self, columns: rules.Columns) -> None:
         """Say how values that DIRT gives no meaning could be taken in."""

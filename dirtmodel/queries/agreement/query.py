@@ -1,5 +1,6 @@
 """Do the raters of a step agree? The question put to a database."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -207,9 +208,9 @@ class Agreement:
                 np.add.at(apart, batch.unit[first], distance)
             said = batch.code if batch.clicks is None else batch.clicks.n
             starts = np.flatnonzero(np.diff(batch.unit, prepend=-1))
-            for start, stop in zip(starts, [*starts[1:], len(said)], strict=True):
+            for start, stop in itertools.pairwise([*starts.tolist(), len(said)]):
                 if total := float(apart[batch.unit[start]]):
-                    n = int(stop - start)
+                    n = stop - start
                     verdicts = [
                         f"{reviewers.names[r]}={VERDICTS[v] if batch.clicks is None else v}"
                         for r, v in zip(

@@ -182,9 +182,7 @@ def _whole_images(
         yield kept
 
 
-def _driver_rows(
-    session: orm.Session, statement: sa.Select[Any]
-) -> Iterator[list[tuple[Any, ...]]]:
+def _driver_rows(session: orm.Session, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
     """Stream rows as the driver makes them: wrapping a million takes as long as fetching them."""
     connection = session.connection()
     dialect = connection.dialect
@@ -194,7 +192,7 @@ def _driver_rows(
     with contextlib.closing(connection.connection.cursor(**streaming)) as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            yield rows
+            yield list(rows)
 
 
 def _numbered(image: IntArray) -> IntArray:
