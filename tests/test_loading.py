@@ -193,12 +193,14 @@ def test_the_release_and_its_files_are_recorded(release: Path, db: orm.Session) 
 
 
 def test_the_findings_are_recorded(release: Path, db: orm.Session) -> None:
-    columns = sa.inspect(models.Finding).local_table.columns
-    recorded = db.execute(sa.select(*columns).order_by(columns.id)).all()
+    names = ("code", "severity", "file", "message", "n", "examples")
+    columns = [getattr(models.Finding, name) for name in names]
+
+    recorded = db.execute(sa.select(*columns).order_by(models.Finding.id)).all()
 
     expected = releases.check(releases.find(release))
-    assert [tuple(row)[1:] for row in recorded] == [
-        (*found[:-1], list(found.examples)) for found in expected
+    assert [tuple(row) for row in recorded] == [
+        (*(getattr(found, name) for name in names[:-1]), list(found.examples)) for found in expected
     ]
 
 
