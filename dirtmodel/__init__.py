@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dirtmodel import errors
     from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.differences import diff
     from dirtmodel.errors import (
         DatabaseError,
         DirtmodelError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ReleaseError,
         UsageError,
     )
+    from dirtmodel.exporting import export
     from dirtmodel.loading import load
     from dirtmodel.models import (
         Coordinate,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
+    "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
         "DatabaseError",
         "DirtmodelError",
@@ -59,6 +62,7 @@ _HOMES = {
         "ReleaseError",
         "UsageError",
     ),
+    "dirtmodel.exporting": ("export",),
     "dirtmodel.loading": ("load",),
     "dirtmodel.models": (
         "Coordinate",
@@ -74,12 +78,12 @@ _HOMES = {
         "Target",
     ),
     "dirtmodel.queries.agreement.query": ("Agreement",),
-    "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
+    "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.crossed": ("Crossed",),
     "dirtmodel.queries.exclusions": ("Exclusions",),
-    "dirtmodel.queries.kit": ("KitExclusions",),
     "dirtmodel.queries.images": ("Images",),
+    "dirtmodel.queries.kit": ("KitExclusions",),
     "dirtmodel.viewing.extracting": ("extract",),
     "dirtmodel.viewing.heatmaps": ("heatmap",),
     "dirtmodel.viewing.sheets": ("sheet",),

@@ -430,6 +430,33 @@ def upgrade(
     return before, after
 
 
+def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
+    """Write the SQL that `upgrade` would run on this database, and run none of it.
+
+    What an upgrade reads off names and pictures that are there is a comment in it.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, or newer than this version.
+    """
+    import io
+
+    from alembic import command
+
+    url = parse_url(db)
+    with reach(url) as connection:
+        before = _own_revision(connection, url)
+        if before not in revisions():
+            check_revision(connection, url)
+    config = _alembic_config()
+    config.output_buffer = script = io.StringIO()
+    config.attributes["dialect_name"] = url.get_backend_name()
+    if before != revisions()[-1]:
+        command.upgrade(config, f"{before}:{revisions()[-1]}", sql=True)
+    return script.getvalue()
+
+
 def check_foreign_keys(connection: sa.Connection) -> None:
     """Make sure that no row points to one that is not there (Postgres checks by itself)."""
     if connection.dialect.name != "sqlite":

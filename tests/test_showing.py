@@ -133,9 +133,9 @@ def test_a_damaged_picture_says_so_in_a_notebook() -> None:
         "\nimage 7: the picture is truncated (nothing after 8 bytes); `dirtmodel check RELEASE` "
         "lists every such picture of a release</pre>"
     )
-    with pytest.raises(PictureError, match="^image 7: the picture is truncated"):
+    with pytest.raises(PictureError, match=r"^image 7: the picture is truncated"):
         image.open()
-    with pytest.raises(PictureError, match="^image 7: the picture is truncated"):
+    with pytest.raises(PictureError, match=r"^image 7: the picture is truncated"):
         image.annotated()
 
 

@@ -16,13 +16,26 @@ ALLOWED = {
     "models": {"showing"},
     "entities": set(),
     "pictures": {"errors"},
-    "releases": {"errors", "models", "entities", "pictures"},
+    # DIRT's own database is a release, too.
+    "releases": {"errors", "models", "entities", "pictures", "database"},
     "views": {"models"},
     "database": {"errors", "models", "views"},
     "adhoc": {"database", "errors", "views"},
     "loading": {"releases", "database", "models", "entities", "errors", "dirtmodel"},
     "queries": {"models", "errors"},
-    "differences": {"models", "database", "errors", "queries"},
+    # A release folder is a side, too, and is loaded for it; reports leave through outputs.
+    "differences": {
+        "models",
+        "database",
+        "errors",
+        "queries",
+        "loading",
+        "pictures",
+        "outputs",
+    },
+    # The way back from loading: the layout is that of releases.
+    "exporting": {"errors", "models", "database", "releases"},
+    "browsing": {"database", "errors", "models", "pictures", "views"},
     "outputs": {"errors", "pictures"},
     "viewing": {"errors", "models", "queries", "pictures", "outputs"},
     "synthetic": set(),
@@ -37,13 +50,24 @@ ALLOWED = {
         "queries",
         "differences",
         "adhoc",
+        "exporting",
+        "browsing",
         "outputs",
         "viewing",
         "synthetic",
         "dirtmodel",
     },
     # The package itself only forwards names, and imports a room when one of its names is used.
-    "dirtmodel": {"errors", "models", "database", "loading", "queries", "viewing", "differences"},
+    "dirtmodel": {
+        "errors",
+        "models",
+        "database",
+        "loading",
+        "queries",
+        "viewing",
+        "differences",
+        "exporting",
+    },
 }
 """Room → what it may import; `dirtmodel` is the package's own `__init__` (its version)."""
 

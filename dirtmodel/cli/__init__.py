@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import agreeing, asking, excluding, filling, looking, querying
+from dirtmodel.cli import agreeing, asking, comparing, excluding, filling, looking, querying
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -110,6 +110,9 @@ for command in (
     looking.heatmap,
     looking.extract,
     querying.sql,
+    comparing.diff,
+    comparing.export,
+    querying.browse,
     filling.upgrade,
 ):
     main.add_command(command)

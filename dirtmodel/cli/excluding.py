@@ -1,13 +1,11 @@
 """The command that tells which scans to leave out."""
 
-import itertools
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import options, rules
 from dirtmodel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -16,96 +14,13 @@ if TYPE_CHECKING:
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.results import Rows
 
-    _Choice = click.Choice[Any]
-else:
-    # Generic in recent versions of click only.
-    _Choice = click.Choice
-
 _BIDS_FILTER: Final = "bids-filter"
 _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 
 
-class _Rule(_Choice):
-    """A rule; `min-fails` may bring its number along."""
-
-    name = "rule"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Let `min-fails N` pass as it is."""
-        if re.fullmatch(r"min-fails[ =:]+\d+", str(value)):
-            return value
-        return super().convert(value, param, ctx)
-
-
-class _RuleCommand(click.Command):
-    """Takes `--rule min-fails 2` without quotes, too."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join the number to its rule before the options are read."""
-        joined: list[str] = []
-        for before, argument in itertools.pairwise(["", *args]):
-            is_rule = joined[-2:] == ["--rule", "min-fails"] or before == "--rule=min-fails"
-            if is_rule and argument.isdecimal():
-                joined[-1] += f" {argument}"
-            else:
-                joined.append(argument)
-        return super().parse_args(ctx, joined)
-
-
-@click.command(cls=_RuleCommand)
+@click.command(cls=rules.RuleCommand)
 @options.steps
-@click.option(
-    "--rule",
-    type=_Rule(["any-fail", "majority", "unanimous", "min-fails"]),
-    default="any-fail",
-    show_default=True,
-    metavar="RULE",
-    help="How verdicts make an image bad (fmap_coregistration, dtifit): any-fail, majority, "
-    "unanimous, or min-fails N.",
-)
-@click.option("--min-fails", type=int, metavar="N", help="The N of --rule min-fails N.")
-@click.option(
-    "--unsure",
-    type=click.Choice(["pass", "fail", "ignore"]),
-    default="ignore",
-    show_default=True,
-    help="What an UNSURE counts as.",
-)
-@click.option(
-    "--min-clicks",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Clicks that make a review bad (mask, spatial_normalization, surface_localization).",
-)
-@click.option(
-    "--min-raters",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Raters whose reviews must be bad; above 1 only named raters count.",
-)
-@click.option("--latest", is_flag=True, help="Only each rater's latest review of an image.")
-@click.option(
-    "--source-data-issue", is_flag=True, help="Also exclude where the raw data were flagged."
-)
-@click.option(
-    "--level",
-    type=click.Choice(["target", "scan", "session", "participant"]),
-    default="scan",
-    show_default=True,
-    help="What is excluded as a whole.",
-)
-@click.option(
-    "--images",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Bad images that a target needs.",
-)
+@rules.exclusion_rule
 @click.option(
     "--status",
     type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"]),

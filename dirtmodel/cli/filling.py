@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import looking, options
 
 
 @click.command()
@@ -23,12 +23,13 @@ from dirtmodel.cli import options
 )
 @options.quiet
 def load(
-    release: Path, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
+    release: str, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
 ) -> None:
     """Load a release, completely or not at all.
 
     RELEASE is the folder with the four parquet files, or any folder above it in the documented
-    layout. Errors in the release are listed and nothing is loaded, unless --quarantine is given.
+    layout; or DIRT's own database, a SQLite file or a URL, which is only read. Errors in the
+    release are listed and nothing is loaded, unless --quarantine is given.
 
     Example: dirtmodel load path/to/release --label 3.0
     """
@@ -59,7 +60,7 @@ def load(
     help="For people, or for programs.",
 )
 @options.quiet
-def check(release: Path, format_: str, *, quiet: bool) -> int:
+def check(release: str, format_: str, *, quiet: bool) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
     Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
@@ -69,8 +70,11 @@ def check(release: Path, format_: str, *, quiet: bool) -> int:
     from dirtmodel import releases
     from dirtmodel.releases.findings import describe
 
-    with _progress("Checking", release, quiet=quiet) as advance:
-        found = releases.check(releases.find(release), advance)
+    with (
+        _progress("Checking", release, quiet=quiet) as advance,
+        releases.opened(release) as source,
+    ):
+        found = releases.check(source, advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
@@ -109,7 +113,8 @@ def info(db: str, format_: str) -> None:
 
 @click.command()
 @options.database
-def upgrade(db: str) -> None:
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
+def upgrade(db: str, *, dry_run: bool) -> None:
     """Bring a database of an earlier dirtmodel to this one's schema, in place.
 
     All or nothing: a failed upgrade leaves the database as it was.
@@ -119,6 +124,9 @@ def upgrade(db: str) -> None:
     from dirtmodel import database
 
     url = database.parse_url(db)
+    if dry_run:
+        click.echo(database.upgrade_sql(url), nl=False)
+        return
     before, after = database.upgrade(url)
     if before == after:
         options.warn(f"{database.display(url)} is at revision {after} already.")
@@ -131,7 +139,7 @@ def upgrade(db: str) -> None:
 def demo(folder: Path) -> None:
     """Make a small release up, load it, and answer the main questions.
 
-    The release and its database go to FOLDER (dirtmodel-demo unless named).
+    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named).
 
     Example: dirtmodel demo /tmp/demo
     """
@@ -149,22 +157,23 @@ def demo(folder: Path) -> None:
         options.emit(Coverage().run(session), "table", None)
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
         options.emit(KitExclusions().run(session), "table", None)
+        looking.draw_demo(session, folder)
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
 @contextlib.contextmanager
 def _progress(
-    label: str, release: Path, *, quiet: bool
+    label: str, release: str, *, quiet: bool
 ) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
     from dirtmodel import releases
 
     stderr = sys.stderr
-    files = releases.find(release)
-    if quiet or not stderr.isatty() or files.missing():
+    if quiet or not stderr.isatty():
         yield None
         return
-    total = max(files.path("image").stat().st_size, 1)
+    with releases.opened(release) as source:
+        total = max(source.n_bytes, 1)
     with click.progressbar(
         length=total, label=label, file=stderr, item_show_func=_rate, update_min_steps=1 << 20
     ) as bar:

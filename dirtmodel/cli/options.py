@@ -22,7 +22,7 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-EXISTING_RELEASE: Final = click.argument("release", type=click.Path(path_type=Path))
+EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE")
 
 database: Final = click.option(
     "--db",
@@ -118,6 +118,16 @@ steps: Final = click.option(
     callback=_chosen,
     metavar="STEP",
     help="Only this step; may be repeated.  [default: all]",
+)
+kit_steps: Final = click.option(
+    "--step",
+    type=StepsParam("Step"),
+    multiple=True,
+    callback=_chosen,
+    default=["fmap_coregistration"],
+    show_default=True,
+    metavar="STEP",
+    help="What the verdicts are of: a step, or all; may be repeated.",
 )
 
 

@@ -22,9 +22,10 @@ from dirtmodel.models import (
     Target,
 )
 from dirtmodel.queries import reviews
-from dirtmodel.queries.exclusions import Exclusions, Level, Status
+from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
+from dirtmodel.queries.rules import Level, Status
 
 _KINDS: Final[dict[str, Any]] = {
     "step": Step,

@@ -53,6 +53,8 @@ class Finding(NamedTuple):
     message: str
     n: int
     examples: tuple[str, ...]
+    operations: tuple[str, ...] = ()
+    """Where the schema is another than ours: the Alembic operations that would take it in."""
 
 
 class Findings:
@@ -61,6 +63,7 @@ class Findings:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._examples: dict[tuple[str, str], list[str]] = {}
+        self._operations: dict[tuple[str, str], dict[str, str]] = {}
 
     def add(self, code: str, file: str, n: int, examples: Iterable[str] = ()) -> None:
         """Count `n` more of a kind; `examples` is only read as far as it is needed."""
@@ -78,6 +81,10 @@ class Findings:
                 else f"{example[: MAX_EXAMPLE_LENGTH - 1]}…"
             )
 
+    def offer(self, code: str, file: str, column: str, operation: str) -> None:
+        """Say which operation would take a column in; the last word on a column counts."""
+        self._operations.setdefault((code, file), {})[column] = operation
+
     def report(self) -> list[Finding]:
         """Give the findings: errors first, each in the order of the tables above."""
         order = {code: n for n, code in enumerate((*ERRORS, *WARNINGS))}
@@ -89,6 +96,7 @@ class Findings:
                 message=ERRORS.get(code) or WARNINGS[code],
                 n=n,
                 examples=tuple(self._examples[code, file]),
+                operations=tuple(self._operations.get((code, file), {}).values()),
             )
             for (code, file), n in self._counts.items()
         ]
@@ -116,4 +124,5 @@ def describe(findings: Sequence[Finding]) -> str:
         lines += [f"           {example}" for example in found.examples]
         if found.examples and found.n > len(found.examples):
             lines.append(f"           and {found.n - len(found.examples):,} more")
+        lines += [f"           a migration takes it in: {words}" for words in found.operations]
     return "\n".join(lines)

@@ -133,6 +133,9 @@ CHUNK = 64
 def describe_images(connection: sa.Connection) -> None:
     """Fill target and picture from the images that are there, holding few of them in memory."""
     if op.get_context().as_sql:
+        op.get_context().impl.static_output(
+            "-- here dirtmodel fills target and picture from the images that are there"
+        )
         return
     image = sa.table("image", *map(sa.column, ("id", "step", "file1", "img")))
     found = connection.execute(sa.select(image.c.id, image.c.step, image.c.file1)).all()

@@ -6,6 +6,7 @@ pairs and repeats need them one by one anyway. What a row holds is integers: rat
 looked up here, where they are few, instead of being joined to a million rows.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -163,10 +164,8 @@ def _whole_images(
 ) -> Iterator[list[Any]]:
     """Give rows as columns, never cutting an image (the second column) in two."""
     types = (np.int64,) * 4 + tuple(last_types)
-    found = session.connection().execute(statement.execution_options(stream_results=True))
     kept: list[Any] = []
-    # The driver's own tuples: a million of SQLAlchemy's rows take longer than the query.
-    while rows := found.cursor.fetchmany(_ROWS_AT_ONCE):
+    for rows in _driver_rows(session, statement):
         # As double, None (a coordinate that was not given) becomes NaN.
         columns: list[Any] = [
             np.array(column, dtype=type_)
@@ -179,9 +178,23 @@ def _whole_images(
         if cut:
             yield [column[:cut] for column in columns]
         kept = [column[cut:] for column in columns]
-    found.close()
     if kept:
         yield kept
+
+
+def _driver_rows(
+    session: orm.Session, statement: sa.Select[Any]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Stream rows as the driver makes them: wrapping a million takes as long as fetching them."""
+    connection = session.connection()
+    dialect = connection.dialect
+    sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    # Without a name, psycopg's cursor would hold the whole answer.
+    streaming = {"name": "reviews"} if dialect.name == "postgresql" else {}
+    with contextlib.closing(connection.connection.cursor(**streaming)) as cursor:
+        cursor.execute(sql)
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            yield list(rows)
 
 
 def _numbered(image: IntArray) -> IntArray:
