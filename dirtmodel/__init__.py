@@ -1,8 +1,10 @@
 """A relational home for the manual QC of A2CPS neuroimaging derivatives.
 
 >>> import dirtmodel as dm
->>> with dm.open("dirt.db") as db:  # doctest: +SKIP
+>>> with dm.open(demo_db) as db:
 ...     failed = dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION).run(db)
+>>> failed[0].sub, failed[0].scan
+('44906', 'cuff2')
 """
 
 import importlib
@@ -13,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dirtmodel import errors
     from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.differences import diff
     from dirtmodel.errors import (
         DatabaseError,
         DirtmodelError,
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         ReleaseError,
         UsageError,
     )
+    from dirtmodel.exporting import export
     from dirtmodel.loading import load
     from dirtmodel.models import (
         Coordinate,
@@ -30,17 +34,26 @@ if TYPE_CHECKING:
         Rating,
         Ratings,
         Release,
+        Review,
         Session,
         Step,
         Target,
     )
     from dirtmodel.queries import agreement
     from dirtmodel.queries.agreement.query import Agreement
+    from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import Crossed, Exclusions, KitExclusions
+    from dirtmodel.queries.crossed import Crossed
+    from dirtmodel.queries.exclusions import Exclusions
+    from dirtmodel.queries.images import Images
+    from dirtmodel.queries.kit import KitExclusions
+    from dirtmodel.viewing.extracting import extract
+    from dirtmodel.viewing.heatmaps import heatmap
+    from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
     "dirtmodel.database": ("open", "upgrade"),
+    "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
         "DatabaseError",
         "DirtmodelError",
@@ -49,6 +62,7 @@ _HOMES = {
         "ReleaseError",
         "UsageError",
     ),
+    "dirtmodel.exporting": ("export",),
     "dirtmodel.loading": ("load",),
     "dirtmodel.models": (
         "Coordinate",
@@ -58,13 +72,21 @@ _HOMES = {
         "Rating",
         "Ratings",
         "Release",
+        "Review",
         "Session",
         "Step",
         "Target",
     ),
     "dirtmodel.queries.agreement.query": ("Agreement",),
+    "dirtmodel.queries.bids_filters": ("BidsFilters",),
     "dirtmodel.queries.coverage": ("Coverage",),
-    "dirtmodel.queries.exclusions": ("Crossed", "Exclusions", "KitExclusions"),
+    "dirtmodel.queries.crossed": ("Crossed",),
+    "dirtmodel.queries.exclusions": ("Exclusions",),
+    "dirtmodel.queries.images": ("Images",),
+    "dirtmodel.queries.kit": ("KitExclusions",),
+    "dirtmodel.viewing.extracting": ("extract",),
+    "dirtmodel.viewing.heatmaps": ("heatmap",),
+    "dirtmodel.viewing.sheets": ("sheet",),
 }
 _MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

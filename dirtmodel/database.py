@@ -18,6 +18,7 @@ from sqlalchemy import orm
 
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import Base
+from dirtmodel.views import comments
 
 DEFAULT: Final = "dirt.db"
 APPLICATION_ID: Final = 0x44495254
@@ -56,6 +57,9 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
         url = sa.URL.create("sqlite", database=str(text))
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
+    if isinstance(secret := url.query.get("password"), str):
+        # libpq takes it there too, but only this place is hidden by SQLAlchemy in `repr`.
+        url = url.set(password=secret).difference_update_query(["password"])
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"}:
             raise DatabaseError(
@@ -149,13 +153,17 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
 def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> sa.Engine:
     require_psycopg()
-    if "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": "10"})
-    made = sa.create_engine(url, poolclass=sa.NullPool)
+    # Notes are unicode, whatever the client's locale.
+    options: dict[str, Any] = {"client_encoding": "utf8"}
+    if "connect_timeout" not in url.query and "PGCONNECT_TIMEOUT" not in os.environ:
+        options["connect_timeout"] = 10
+    made = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
     @sa.event.listens_for(made, "connect")
     def set_up(connection: Any, _record: Any) -> None:
-        connection.execute("SET TIME ZONE 'UTC'")
+        # psycopg reads timestamps in this style only.
+        connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+        connection.execute("SELECT set_config('DateStyle', 'ISO', false)")
         if timeout is not None:
             # Rounded up, because 0 would mean no limit.
             connection.execute(f"SET statement_timeout = {math.ceil(timeout * 1000)}")
@@ -362,6 +370,9 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
+    if target == path[-1] and connection.dialect.name == "postgresql":
+        for statement in comments():
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _alembic_config() -> Any:
@@ -417,6 +428,33 @@ def upgrade(
         with connection.begin():
             after = current_revision(connection) or "base"
     return before, after
+
+
+def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
+    """Write the SQL that `upgrade` would run on this database, and run none of it.
+
+    What an upgrade reads off names and pictures that are there is a comment in it.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, or newer than this version.
+    """
+    import io
+
+    from alembic import command
+
+    url = parse_url(db)
+    with reach(url) as connection:
+        before = _own_revision(connection, url)
+        if before not in revisions():
+            check_revision(connection, url)
+    config = _alembic_config()
+    config.output_buffer = script = io.StringIO()
+    config.attributes["dialect_name"] = url.get_backend_name()
+    if before != revisions()[-1]:
+        command.upgrade(config, f"{before}:{revisions()[-1]}", sql=True)
+    return script.getvalue()
 
 
 def check_foreign_keys(connection: sa.Connection) -> None:

@@ -3,6 +3,7 @@
 Pure functions; nothing here knows of a database.
 """
 
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -10,6 +11,9 @@ SCANS: Final = ("T1w", "dwi", "cuff1", "cuff2", "rest1", "rest2")
 """The raw acquisitions that A2CPS names; anything else has no `scan`."""
 
 _SCAN_OF_STEP: Final = {0: "T1w", 1: "T1w", 2: "T1w", 4: "dwi"}
+_MAX_DIGITS: Final = 9
+"""Of a run: what an integer column holds."""
+
 _ENTITY: Final = re.compile(r"(?:^|[/_])(sub|ses|task|run|space|desc)-([A-Za-z0-9]+)")
 _SUFFIX: Final = re.compile(r"(?:^|_)([A-Za-z0-9]+)(?:\.[A-Za-z0-9.]+)?$")
 
@@ -26,6 +30,7 @@ class Entities(NamedTuple):
     suffix: str | None
 
 
+@functools.lru_cache(maxsize=65_536)  # a target's name comes once for each of its many images
 def parse(file1: str) -> Entities:
     """Read the entities of a file name or path, the first occurrence of each.
 
@@ -43,7 +48,7 @@ def parse(file1: str) -> Entities:
         sub=found.get("sub"),
         ses=found.get("ses"),
         task=found.get("task"),
-        run=int(run) if run and run.isdecimal() else None,
+        run=int(run) if run and run.isdecimal() and len(run) <= _MAX_DIGITS else None,
         space=found.get("space"),
         desc=found.get("desc"),
         suffix=suffix[1] if suffix else None,

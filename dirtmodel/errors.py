@@ -28,3 +28,7 @@ class PictureError(DirtmodelError):
 
 class OutputError(DirtmodelError):
     """A result that cannot be written where or how it was asked for."""
+
+
+class QueryError(DirtmodelError):
+    """A statement typed in that the database refuses, or cannot finish in time."""

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.engine.interfaces import Dialect
 
+from dirtmodel.showing import Shown
+
 
 class Step(enum.IntEnum):
     """The processing step whose derivative is under review."""
@@ -129,6 +131,18 @@ class Base(orm.DeclarativeBase):
     }
 
 
+class View(Base):
+    """Base of what is mapped on a view, apart from the tables: nobody is to create it as one."""
+
+    __abstract__ = True
+    metadata = sa.MetaData()
+
+
+def _named(values: type[enum.IntEnum]) -> sa.Enum:
+    """Type an enum's members as they stand in views, by name."""
+    return sa.Enum(values, native_enum=False, create_constraint=False)
+
+
 def enum_check(column: str, values: type[enum.IntEnum]) -> sa.CheckConstraint:
     """CHECK that a column holds one of an enum's integers, named after the column.
 
@@ -166,12 +180,18 @@ class Session(Base):
     coordinates: orm.Mapped[list["Coordinate"]] = orm.relationship(
         back_populates="session", cascade="all, delete-orphan", passive_deletes=True
     )
+    reviews: orm.Mapped[list["Review"]] = orm.relationship(
+        primaryjoin="Session.id == foreign(Review.session_id)",
+        order_by="[Review.created, Review.img_id]",
+        back_populates="session",
+        viewonly=True,
+    )
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {_name(self.step)} by {self.user or 'unknown'}>"
 
 
-class Image(Base):
+class Image(Shown, Base):
     """One rendered picture shown to reviewers."""
 
     __tablename__ = "image"
@@ -213,6 +233,12 @@ class Image(Base):
     )
     picture: orm.Mapped["Picture | None"] = orm.relationship(
         back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    reviews: orm.Mapped[list["Review"]] = orm.relationship(
+        primaryjoin="Image.id == foreign(Review.img_id)",
+        order_by="[Review.created, Review.session_id]",
+        back_populates="image",
+        viewonly=True,
     )
 
     def __repr__(self) -> str:
@@ -328,6 +354,11 @@ class Target(Base):
     pictures: orm.Mapped[list["Picture"]] = orm.relationship(
         back_populates="target", cascade="all, delete-orphan", passive_deletes=True
     )
+    images: orm.Mapped[list["Image"]] = orm.relationship(
+        secondary="picture",
+        order_by="[Image.display, Image.slice, Image.id]",
+        viewonly=True,
+    )
 
     def __repr__(self) -> str:
         return f"<Target {self.id} {_name(self.step)} {self.file1}>"
@@ -361,6 +392,77 @@ class Picture(Base):
     def __repr__(self) -> str:
         size = f"{self.width}×{self.height}"
         return f"<Picture of image {self.img_id}: {self.format} {size}, {self.n_bytes} bytes>"
+
+
+class Review(View):
+    """One review: a rating, or one session's clicks on one image. A view: there to be read.
+
+    Its key tells apart the ratings that one session gave one image at different times; two in the
+    same microsecond would be one here.
+
+    >>> image = db.scalars(sa.select(Image).where(Image.reviews.any()).order_by(Image.id)).first()
+    >>> image.reviews[0].image is image
+    True
+    """
+
+    __tablename__ = "review"
+    __table_args__ = (
+        {"comment": "one row per review: a rating, or one session's clicks on one image"},
+    )
+    __mapper_args__ = {  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+        "primary_key": ["kind", "img_id", "session_id", "created"],
+    }
+
+    kind: orm.Mapped[str] = orm.mapped_column(
+        comment="where it comes from: rating (a verdict) or coordinate (clicks)"
+    )
+    img_id: orm.Mapped[int] = orm.mapped_column(BigInt, comment="the image reviewed")
+    target_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, comment="the derivative it shows, in `target`"
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, comment="the session it was made in"
+    )
+    rater: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the session's user; NULL is unknown, never one more rater"
+    )
+    step: orm.Mapped[Step] = orm.mapped_column(
+        _named(Step), comment=f"the image's step: {', '.join(Step.__members__)}"
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(
+        comment="when submitted, UTC; of clicks, the last one"
+    )
+    verdict: orm.Mapped[Ratings | None] = orm.mapped_column(
+        _named(Ratings), comment=f"{', '.join(Ratings.__members__)}; NULL for clicks"
+    )
+    n_clicks: orm.Mapped[int | None] = orm.mapped_column(
+        BigInt, comment="clicks that have a position; 0: nothing wrong; NULL for a rating"
+    )
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing"
+    )
+    notes: orm.Mapped[str | None] = orm.mapped_column(
+        comment="free text of the reviewer, the last one of several; NULL if empty"
+    )
+
+    image: orm.Mapped[Image] = orm.relationship(
+        primaryjoin="foreign(Review.img_id) == Image.id", back_populates="reviews", viewonly=True
+    )
+    session: orm.Mapped[Session] = orm.relationship(
+        primaryjoin="foreign(Review.session_id) == Session.id",
+        back_populates="reviews",
+        viewonly=True,
+    )
+    target: orm.Mapped[Target] = orm.relationship(
+        primaryjoin="foreign(Review.target_id) == Target.id", viewonly=True
+    )
+
+    def __repr__(self) -> str:
+        if self.verdict is not None:
+            found = _name(self.verdict)
+        else:
+            found = "1 click" if self.n_clicks == 1 else f"{self.n_clicks} clicks"
+        return f"<Review of image {self.img_id} by {self.rater or 'unknown'}: {found}>"
 
 
 class Release(Base):

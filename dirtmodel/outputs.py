@@ -93,18 +93,24 @@ def _refuse_equal_names(columns: Sequence[str], format: str) -> None:  # noqa: A
 
 
 @contextlib.contextmanager
-def destination(path: Path) -> Iterator[IO[bytes]]:
+def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
     """Open a file that takes its name only when it is complete.
 
     A link stays one, and a device or a pipe is written to as it is.
+
+    Parameters
+    ----------
+    follow
+        With False, what is written takes the place of a link, a device or a pipe: nothing outside
+        of the folder is touched.
 
     Raises
     ------
     OutputError
         When it cannot be written; what was there before is still there.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
+    path = Path(os.path.realpath(path)) if follow else path
+    if follow and path.exists() and not path.is_file():
         with _unwritable(path, "choose another place with -o"), path.open("wb") as file:
             yield file
         return
@@ -281,7 +287,7 @@ def _text_cell(value: Any, null: str) -> Any:
         case int() | float() | decimal.Decimal() | str() if not isinstance(value, enum.Enum):
             return value
         case list() | tuple():
-            return " ".join(str(_text_cell(item, null)) for item in value)
+            return " ".join(str(_text_cell(item, null)) for item in value) or null
         case dict():
             return dumps(value)
         case _:
@@ -327,18 +333,19 @@ def _write_parquet(
                 writer.write_table(table)
         return
     with tempfile.TemporaryDirectory() as folder:
-        schemas: list[pa.Schema] = []
-        for table in tables():
+        schemas = [pa.schema([(name, pa.null()) for name in columns])]
+        for n, table in enumerate(tables(), 1):
             schemas.append(table.schema)
-            pq.write_table(table, f"{folder}/{len(schemas)}.parquet", compression="zstd")
+            pq.write_table(table, f"{folder}/{n}.parquet", compression="zstd")
         try:
             unified = pa.unify_schemas(schemas, promote_options="permissive")
         except pa.ArrowException as error:
             raise _mixed(_differing(schemas)) from error
-        empty = pa.schema([(name, pa.null()) for name in columns])
-        with pq.ParquetWriter(file, unified if schemas else empty, compression="zstd") as writer:
-            for n in range(1, len(schemas) + 1):
-                writer.write_table(_cast(pq.read_table(f"{folder}/{n}.parquet"), unified))
+        with pq.ParquetWriter(file, unified, compression="zstd") as writer:
+            for n in range(1, len(schemas)):
+                # Threads and read-ahead would each hold memory of their own.
+                with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
+                    writer.write_table(_cast(chunk.read(use_threads=False), unified))
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:

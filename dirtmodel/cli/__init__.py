@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import agreeing, asking, filling
+from dirtmodel.cli import agreeing, asking, comparing, excluding, filling, looking, querying
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -56,6 +57,9 @@ class _Main(click.Group):
         **extra: Any,
     ) -> NoReturn:
         signal.signal(signal.SIGTERM, _interrupt)
+        if sys.stdout is None:
+            # Closed by the caller, who wants nothing of it.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except DirtmodelError as error:
@@ -98,9 +102,17 @@ for command in (
     filling.load,
     filling.check,
     filling.info,
-    asking.exclusions,
+    excluding.exclusions,
     asking.coverage,
     agreeing.agreement,
+    looking.image,
+    looking.sheet,
+    looking.heatmap,
+    looking.extract,
+    querying.sql,
+    comparing.diff,
+    comparing.export,
+    querying.browse,
     filling.upgrade,
 ):
     main.add_command(command)

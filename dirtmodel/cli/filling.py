@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import looking, options
 
 
 @click.command()
@@ -23,12 +23,13 @@ from dirtmodel.cli import options
 )
 @options.quiet
 def load(
-    release: Path, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
+    release: str, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
 ) -> None:
     """Load a release, completely or not at all.
 
     RELEASE is the folder with the four parquet files, or any folder above it in the documented
-    layout. Errors in the release are listed and nothing is loaded, unless --quarantine is given.
+    layout; or DIRT's own database, a SQLite file or a URL, which is only read. Errors in the
+    release are listed and nothing is loaded, unless --quarantine is given.
 
     Example: dirtmodel load path/to/release --label 3.0
     """
@@ -51,10 +52,15 @@ def load(
 @click.command()
 @options.EXISTING_RELEASE
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 @options.quiet
-def check(release: Path, format_: str, *, quiet: bool) -> int:
+def check(release: str, format_: str, *, quiet: bool) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
     Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
@@ -62,21 +68,31 @@ def check(release: Path, format_: str, *, quiet: bool) -> int:
     Example: dirtmodel check path/to/release --format json
     """
     from dirtmodel import releases
-    from dirtmodel.releases.findings import describe
+    from dirtmodel.releases.findings import advise, describe
 
-    with _progress("Checking", release, quiet=quiet) as advance:
-        found = releases.check(releases.find(release), advance)
+    with (
+        _progress("Checking", release, quiet=quiet) as advance,
+        releases.opened(release) as source,
+    ):
+        found = releases.check(source, advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
         click.echo(describe(found) if found else "Nothing wrong, nothing odd.")
+        if advice := advise(found):
+            click.echo(advice)
     return int(any(finding.severity == "error" for finding in found))
 
 
 @click.command()
 @options.database
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 def info(db: str, format_: str) -> None:
     """Tell what a database holds: release, revision, rows, size, findings.
@@ -99,7 +115,8 @@ def info(db: str, format_: str) -> None:
 
 @click.command()
 @options.database
-def upgrade(db: str) -> None:
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
+def upgrade(db: str, *, dry_run: bool) -> None:
     """Bring a database of an earlier dirtmodel to this one's schema, in place.
 
     All or nothing: a failed upgrade leaves the database as it was.
@@ -109,6 +126,9 @@ def upgrade(db: str) -> None:
     from dirtmodel import database
 
     url = database.parse_url(db)
+    if dry_run:
+        click.echo(database.upgrade_sql(url), nl=False)
+        return
     before, after = database.upgrade(url)
     if before == after:
         options.warn(f"{database.display(url)} is at revision {after} already.")
@@ -121,13 +141,13 @@ def upgrade(db: str) -> None:
 def demo(folder: Path) -> None:
     """Make a small release up, load it, and answer the main questions.
 
-    The release and its database go to FOLDER (dirtmodel-demo unless named).
+    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named).
 
     Example: dirtmodel demo /tmp/demo
     """
     from dirtmodel import database, loading, synthetic
     from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.exclusions import KitExclusions
+    from dirtmodel.queries.kit import KitExclusions
 
     db = folder / "dirt.db"
     synthetic.write_release(folder / "release")
@@ -139,22 +159,23 @@ def demo(folder: Path) -> None:
         options.emit(Coverage().run(session), "table", None)
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
         options.emit(KitExclusions().run(session), "table", None)
+        looking.draw_demo(session, folder)
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
 @contextlib.contextmanager
 def _progress(
-    label: str, release: Path, *, quiet: bool
+    label: str, release: str, *, quiet: bool
 ) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
     from dirtmodel import releases
 
     stderr = sys.stderr
-    files = releases.find(release)
-    if quiet or not stderr.isatty() or files.missing():
+    if quiet or not stderr.isatty():
         yield None
         return
-    total = max(files.path("image").stat().st_size, 1)
+    with releases.opened(release) as source:
+        total = max(source.n_bytes, 1)
     with click.progressbar(
         length=total, label=label, file=stderr, item_show_func=_rate, update_min_steps=1 << 20
     ) as bar:

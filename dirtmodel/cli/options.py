@@ -22,7 +22,7 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-EXISTING_RELEASE: Final = click.argument("release", type=click.Path(path_type=Path))
+EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE")
 
 database: Final = click.option(
     "--db",
@@ -40,12 +40,18 @@ output: Final = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to FILE instead of stdout.",
 )
-output_format: Final = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "csv", "tsv", "json", "ndjson", "parquet"]),
-    help="How to write the rows.  [default: by the suffix of FILE, else table]",
-)
+
+
+def output_format(*more: str) -> Callable[[_Command], _Command]:
+    """Give a command the option --format, with formats of its own beside the common ones."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["table", "csv", "tsv", "json", "ndjson", "parquet", *more]),
+        help="How to write the rows.  [default: by the suffix of FILE, else table]",
+    )
+
+
 quiet: Final = click.option("-q", "--quiet", is_flag=True, help="Show no progress and no warnings.")
 
 
@@ -113,11 +119,21 @@ steps: Final = click.option(
     metavar="STEP",
     help="Only this step; may be repeated.  [default: all]",
 )
+kit_steps: Final = click.option(
+    "--step",
+    type=StepsParam("Step"),
+    multiple=True,
+    callback=_chosen,
+    default=["fmap_coregistration"],
+    show_default=True,
+    metavar="STEP",
+    help="What the verdicts are of: a step, or all; may be repeated.",
+)
 
 
 def results(command: _Command) -> _Command:
     """Give a command the options that say how its rows leave."""
-    return output_format(output(command))
+    return output_format()(output(command))
 
 
 @contextlib.contextmanager

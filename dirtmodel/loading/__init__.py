@@ -9,7 +9,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,9 +19,9 @@ from dirtmodel.errors import ReleaseError
 from dirtmodel.loading import rows
 from dirtmodel.loading.writer import Writer
 from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
-from dirtmodel.releases import Batch, Reader, ReleaseFiles, find
+from dirtmodel.releases import Batch, Place, Reader, Source, opened
 from dirtmodel.releases import Finding as Found
-from dirtmodel.releases.layout import TABLES, file_name
+from dirtmodel.releases.layout import TABLES
 from dirtmodel.releases.reading import InvalidReleaseError, Progress
 
 __all__ = ["Loaded", "load"]
@@ -39,7 +39,7 @@ class Loaded:
 
 
 def load(
-    release: str | os.PathLike[str],
+    release: Place,
     db: str | sa.URL | os.PathLike[str] = database.DEFAULT,
     *,
     replace: bool = False,
@@ -52,7 +52,9 @@ def load(
     Parameters
     ----------
     release
-        The folder of the release: `qc` itself or any folder above it in the documented layout.
+        The folder of the release: `qc` itself or any folder above it in the documented layout. Or a
+        database with DIRT's own tables, or those of any version of dirtmodel: a SQLite file or a
+        URL; it is only read, and its empty texts become NULL as in a published release.
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     replace
@@ -72,33 +74,33 @@ def load(
         When the destination cannot be written; what was there is still there.
     """
     url = database.parse_url(db)
-    files = find(Path(release))
     writer = _writer(url, replace=replace)
-    writer.check_destination(files.path("image").stat().st_size if not files.missing() else 0)
-    reader = Reader(files)
-    targets = rows.number_targets(
-        _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
-    )
-    with (
-        concurrent.futures.ThreadPoolExecutor(1) as pool,
-        writer.transaction() as connection,
-    ):
-        hashes = pool.submit(_hash_files, files)
-        try:
-            n_quarantined = _write(
-                writer, reader, targets, quarantine=quarantine, progress=progress
-            )
-            loaded = Loaded(
-                url,
-                label or files.name,
-                dict(reader.n_rows),
-                n_quarantined,
-                reader.findings.report(),
-            )
-            _record(connection, loaded, files, reader, hashes.result())
-        except BaseException:
-            hashes.cancel()
-            raise
+    with opened(release) as source:
+        writer.check_destination(source.n_bytes)
+        reader = Reader(source)
+        targets = rows.number_targets(
+            _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
+        )
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            writer.transaction() as connection,
+        ):
+            hashes = pool.submit(_hash_files, source)
+            try:
+                n_quarantined = _write(
+                    writer, reader, targets, quarantine=quarantine, progress=progress
+                )
+                loaded = Loaded(
+                    url,
+                    label or source.name,
+                    dict(reader.n_rows),
+                    n_quarantined,
+                    reader.findings.report(),
+                )
+                _record(connection, loaded, reader, hashes.result())
+            except BaseException:
+                hashes.cancel()
+                raise
     return loaded
 
 
@@ -163,7 +165,6 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 def _record(
     connection: sa.Connection,
     loaded: Loaded,
-    files: ReleaseFiles,
     reader: Reader,
     hashes: dict[str, str],
 ) -> None:
@@ -173,40 +174,46 @@ def _record(
         {
             "id": 1,
             "label": loaded.label,
-            "source": str(files.folder),
+            "source": reader.release.place,
             "loaded_at": dt.datetime.now(dt.UTC),
             "dirtmodel_version": dirtmodel.__version__,
         },
     )
-    connection.execute(
-        sa.insert(ReleaseFile),
-        [
-            {
-                "name": file_name(table),
-                "n_rows": reader.n_rows[table],
-                "n_empty_rows": reader.n_empty_rows[table],
-                "n_bytes": files.path(table).stat().st_size,
-                "sha256": hashes[table],
-            }
-            for table in TABLES
-        ],
-    )
+    files = [
+        {
+            "name": path.name,
+            "n_rows": reader.n_rows[table],
+            "n_empty_rows": reader.n_empty_rows[table],
+            "n_bytes": path.stat().st_size,
+            "sha256": hashes[table],
+        }
+        for table in TABLES
+        if (path := reader.release.path(table))
+    ]
+    if files:
+        connection.execute(sa.insert(ReleaseFile), files)
     if loaded.findings:
         connection.execute(
             sa.insert(Finding),
-            [
-                {"id": n, **found._asdict(), "examples": list(found.examples)}
-                for n, found in enumerate(loaded.findings, 1)
-            ],
+            [{"id": n, **_kept(found)} for n, found in enumerate(loaded.findings, 1)],
         )
 
 
-def _hash_files(files: ReleaseFiles) -> dict[str, str]:
+def _kept(found: Found) -> dict[str, Any]:
+    """What a database keeps of a finding: all but the advice."""
+    kept = {**found._asdict(), "examples": list(found.examples)}
+    del kept["operations"]
+    return kept
+
+
+def _hash_files(source: Source) -> dict[str, str]:
     import hashlib
 
     hashes = {}
     for table in TABLES:
-        path = files.path(table)
+        path = source.path(table)
+        if path is None:
+            continue
         try:
             with path.open("rb") as file:
                 hashes[table] = hashlib.file_digest(file, "sha256").hexdigest()

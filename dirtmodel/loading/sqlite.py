@@ -111,20 +111,23 @@ class SqliteWriter:
         with engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
-            if not _lock(raw) or _inode(self._partial) != own:
-                raise self._busy()
-            for pragma in (
-                "synchronous=OFF",
-                "foreign_keys=OFF",
-                f"application_id={database.APPLICATION_ID}",
-            ):
-                raw.execute(f"PRAGMA {pragma}")
             self._connection = raw
             try:
+                if not _lock(raw) or _inode(self._partial) != own:
+                    own = None
+                    raise self._busy()
+                for pragma in (
+                    "synchronous=OFF",
+                    "foreign_keys=OFF",
+                    # Pictures pass through; more would only add to the memory that a load needs.
+                    "cache_size=-16384",
+                    f"application_id={database.APPLICATION_ID}",
+                ):
+                    raw.execute(f"PRAGMA {pragma}")
                 yield connection
             finally:
                 self._connection = None
-                if _inode(self._partial) == own:
+                if own is not None and _inode(self._partial) == own:
                     self._partial.unlink()
 
     def _clear_stale(self) -> None:

@@ -7,28 +7,23 @@ below it. Outside the rings no pixel differs from the original, in any frame.
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from dirtmodel.errors import PictureError, UsageError
-from dirtmodel.pictures import decode, gif, rings, text
+from dirtmodel.pictures import decode, gif, margins, rings, text
 from dirtmodel.pictures.colours import Pen, pens
 from dirtmodel.pictures.rings import Click
 
-_PADDING: Final = 10
-_TEXT_SIZE: Final = 15
-_NARROWEST_TEXT: Final = 300
 _FRAME_GAP: Final = 6
 _SMALLEST_RING: Final = 0.7
 _FRAME_LABEL: Final = 13
 _PAGE_ASPECT: Final = 1.6
 _MOST_IN_A_ROW: Final = 3
-_SWATCH: Final = round(2 * rings.RADIUS) + 10
 
 
 @dataclass(frozen=True)
@@ -152,7 +147,7 @@ def ringed(image: Image.Image, notes: Notes) -> Image.Image:
     pixels = np.array(image)
     for stamp in rings.stamps(notes.points(), image.size, notes.chosen_pens(), notes.radius):
         patch = pixels[stamp.where]
-        pixels[stamp.where] = _blend(patch, stamp)
+        pixels[stamp.where] = rings.blend(patch, stamp)
     return Image.fromarray(pixels)
 
 
@@ -180,74 +175,7 @@ def grid(n_frames: int, size: tuple[int, int]) -> list[tuple[int, int]]:
 
 def margin(notes: Notes, width: int) -> Image.Image | None:
     """Draw caption and legend, at least `width` wide; None if there is nothing to say."""
-    entries, lines = notes.legend_entries(), notes.lines()
-    if not lines and not entries:
-        return None
-    width = max(width, _NARROWEST_TEXT)
-    inner = width - 2 * _PADDING
-    wrapped = text.wrap_all(lines, _TEXT_SIZE, inner)
-    places = list(_legend_places(entries, inner))
-    step = text.line_height(_TEXT_SIZE)
-    swatch_row = round(2 * rings.RADIUS) + 8
-    n_rows = places[-1][1] + 1 if places else 0
-    strip = Image.new(
-        "RGB",
-        (width, 2 * _PADDING + len(wrapped) * step + n_rows * swatch_row),
-        text.PAPER,
-    )
-    below = text.write(strip, (_PADDING, _PADDING), wrapped, _TEXT_SIZE)
-    return _with_legend(strip, entries, places, (_PADDING, below, swatch_row))
-
-
-def _with_legend(
-    strip: Image.Image,
-    entries: list[tuple[str, Pen]],
-    places: list[tuple[int, int]],
-    layout: tuple[int, int, int],
-) -> Image.Image:
-    left, top, row_height = layout
-    dots = []
-    swatches: dict[str | None, Pen] = {}
-    for number, ((label, pen), (x, row)) in enumerate(zip(entries, places, strict=True)):
-        y = top + row * row_height
-        centre = (left + x + rings.RADIUS + 2, y + row_height / 2)
-        dots.append(rings.Point(*centre, str(number)))
-        swatches[str(number)] = pen
-        place = (left + x + _SWATCH, round(y + (row_height - _TEXT_SIZE) / 2) - 1)
-        text.write(
-            strip,
-            place,
-            [text.clip(label, _TEXT_SIZE, strip.width - place[0] - _PADDING)],
-            _TEXT_SIZE,
-        )
-    pixels = np.array(strip.convert("RGBA"))
-    # On the brain's dark, so that light pens show.
-    for (x, row), _ in zip(places, entries, strict=True):
-        y = top + row * row_height
-        pixels[y + 2 : y + row_height - 2, left + x : left + x + _SWATCH - 6, :3] = 0x20
-    for stamp in rings.stamps(dots, strip.size, swatches):
-        pixels[stamp.where] = _blend(pixels[stamp.where], stamp)
-    return Image.fromarray(pixels).convert("RGB")
-
-
-def _legend_places(entries: list[tuple[str, Pen]], width: int) -> Iterator[tuple[int, int]]:
-    x = row = 0
-    for label, _ in entries:
-        needed = _SWATCH + round(text.font(_TEXT_SIZE).getlength(text.printable(label))) + 16
-        if x and x + needed > width:
-            x, row = 0, row + 1
-        yield x, row
-        x += needed
-
-
-def _blend(patch: npt.NDArray[np.uint8], stamp: rings.Stamp) -> npt.NDArray[np.uint8]:
-    """Draw a stamp over RGBA pixels (unassociated alpha, as in PNG)."""
-    over = stamp.coverage[..., np.newaxis]
-    under = patch[..., 3:] / 255 * (1 - over)
-    alpha = over + under
-    colour = (np.array(stamp.colour) * over + patch[..., :3] * under) / np.maximum(alpha, 1e-9)
-    blended = np.concatenate([colour, alpha * 255], axis=-1).round().astype(np.uint8)
-    return np.where(over > 0, blended, patch)
+    return margins.draw(notes.lines(), notes.legend_entries(), width)
 
 
 def _with_margin(image: Image.Image, strip: Image.Image | None) -> Image.Image:
@@ -329,8 +257,3 @@ def _as_inks(codes: gif.Codes, n_ring_rows: int) -> tuple[gif.Codes, list[int]]:
     for number, colour in enumerate(inks):
         numbered[codes == colour] = gif.INK + number
     return numbered, inks
-
-
-def rater_pens(clicks: Iterable[Click]) -> dict[str | None, Pen]:
-    """Give one set of pens for all pictures of a sheet."""
-    return pens(point.rater for point in rings.points(clicks)[0])

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from dirtmodel.errors import PictureError, UsageError
 from dirtmodel.pictures import decode, rings, text
@@ -211,6 +210,8 @@ def _sum_for(size: tuple[int, int], sums: dict[tuple[int, int], _Sum]) -> _Sum:
 
 def _smoothed(majority: _Sum, sigma: float) -> Plane:
     """Give clicks per pixel."""
+    from scipy import ndimage
+
     width, height = majority.size
     counts = np.zeros((height, width))
     if majority.places:

@@ -174,3 +174,13 @@ def _clipped(shape: _Ring | _Triangle, size: tuple[int, int], colour: Colour) ->
         return None
     coverage = shape.coverage(columns + 0.5, rows[:, np.newaxis] + 0.5)
     return Stamp(int(columns[0]), int(rows[0]), coverage, colour)
+
+
+def blend(patch: npt.NDArray[np.uint8], stamp: Stamp) -> npt.NDArray[np.uint8]:
+    """Draw a stamp over RGBA pixels (unassociated alpha, as in PNG)."""
+    over = stamp.coverage[..., np.newaxis]
+    under = patch[..., 3:] / 255 * (1 - over)
+    alpha = over + under
+    colour = (np.array(stamp.colour) * over + patch[..., :3] * under) / np.maximum(alpha, 1e-9)
+    blended = np.concatenate([colour, alpha * 255], axis=-1).round().astype(np.uint8)
+    return np.where(over > 0, blended, patch)

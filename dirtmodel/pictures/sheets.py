@@ -5,17 +5,18 @@ small ones of the page being filled.
 """
 
 import collections
+import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from PIL import Image
 
 from dirtmodel.errors import PictureError, UsageError
-from dirtmodel.pictures import decode, text
+from dirtmodel.pictures import decode, margins, text
 from dirtmodel.pictures.annotate import Notes, ringed
 from dirtmodel.pictures.colours import Pen
 from dirtmodel.pictures.rings import Click
@@ -30,6 +31,10 @@ _EMPTY: Final = (0xEE, 0xEE, 0xEE)
 _WARNING: Final = (0x9C, 0x1C, 0x1C)
 _COMPRESS_LEVEL: Final = 3
 _N_DECODERS: Final = 2
+
+
+def _create(place: Path) -> IO[bytes]:
+    return place.open("wb")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class _Tile(NamedTuple):
     label: list[str]
     n_dark_lines: int
     span: int
+    raters: frozenset[str | None]
 
 
 def pages(
@@ -97,6 +103,8 @@ def pages(
 ) -> Iterator[Image.Image]:
     """Lay out pictures in reading order and give one page after the other.
 
+    With `pens` for several raters, every page names those whose rings are on it.
+
     A damaged picture becomes a labelled empty cell that gives the reason. Without cells there
     are no pages.
     """
@@ -107,32 +115,45 @@ def pages(
         if tile.span > n_free:
             if len(rows) == chosen.rows:
                 n_pages += 1
-                yield _page(rows, chosen, title, n_pages)
+                yield _page(rows, chosen, title, n_pages, pens)
                 rows = []
             rows.append([])
             n_free = chosen.columns
         rows[-1].append(tile)
         n_free -= tile.span
     if rows:
-        yield _page(rows, chosen, title, n_pages + 1)
+        yield _page(rows, chosen, title, n_pages + 1, pens)
 
 
-def save(drawn: Iterable[Image.Image], path: Path) -> list[Path]:
+def save(
+    drawn: Iterable[Image.Image],
+    path: Path,
+    create: Callable[[Path], contextlib.AbstractContextManager[IO[bytes]]] = _create,
+) -> list[Path]:
     """Write pages as PNG files and return their paths.
 
     A single page goes to `failures.png`; several to `failures-01.png`, `failures-02.png`, …
+
+    Parameters
+    ----------
+    create
+        Opens a file to write a page to; may take care that it appears when it is complete.
     """
     written: list[Path] = []
     encoding: futures.Future[None] | None = None
     waiting: Image.Image | None = None
 
+    def encode(page: Image.Image, place: Path) -> None:
+        with create(place) as file:
+            page.save(file, "PNG", compress_level=_COMPRESS_LEVEL)
+
     def write(page: Image.Image, number: int | None) -> None:
         nonlocal encoding
         if encoding is not None:
             encoding.result()
-        place = path if number is None else path.with_stem(f"{path.stem}-{number:02}")
+        place = path if number is None else page_path(path, number)
         written.append(place)
-        encoding = encoder.submit(page.save, place, "PNG", compress_level=_COMPRESS_LEVEL)
+        encoding = encoder.submit(encode, page, place)
 
     # One page is encoded while the next is filled; Pillow does not hold the GIL for that.
     with futures.ThreadPoolExecutor(max_workers=1) as encoder:
@@ -145,6 +166,15 @@ def save(drawn: Iterable[Image.Image], path: Path) -> list[Path]:
         if encoding is not None:
             encoding.result()
     return written
+
+
+def page_path(path: Path, number: int) -> Path:
+    """Name the file of one page of several.
+
+    >>> page_path(Path("failures.png"), 3).name
+    'failures-03.png'
+    """
+    return path.with_stem(f"{path.stem}-{number:02}")
 
 
 def _tiles(
@@ -177,7 +207,8 @@ def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> 
     if len(label) > _MOST_LABEL_LINES:
         last = f"{label[_MOST_LABEL_LINES - 1]} and more"
         label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
-    return _Tile(picture, label, len(dark), span)
+    raters = frozenset(point.rater for point in Notes(cell.clicks).points())
+    return _Tile(picture, label, len(dark), span, raters)
 
 
 def _strip(
@@ -235,7 +266,13 @@ def _empty(reason: str, layout: Layout) -> Image.Image:
     return box
 
 
-def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> Image.Image:
+def _page(
+    rows: list[list[_Tile]],
+    layout: Layout,
+    title: str,
+    number: int,
+    pens: Mapping[str | None, Pen] | None,
+) -> Image.Image:
     step = text.line_height(_LABEL_SIZE)
     heights = [
         max(tile.picture.height for tile in row)
@@ -247,8 +284,13 @@ def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> I
     width = layout.width_of(layout.columns) + 2 * _GAP
     heading = _heading(title, number, width - 2 * _GAP)
     top = _GAP + len(heading) * text.line_height(_TITLE_SIZE) + (_GAP if heading else 0)
+    legend = _legend(rows, pens, width)
+    legend_top = top
+    top += legend.height if legend else 0
     page = Image.new("RGB", (width, top + sum(heights)), text.PAPER)
     text.write(page, (_GAP, _GAP), heading, _TITLE_SIZE)
+    if legend:
+        page.paste(legend.crop((0, 0, width, legend.height)), (0, legend_top))
     for row, height in zip(rows, heights, strict=True):
         left = _GAP
         picture_height = max(tile.picture.height for tile in row)
@@ -260,6 +302,21 @@ def _page(rows: list[list[_Tile]], layout: Layout, title: str, number: int) -> I
             left += layout.width_of(tile.span) + _GAP
         top += height
     return page
+
+
+def _legend(
+    rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
+) -> Image.Image | None:
+    """Name the raters of this page where the pictures share pens and there are several."""
+    if pens is None or len(pens) == 1:
+        return None
+    shown = {rater for row in rows for tile in row for rater in tile.raters}
+    entries = [
+        ("unknown rater" if rater is None else rater, pen)
+        for rater, pen in pens.items()
+        if rater in shown
+    ]
+    return margins.draw([], entries, width)
 
 
 def _heading(title: str, number: int, width: int) -> list[str]:

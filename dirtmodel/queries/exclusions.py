@@ -4,7 +4,7 @@ import enum
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -13,9 +13,7 @@ from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     CLICK_STEPS,
     VERDICT_STEPS,
-    Coordinate,
     Picture,
-    Rating,
     Ratings,
     Release,
     Step,
@@ -24,99 +22,7 @@ from dirtmodel.models import (
 from dirtmodel.queries import reviews
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
-
-
-class Rule(enum.StrEnum):
-    """How the verdicts on an image make it bad (fieldmap coregistration, diffusion)."""
-
-    ANY_FAIL = "any-fail"
-    MAJORITY = "majority"
-    UNANIMOUS = "unanimous"
-    MIN_FAILS = "min-fails"
-
-
-class Unsure(enum.StrEnum):
-    """What an UNSURE counts as."""
-
-    PASS = "pass"  # noqa: S105 - a verdict, no password
-    FAIL = "fail"
-    IGNORE = "ignore"
-
-
-class Level(enum.StrEnum):
-    """What is excluded as a whole."""
-
-    TARGET = "target"
-    SCAN = "scan"
-    SESSION = "session"
-    PARTICIPANT = "participant"
-
-
-class Status(enum.StrEnum):
-    """What becomes of it."""
-
-    EXCLUDED = "excluded"
-    KEPT = "kept"
-    UNREVIEWED = "unreviewed"
-    PARTIAL = "partial"
-
-
-_KEYS: Final[dict[Level, tuple[str, ...]]] = {
-    Level.TARGET: ("sub", "ses", "task", "run", "scan", "step", "file1"),
-    Level.SCAN: ("sub", "ses", "task", "run", "scan"),
-    Level.SESSION: ("sub", "ses"),
-    Level.PARTICIPANT: ("sub",),
-}
-
-
-class _Sub(NamedTuple):
-    sub: str | None
-
-
-class _Ses(NamedTuple):
-    ses: str | None
-
-
-class _Scan(NamedTuple):
-    task: str | None
-    run: int | None
-    scan: str | None
-
-
-class _Target(NamedTuple):
-    step: Step
-    file1: str
-
-
-class _Evidence(NamedTuple):
-    status: str
-    n_images: int
-    n_reviewed: int
-    n_bad_images: int
-    n_raters: int
-    n_pass: int
-    n_unsure: int
-    n_fail: int
-    n_clicks: int
-    source_data_issue: bool
-    image_ids: list[int]
-    rule: str
-    release: str | None
-
-
-def _row_type(name: str, *parts: Any) -> Any:
-    fields = [field for part in parts for field in part.__annotations__.items()]
-    made = NamedTuple(name, fields)  # type: ignore[misc]  # the fields are those of the parts
-    made.__module__ = __name__
-    return made
-
-
-_ROW_TYPES: Final[dict[Level, Any]] = {
-    Level.TARGET: _row_type("ExcludedTarget", _Sub, _Ses, _Scan, _Target, _Evidence),
-    Level.SCAN: _row_type("ExcludedScan", _Sub, _Ses, _Scan, _Evidence),
-    Level.SESSION: _row_type("ExcludedSession", _Sub, _Ses, _Evidence),
-    Level.PARTICIPANT: _row_type("ExcludedParticipant", _Sub, _Evidence),
-}
+from dirtmodel.queries.rules import KEYS, ROW_TYPES, Level, Rule, Status, Unsure, member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +36,13 @@ class Exclusions:
     Parameters
     ----------
     step
-        One step, several, or None for all.
+        One step, several, or None for all; members, names or numbers.
     rule
         `any-fail`: one FAIL makes an image bad. `majority`: FAIL is its most frequent verdict,
         ties going to the worse. `unanimous`: all its verdicts are FAIL. `min-fails`: at least
         `min_fails` of them are.
     min_fails
-        For the rule `min-fails` only.
+        For the rule `min-fails` only; `rule="min-fails 2"` says both.
     unsure
         UNSURE counts as `pass`, as `fail`, or is left out (`ignore`).
     min_clicks, min_raters
@@ -162,7 +68,7 @@ class Exclusions:
         When options do not go together.
     """
 
-    step: Step | Collection[Step] | None = None
+    step: Step | str | Collection[Step | str] | None = None
     rule: Rule | str = Rule.ANY_FAIL
     min_fails: int | None = None
     unsure: Unsure | str = Unsure.IGNORE
@@ -175,16 +81,21 @@ class Exclusions:
     status: Status | str | Collection[Status | str] | None = Status.EXCLUDED
 
     def __post_init__(self) -> None:
+        spelt_out = re.fullmatch(r"min-fails[ =:]+(\d+)", str(self.rule))
+        if spelt_out and self.min_fails in {None, int(spelt_out[1])}:
+            object.__setattr__(self, "rule", Rule.MIN_FAILS)
+            object.__setattr__(self, "min_fails", int(spelt_out[1]))
         for name, kind in (("rule", Rule), ("unsure", Unsure), ("level", Level)):
-            object.__setattr__(self, name, _member(kind, getattr(self, name), name))
-        statuses = [self.status] if isinstance(self.status, str) else self.status or list(Status)
-        chosen = {_member(Status, status, "status") for status in statuses}
-        object.__setattr__(self, "status", tuple(s for s in Status if s in chosen))
-        steps = [self.step] if isinstance(self.step, int) else self.step or list(Step)
-        object.__setattr__(self, "step", tuple(sorted({Step(step) for step in steps})))
+            object.__setattr__(self, name, member(kind, getattr(self, name), name))
+        statuses = {member(Status, status, "status") for status in _several(self.status, Status)}
+        object.__setattr__(self, "status", tuple(s for s in Status if s in statuses))
+        steps = {_step(step) for step in _several(self.step, Step)}
+        object.__setattr__(self, "step", tuple(sorted(steps)))
         self._check()
 
     def _check(self) -> None:
+        if not self.step or not self.status:
+            raise UsageError("step and status need one value at least; leave them out, or give one")
         if (self.rule == Rule.MIN_FAILS) != (self.min_fails is not None):
             raise UsageError(
                 "min_fails goes with the rule min-fails, and only with it; "
@@ -214,11 +125,11 @@ class Exclusions:
     @property
     def row_type(self) -> Any:
         """NamedTuple of the rows of this level."""
-        return _ROW_TYPES[Level(self.level)]
+        return ROW_TYPES[Level(self.level)]
 
     @property
-    def text(self) -> str:
-        """The rule as the options of `dirtmodel exclusions` that reproduce it."""
+    def rule_text(self) -> str:
+        """The options of `dirtmodel exclusions` that give the same rows again."""
         options = ["--step " + step.name.lower() for step in sorted(self.steps)]
         if self.steps == set(Step):
             options = ["--step all"]
@@ -229,7 +140,15 @@ class Exclusions:
             options += [f"--min-clicks {self.min_clicks}", f"--min-raters {self.min_raters}"]
         options += ["--latest"] if self.latest else []
         options += ["--source-data-issue"] if self.source_data_issue else []
-        return " ".join([*options, f"--level {self.level}", f"--images {self.images}"])
+        options += [f"--level {self.level}", f"--images {self.images}"]
+        every = set(self.statuses) == set(Status)
+        options += ["--status all"] if every else [f"--status {s}" for s in self.statuses]
+        return " ".join(options)
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """The statuses asked for."""
+        return self.status  # type: ignore[return-value]  # made a tuple in __post_init__
 
     def select(self) -> Statement:
         """One row per target, scan, session or participant, as in `row_type`.
@@ -240,7 +159,7 @@ class Exclusions:
         level = Level(self.level)
         targets = self._targets().subquery("targets")
         target = Target.__table__.c
-        keys = [target[name] for name in _KEYS[level]]
+        keys = [target[name] for name in KEYS[level]]
         if level is Level.TARGET:
             keys = [*keys, target.id]
         raters = self._raters(keys)
@@ -262,14 +181,14 @@ class Exclusions:
         release = sa.select(Release.label).order_by(Release.id).limit(1).scalar_subquery()
         statement = (
             sa.select(
-                *(target[name] for name in _KEYS[level]),
+                *(target[name] for name in KEYS[level]),
                 status.label("status"),
                 *(value.label(name) for name, value in sums.items()),
                 sa.func.coalesce(sa.func.max(raters.c.n_raters), 0).label("n_raters"),
                 *counts,
                 (sa.func.max(targets.c.source_data_issue) == 1).label("source_data_issue"),
                 sa.func.aggregate_strings(targets.c.image_ids, ",").label("image_ids"),
-                sa.literal(self.text).label("rule"),
+                sa.literal(self.rule_text).label("rule"),
                 release.label("release"),
             )
             .join_from(targets, Target, target.id == targets.c.target_id)
@@ -277,9 +196,14 @@ class Exclusions:
             .group_by(*keys)
             .order_by(*([target.id] if level is Level.TARGET else map(ascending, keys)))
         )
-        if set(self.status or ()) != set(Status):
-            statement = statement.having(status.in_([str(s) for s in self.status or ()]))
+        if set(self.statuses) != set(Status):
+            statement = statement.having(status.in_([str(s) for s in self.statuses]))
         return statement
+
+    def select_bad_images(self) -> sa.Select[tuple[int]]:
+        """Ids of the images that are bad by this rule, in no particular order."""
+        images = self._images().subquery("judged_images")
+        return sa.select(images.c.img_id).where(images.c.bad == 1)
 
     def run(self, session: orm.Session) -> Rows[Any]:
         """Give the rows, ordered by what the level names (targets by step and file1)."""
@@ -407,109 +331,25 @@ class Exclusions:
         )
 
 
-class CrossedCount(NamedTuple):
-    """Rows in the table that does not judge their step."""
-
-    verdicts_on_click_steps: int
-    clicks_on_verdict_steps: int
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """How many rows lie in the table that does not judge their step, and so decide nothing?
-
-    Parameters
-    ----------
-    steps
-        Only of images of these steps.
-    """
-
-    steps: Collection[Step] = tuple(Step)
-
-    def select(self) -> Statement:
-        """One row, as `CrossedCount`."""
-        counts = [
-            sa.select(sa.func.count())
-            .join_from(Target, Picture, Picture.target_id == Target.id)
-            .join(review, review.img_id == Picture.img_id)
-            .where(Target.step.in_(sorted(set(self.steps) & steps)))
-            .scalar_subquery()
-            .label(name)
-            for review, steps, name in (
-                (Rating, CLICK_STEPS, "verdicts_on_click_steps"),
-                (Coordinate, VERDICT_STEPS, "clicks_on_verdict_steps"),
-            )
-        ]
-        return sa.select(*counts)
-
-    def run(self, session: orm.Session) -> Rows[CrossedCount]:
-        """Give the one row."""
-        return Rows(CrossedCount, map(CrossedCount._make, session.execute(self.select())))
-
-
-_KIT_SUB: Final = re.compile(r"(?<=sub-)[0-9]{5}")
-_KIT_TASK: Final = re.compile(r"cuff|rest")
-_KIT_RUN: Final = re.compile(r"(?<=run-0)[1|2]")
-
-
-class KitExclusion(NamedTuple):
-    """A functional run that the starter kit excludes."""
-
-    sub: int | None
-    task: str | None
-    run: str | None
-
-
-@dataclass(frozen=True)
-class KitExclusions:
-    """Which functional runs does the starter kit exclude?
-
-    Those with a fieldmap coregistration that anyone ever rated FAIL. This is the published rule to
-    the letter: `sub`, `task` and `run` are cut out of file1 by the kit's own expressions, not taken
-    from the entities.
-    """
-
-    def select(self) -> Statement:
-        """File names with a FAIL, one row each."""
-        failed = (
-            sa.select(Picture.target_id)
-            .join_from(Rating, Picture, Picture.img_id == Rating.img_id)
-            .where(Rating.rating == Ratings.FAIL)
-        )
-        return (
-            sa.select(Target.file1)
-            .where(Target.step == Step.FMAP_COREGISTRATION, Target.id.in_(failed))
-            .order_by(Target.id)
-        )
-
-    def run(self, session: orm.Session) -> Rows[KitExclusion]:
-        """Give the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
-        found = {_kit(file1) for file1 in session.scalars(self.select())}
-        return Rows(KitExclusion, sorted(found, key=_nulls_last))
-
-
-def _kit(file1: str) -> KitExclusion:
-    sub, task, run = (
-        match[0] if (match := pattern.search(file1)) else None
-        for pattern in (_KIT_SUB, _KIT_TASK, _KIT_RUN)
-    )
-    return KitExclusion(None if sub is None else int(sub), task, run)
-
-
-def _nulls_last(row: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is None, "" if value is None else value) for value in row)
-
-
 def _id_list(text: str | None) -> list[int]:
     return sorted(map(int, text.split(","))) if text else []
 
 
-def _member(kind: Any, value: Any, name: str) -> Any:
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(member.value for member in kind)
-        raise UsageError(f"{value!r} is no {name}; choose one of {known}") from None
+def _several(value: Any, kind: type[enum.Enum]) -> Collection[Any]:
+    """One value, several, or None for all."""
+    if value is None:
+        return list(kind)
+    return [value] if isinstance(value, str | int) else value
+
+
+def _step(value: Any) -> Step:
+    text = str(value.value if isinstance(value, Step) else value)
+    wanted = text.strip().upper().replace("-", "_")
+    for step in Step:
+        if wanted in {step.name, str(step.value)}:
+            return step
+    known = ", ".join(f"{step.name.lower()} ({step.value})" for step in Step)
+    raise UsageError(f"{value!r} is no step; choose one of {known}")
 
 
 def _names(steps: Collection[Step]) -> str:

@@ -3,7 +3,7 @@
 import enum
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import sqlalchemy as sa
@@ -17,13 +17,15 @@ Statement = sa.Select[*tuple[Any, ...]]
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
-class Rows(Sequence[RowT], Generic[RowT]):
+class Rows(Generic[RowT]):
     """Rows of one NamedTuple type.
 
     A sequence of the rows, and an Arrow stream (`__arrow_c_stream__`), so that
     `pandas.DataFrame.from_arrow(rows)`, `polars.DataFrame(rows)`, `pyarrow.table(rows)` and DuckDB
     take it as it is. Enums become DIRT's names there.
     """
+
+    # Not a subclass of Sequence: polars would look at the rows one by one, and at no Arrow stream.
 
     def __init__(self, row_type: type[RowT], rows: Iterable[RowT]) -> None:
         self.row_type = row_type

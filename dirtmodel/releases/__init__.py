@@ -1,15 +1,30 @@
 """Release files → validated batches.
 
-- `layout`: where the four files are
+- `layout`: where the four files are, and how they are read
+- `tables`: DIRT's own tables, or ours, in their place
+- `sources`: which of the two it is
 - `columns`: which columns they have, and how each physical type becomes the canonical one
 - `findings`: what is wrong or odd, with stable codes
 - `rules`: what makes a row unsound or odd
 - `keys`: which rows repeat a key
-- `reading`: the files in bounded memory, checked
+- `reading`: all of it in bounded memory, checked
 """
 
 from dirtmodel.releases.findings import Finding, Findings
 from dirtmodel.releases.layout import ReleaseFiles, find
 from dirtmodel.releases.reading import Batch, Reader, Rejected, check
+from dirtmodel.releases.sources import Place, Source, opened
 
-__all__ = ["Batch", "Finding", "Findings", "Reader", "Rejected", "ReleaseFiles", "check", "find"]
+__all__ = [
+    "Batch",
+    "Finding",
+    "Findings",
+    "Place",
+    "Reader",
+    "Rejected",
+    "ReleaseFiles",
+    "Source",
+    "check",
+    "find",
+    "opened",
+]

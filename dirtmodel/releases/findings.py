@@ -53,6 +53,8 @@ class Finding(NamedTuple):
     message: str
     n: int
     examples: tuple[str, ...]
+    operations: tuple[str, ...] = ()
+    """Where the schema is another than ours: the Alembic operations that would take it in."""
 
 
 class Findings:
@@ -61,6 +63,7 @@ class Findings:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._examples: dict[tuple[str, str], list[str]] = {}
+        self._operations: dict[tuple[str, str], dict[str, str]] = {}
 
     def add(self, code: str, file: str, n: int, examples: Iterable[str] = ()) -> None:
         """Count `n` more of a kind; `examples` is only read as far as it is needed."""
@@ -78,6 +81,10 @@ class Findings:
                 else f"{example[: MAX_EXAMPLE_LENGTH - 1]}…"
             )
 
+    def offer(self, code: str, file: str, column: str, operation: str) -> None:
+        """Say which operation would take a column in; the last word on a column counts."""
+        self._operations.setdefault((code, file), {})[column] = operation
+
     def report(self) -> list[Finding]:
         """Give the findings: errors first, each in the order of the tables above."""
         order = {code: n for n, code in enumerate((*ERRORS, *WARNINGS))}
@@ -89,6 +96,7 @@ class Findings:
                 message=ERRORS.get(code) or WARNINGS[code],
                 n=n,
                 examples=tuple(self._examples[code, file]),
+                operations=tuple(self._operations.get((code, file), {}).values()),
             )
             for (code, file), n in self._counts.items()
         ]
@@ -117,3 +125,18 @@ def describe(findings: Sequence[Finding]) -> str:
         if found.examples and found.n > len(found.examples):
             lines.append(f"           and {found.n - len(found.examples):,} more")
     return "\n".join(lines)
+
+
+def advise(findings: Sequence[Finding]) -> str:
+    """Write the operations of findings as lines to paste into a migration; empty if there are none.
+
+    >>> print(advise([Finding("extra-column", "warning", "rating.parquet", "", 1, (),
+    ...     ('op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))',))]))
+    What a migration needs to take the new schema in (see docs/new-release.md):
+        op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))
+    """
+    operations = [operation for found in findings for operation in found.operations]
+    if not operations:
+        return ""
+    start = "What a migration needs to take the new schema in (see docs/new-release.md):"
+    return "\n".join([start, *(f"    {operation}" for operation in operations)])

@@ -1,13 +1,28 @@
-"""Where the four files of a release are."""
+"""Where the four files of a release are, and how they are read in bounded memory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dirtmodel.errors import ReleaseError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
 TABLES: Final = ("session", "image", "rating", "coordinate")
 """In the order in which they have to be read: what is pointed to comes first."""
+
+WIDE_ROWS: Final = 32
+WIDE_BYTES: Final = 16 << 20
+"""Rows and bytes of pictures at a time, at most (the bytes on average).
+
+Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
+the largest pictures, of 600 KB, lie side by side.
+"""
+
+NARROW_ROWS: Final = 16_384
 
 QC_FOLDER: Final = Path("pre-surgery", "mris", "derivatives", "qc")
 
@@ -40,9 +55,64 @@ class ReleaseFiles:
         """Give the file of a table."""
         return self.folder / file_name(table)
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the file with the pictures."""
+        path = self.path("image")
+        return path.stat().st_size if path.is_file() else 0
+
+    def file(self, table: str) -> str:
+        """Name the file of a table."""
+        return file_name(table)
+
+    def absent(self, table: str) -> str | None:
+        """Give the path of a table's file if it is not there."""
+        return None if self.path(table).is_file() else str(self.path(table))
+
+    def schema(self, table: str) -> "pa.Schema":
+        """Give the columns of a file and their physical types."""
+        return self._open(table).schema_arrow
+
+    def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
+        """Read columns of a file, few rows at a time where pictures are among them."""
+        file = self._open(table)
+        rows = NARROW_ROWS
+        if "img" in names:
+            groups = range(file.metadata.num_row_groups)
+            n_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+            rows = picture_rows(n_bytes, file.metadata.num_rows)
+        yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+
+    def _open(self, table: str) -> "pq.ParquetFile":
+        import pyarrow.parquet as pq
+
+        # Arrow's default holds a whole row group in memory, and a release has but one.
+        return pq.ParquetFile(
+            self.path(table),
+            buffer_size=1 << 20,
+            pre_buffer=False,
+            memory_map=False,
+            page_checksum_verification=True,
+        )
+
     def missing(self) -> list[str]:
         """List the files that are not there."""
         return [file_name(table) for table in TABLES if not self.path(table).is_file()]
+
+
+def picture_rows(n_bytes: int, n_rows: int) -> int:
+    """Give the number of pictures to read at a time, few where they are large.
+
+    >>> picture_rows(2_500_000_000, 100_000), picture_rows(4_000_000_000, 1_000)
+    (64, 4)
+    """
+    mean = n_bytes // max(n_rows, 1)
+    return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
 
 
 def find(path: Path) -> ReleaseFiles:

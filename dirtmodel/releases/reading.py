@@ -18,22 +18,20 @@ import numpy as np
 
 from dirtmodel.errors import PictureError, ReleaseError
 from dirtmodel.pictures.header import Header, probe
-from dirtmodel.releases import rules
+from dirtmodel.releases import operations, rules
 from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers, text_of
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.releases.keys import Ids, ImageKeys
-from dirtmodel.releases.layout import TABLES, ReleaseFiles, file_name
+from dirtmodel.releases.layout import TABLES
+from dirtmodel.releases.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-WIDE_ROWS: Final = 64
-WIDE_BYTES: Final = 16 << 20
-"""Rows and bytes of pictures at a time, at most (the bytes on average)."""
-
-NARROW_ROWS: Final = 16_384
 MAX_PICTURE_BYTES: Final = 256 << 20
+
+_Part = tuple[int, rules.Columns, list[rules.Problem]]
+"""The number of the first row in its file, columns, and what is wrong or odd about them."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows done and its bytes of pictures done."""
@@ -92,7 +90,7 @@ class Reader:
         On creation, when files or columns are missing, unreadable or of impossible types.
     """
 
-    release: ReleaseFiles
+    release: Source
     findings: Findings = field(default_factory=Findings)
     n_empty_rows: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
@@ -115,31 +113,25 @@ class Reader:
         self.findings = Findings()
         for finding in self._extra_findings:
             self.findings.add(finding.code, finding.file, finding.n, finding.examples)
+            for operation in finding.operations:
+                self.findings.offer(finding.code, finding.file, operation, operation)
+        self._unknown: dict[tuple[str, str], set[int]] = {}
         self._sessions = rules.Known(("step",))
         self._images = rules.Known(("step", "width", "height"))
         for table in TABLES:
             self.n_rows[table] = self.n_empty_rows[table] = 0
-            wide = pictures and table == "image"
-            present = self._schema(table).names
-            names = [
-                column.name
-                for column in COLUMNS[table]
-                if column.name in present and (wide or column.name != "img")
-            ]
-            # Of several columns of one name Arrow can give none.
-            extra = [
-                name for name in present if name not in {*names, "img"} and present.count(name) == 1
-            ]
-            for first_row, raw in self._raw(table, names + extra if keep_rejected else names):
-                yield self._batch(table, first_row, raw, keep_rejected=keep_rejected)
+            narrow = self._narrow(table, extra=keep_rejected)
+            parts = self._with_pictures(narrow) if pictures and table == "image" else narrow
+            for first_row, columns, problems in parts:
+                yield self._batch(first_row, columns, problems, keep_rejected=keep_rejected)
 
     # -- files and their columns
 
     def _check_files(self) -> None:
         for table in TABLES:
-            file = file_name(table)
-            if not self.release.path(table).is_file():
-                self.findings.add("missing-file", file, 1, [f"{self.release.path(table)}"])
+            file = self.release.file(table)
+            if absent := self.release.absent(table):
+                self.findings.add("missing-file", file, 1, [absent])
                 continue
             try:
                 schema = self._schema(table)
@@ -153,7 +145,7 @@ class Reader:
             raise InvalidReleaseError(self.release, fatal)
 
     def _check_columns(self, table: str, schema: "pa.Schema") -> None:
-        file = file_name(table)
+        file = self.release.file(table)
         expected = {column.name: column for column in COLUMNS[table]}
         for name, column in expected.items():
             found = schema.names.count(name)
@@ -161,6 +153,9 @@ class Reader:
                 self.findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
             elif not found:
                 self.findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
+                self.findings.offer(
+                    "missing-column", file, name, operations.drop_column(table, name)
+                )
             elif found > 1:
                 self.findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
             elif not accepts(column.kind, schema.field(name).type):
@@ -171,35 +166,29 @@ class Reader:
                     1,
                     [f"{file} column {name} is {physical}; {column.kind.value} are expected"],
                 )
+                self.findings.offer(
+                    "wrong-type", file, name, operations.retype_column(table, name, physical)
+                )
         for field_ in schema:
             if field_.name not in expected:
                 self.findings.add(
                     "extra-column", file, 1, [f"{file} column {field_.name} ({field_.type})"]
                 )
+                self.findings.offer(
+                    "extra-column",
+                    file,
+                    field_.name,
+                    operations.add_column(table, field_.name, field_.type),
+                )
 
     def _schema(self, table: str) -> "pa.Schema":
         with self._readable(table):
-            return self._open(table).schema_arrow
-
-    def _open(self, table: str) -> "pq.ParquetFile":
-        import pyarrow.parquet as pq
-
-        with self._readable(table):
-            # Arrow's default holds a whole row group in memory, and a release has but one.
-            return pq.ParquetFile(
-                self.release.path(table),
-                buffer_size=1 << 20,
-                pre_buffer=False,
-                memory_map=False,
-                page_checksum_verification=True,
-            )
+            return self.release.schema(table)
 
     def _raw(self, table: str, names: list[str]) -> "Iterator[tuple[int, pa.RecordBatch]]":
         file_row = 1
         with self._readable(table):
-            file = self._open(table)
-            rows = _picture_rows(file.metadata) if "img" in names else NARROW_ROWS
-            for raw in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
+            for raw in self.release.read(table, names):
                 # Arrow reads text without looking; a database would trip over what is not UTF-8.
                 raw.validate(full=True)
                 yield file_row, raw
@@ -214,7 +203,8 @@ class Reader:
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             unreadable = Findings()
-            unreadable.add("unreadable-file", file_name(table), 1, [f"{file_name(table)}: {first}"])
+            file = self.release.file(table)
+            unreadable.add("unreadable-file", file, 1, [f"{file}: {first}"])
             raise InvalidReleaseError(self.release, unreadable.report()) from error
 
     # -- keys
@@ -227,20 +217,59 @@ class Reader:
 
     # -- rows
 
+    def _narrow(self, table: str, *, extra: bool) -> Iterator[_Part]:
+        """Read and check all columns but the pictures."""
+        present = self._schema(table).names
+        known = {column.name for column in COLUMNS[table]}
+        names = [
+            name
+            for name in present
+            # Of several columns of one name Arrow can give none.
+            if name != "img" and (name in known or (extra and present.count(name) == 1))
+        ]
+        for first_row, raw in self._raw(table, names):
+            columns = rules.Columns.of(table, raw)
+            yield first_row, columns, self._problems(columns, first_row)
+
+    def _with_pictures(self, narrow: Iterator[_Part]) -> Iterator[_Part]:
+        """Put the pictures, of which few can be held at a time, beside the other columns."""
+        first, columns = 1, None
+        problems: list[rules.Problem] = []
+        for first_row, raw in self._raw("image", ["img"]):
+            done = 0
+            while done < raw.num_rows:
+                start = first_row + done - first
+                if columns is None or start == len(columns):
+                    first, columns, problems = next(narrow)
+                    start = 0
+                n = min(raw.num_rows - done, len(columns) - start)
+                pictures = rules.Columns.of("image", raw.slice(done, n))
+                yield (
+                    first + start,
+                    columns.part(start, n).beside(pictures),
+                    [problem.part(start, n) for problem in problems]
+                    + rules.value_problems(pictures),
+                )
+                done += n
+
     def _batch(
-        self, table: str, first_row: int, raw: "pa.RecordBatch", *, keep_rejected: bool
+        self,
+        first_row: int,
+        columns: rules.Columns,
+        problems: list[rules.Problem],
+        *,
+        keep_rejected: bool,
     ) -> Batch:
         import pyarrow as pa
 
-        columns = rules.Columns.of(table, raw)
+        table = columns.table
         filled = ~columns.empty()
-        file = file_name(table)
+        file = self.release.file(table)
         n_empty = len(columns) - int(filled.sum())
         self.n_empty_rows[table] += n_empty
         self.n_rows[table] += int(filled.sum())
         self.findings.add("empty-rows", file, n_empty)
 
-        problems = self._problems(columns, first_row)
         sound = filled.copy()
         for problem in problems:
             if problem.code in ERRORS:
@@ -248,16 +277,10 @@ class Reader:
         facts = None
         if "img" in columns.arrays:
             picture_problem, facts = _check_pictures(columns, sound)
-            problems.append(picture_problem)
+            problems = [*problems, picture_problem]
             sound &= ~picture_problem.rows
         for problem in problems:
-            rows = np.flatnonzero(problem.rows & filled)
-            self.findings.add(
-                problem.code,
-                file,
-                len(rows),
-                (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
-            )
+            self._count(problem, file, first_row, filled)
         kept = pa.array(np.flatnonzero(sound))
         batch = Batch(
             table,
@@ -270,8 +293,18 @@ class Reader:
         self._remember(batch)
         return batch
 
+    def _count(self, problem: rules.Problem, file: str, first_row: int, filled: Mask) -> None:
+        rows = np.flatnonzero(problem.rows & filled)
+        self.findings.add(
+            problem.code,
+            file,
+            len(rows),
+            (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
+        )
+
     def _problems(self, columns: rules.Columns, first_row: int) -> list[rules.Problem]:
         problems = rules.value_problems(columns)
+        self._offer_enums(columns)
         for code, file_rows in self._duplicates[columns.table].items():
             start, end = np.searchsorted(file_rows, [first_row, first_row + len(columns)])
             mask = np.zeros(len(columns), np.bool_)
@@ -287,7 +320,22 @@ class Reader:
         if columns.table in {"rating", "coordinate"}:
             problems += rules.reference_problems(columns, self._images, self._sessions)
             problems += rules.note_problems(columns)
-        return problems
+        return [problem for problem in problems if problem.rows.any()]
+
+    def _offer_enums(self, columns: rules.Columns) -> None:
+        """Say how values that DIRT gives no meaning could be taken in."""
+        for column in COLUMNS[columns.table]:
+            if column.values is None or column.name not in columns.arrays:
+                continue
+            known = {int(value) for value in column.values}
+            given = columns.numbers(column.name)[columns.given(column.name)]
+            unknown = self._unknown.setdefault((columns.table, column.name), set())
+            if len(unknown) <= operations.MOST_VALUES:
+                unknown |= set(np.unique(given).tolist()) - known
+            if 0 < len(unknown) <= operations.MOST_VALUES:
+                file = self.release.file(columns.table)
+                words = operations.widen_enum(columns.table, column.name, known | unknown)
+                self.findings.offer("unknown-enum", file, column.name, words)
 
     def _remember(self, batch: Batch) -> None:
         if batch.table not in {"session", "image"}:
@@ -307,7 +355,7 @@ class Reader:
 class InvalidReleaseError(ReleaseError):
     """A release with errors; `findings` tells all of them."""
 
-    def __init__(self, release: ReleaseFiles, findings: list[Finding]) -> None:
+    def __init__(self, release: Source, findings: list[Finding]) -> None:
         self.findings = findings
         n = sum(finding.n for finding in findings)
         advice = (
@@ -316,12 +364,12 @@ class InvalidReleaseError(ReleaseError):
             else "mend the release, or load what is sound with --quarantine"
         )
         super().__init__(
-            f"{release.folder} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
+            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
             f"{advice}:\n{describe(findings)}"
         )
 
 
-def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Finding]:
+def check(release: Source, progress: Progress | None = None) -> list[Finding]:
     """Check a release as a load would, pictures included, and give all that was found."""
     try:
         reader = Reader(release)
@@ -332,14 +380,6 @@ def check(release: ReleaseFiles, progress: Progress | None = None) -> list[Findi
     except InvalidReleaseError as error:
         return error.findings
     return reader.findings.report()
-
-
-def _picture_rows(metadata: "pq.FileMetaData") -> int:
-    """Give the number of pictures to read at a time, few where they are large."""
-    groups = range(metadata.num_row_groups)
-    n_bytes: int = sum(metadata.row_group(group).total_byte_size for group in groups)
-    mean: int = n_bytes // max(metadata.num_rows, 1)
-    return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
 
 
 def _check_pictures(columns: rules.Columns, sound: Mask) -> tuple[rules.Problem, PictureFacts]:
@@ -399,8 +439,8 @@ def _rejected(
     return rejected
 
 
-def _json_row(raw: "pa.RecordBatch", row: int) -> dict[str, Any]:
-    return {name: _json_value(raw.column(name)[row]) for name in raw.schema.names}
+def _json_row(raw: "dict[str, pa.Array]", row: int) -> dict[str, Any]:
+    return {name: _json_value(array[row]) for name, array in raw.items()}
 
 
 def _json_value(scalar: "pa.Scalar") -> Any:

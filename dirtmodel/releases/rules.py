@@ -41,28 +41,62 @@ class Problem:
     rows: Mask
     describe: Describe
 
+    def part(self, start: int, length: int) -> "Problem":
+        """The problem in some rows of the batch."""
+        rows = self.rows[start : start + length]
+        return Problem(self.code, rows, lambda row: self.describe(start + row))
 
-@dataclass
+
+@dataclass(frozen=True)
 class Columns:
-    """A batch in canonical types, and what could not be brought into them."""
+    """A batch in canonical types, and what could not be brought into them.
+
+    Parameters
+    ----------
+    arrays, bad
+        What `convert` gives, by column name.
+    raw
+        All columns as they were read, also those that the layout does not know.
+    """
 
     table: str
+    n_rows: int
     arrays: dict[str, "pa.Array"]
     bad: dict[str, Mask]
-    raw: "pa.RecordBatch"
+    raw: dict[str, "pa.Array"]
 
     @classmethod
-    def of(cls, table: str, raw: "pa.RecordBatch") -> "Columns":
+    def of(cls, table: str, batch: "pa.RecordBatch") -> "Columns":
         """Convert the columns that the layout knows, as far as the batch has them."""
+        raw = dict(zip(batch.schema.names, batch.columns, strict=True))
         arrays, bad = {}, {}
         for column in COLUMNS[table]:
-            if column.name in raw.schema.names:
-                converted = convert(column.kind, raw.column(column.name))
-                arrays[column.name], bad[column.name] = converted
-        return cls(table, arrays, bad, raw)
+            if column.name in raw:
+                arrays[column.name], bad[column.name] = convert(column.kind, raw[column.name])
+        return cls(table, batch.num_rows, arrays, bad, raw)
+
+    def part(self, start: int, length: int) -> "Columns":
+        """Some rows of the batch, nothing copied."""
+        return Columns(
+            self.table,
+            length,
+            {name: array.slice(start, length) for name, array in self.arrays.items()},
+            {name: mask[start : start + length] for name, mask in self.bad.items()},
+            {name: array.slice(start, length) for name, array in self.raw.items()},
+        )
+
+    def beside(self, other: "Columns") -> "Columns":
+        """The columns of both, which have the same rows."""
+        return Columns(
+            self.table,
+            self.n_rows,
+            self.arrays | other.arrays,
+            self.bad | other.bad,
+            self.raw | other.raw,
+        )
 
     def __len__(self) -> int:
-        return int(self.raw.num_rows)
+        return self.n_rows
 
     def given(self, name: str) -> Mask:
         """Mask of rows in which a column has a usable value."""
@@ -229,7 +263,8 @@ def session_problems(columns: Columns) -> list[Problem]:
 def entity_problems(columns: Columns) -> list[Problem]:
     """File names in which no subject can be read."""
     names = columns.arrays["file1"].to_pylist()
-    odd = np.array([name is not None and parse(name).sub is None for name in names], np.bool_)
+    is_odd = {name: name is not None and parse(name).sub is None for name in set(names)}
+    odd = np.array([is_odd[name] for name in names], np.bool_)
     return [Problem("no-entities", odd, lambda row: f"file1 {names[row]!r}")]
 
 
@@ -246,7 +281,7 @@ def _say_value(columns: Columns, name: str, words: str) -> Describe:
 
 
 def _bad_value(columns: Columns, name: str, kind: Kind) -> Describe:
-    raw = columns.raw.column(name)
+    raw = columns.raw[name]
     return lambda row: f"{name} {_raw_text(raw, row)} is not one of {kind.value} that can be kept"
 
 

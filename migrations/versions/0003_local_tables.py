@@ -123,6 +123,7 @@ def upgrade() -> None:
 
 ENTITY = re.compile(r"(?:^|[/_])(sub|ses|task|run|space|desc)-([A-Za-z0-9]+)")
 SUFFIX = re.compile(r"(?:^|_)([A-Za-z0-9]+)(?:\.[A-Za-z0-9.]+)?$")
+MAX_DIGITS = 9
 SCANS = {"T1w", "dwi", "cuff1", "cuff2", "rest1", "rest2"}
 SCAN_OF_STEP = {0: "T1w", 1: "T1w", 2: "T1w", 4: "dwi"}
 CHUNK = 64
@@ -132,6 +133,9 @@ CHUNK = 64
 def describe_images(connection: sa.Connection) -> None:
     """Fill target and picture from the images that are there, holding few of them in memory."""
     if op.get_context().as_sql:
+        op.get_context().impl.static_output(
+            "-- here dirtmodel fills target and picture from the images that are there"
+        )
         return
     image = sa.table("image", *map(sa.column, ("id", "step", "file1", "img")))
     found = connection.execute(sa.select(image.c.id, image.c.step, image.c.file1)).all()
@@ -166,7 +170,8 @@ def describe_target(step: int, file1: str) -> dict[str, str | int | None]:
     entities: dict[str, str] = {}
     for key, value in ENTITY.findall(file1):
         entities.setdefault(key, value)
-    run = int(entities["run"]) if entities.get("run", "").isdecimal() else None
+    digits = entities.get("run", "")
+    run = int(digits) if digits.isdecimal() and len(digits) <= MAX_DIGITS else None
     suffix = SUFFIX.search(file1.rpartition("/")[2])
     task = entities.get("task")
     scan = f"{task}{run or ''}" if task else SCAN_OF_STEP.get(step)

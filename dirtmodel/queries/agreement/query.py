@@ -50,7 +50,7 @@ from dirtmodel.queries.agreement.summaries import (
 )
 from dirtmodel.queries.agreement.tables import NO_COMMON_UNITS, over_pairs, two_way
 from dirtmodel.queries.agreement.tallies import IntArray
-from dirtmodel.queries.exclusions import Crossed
+from dirtmodel.queries.crossed import Crossed
 from dirtmodel.queries.results import Rows
 
 VERDICTS: Final = tuple(verdict.name for verdict in Ratings)

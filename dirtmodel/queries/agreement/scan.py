@@ -192,7 +192,7 @@ def _driver_rows(session: orm.Session, statement: sa.Select[Any]) -> Iterator[Se
     with contextlib.closing(connection.connection.cursor(**streaming)) as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            yield rows
+            yield list(rows)
 
 
 def _numbered(image: IntArray) -> IntArray:

@@ -1,0 +1,119 @@
+"""The text of a statement: where its parameters stand, and where something is wrong in it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+_COMMENT: Final = re.compile(r"/\*|\*/")
+_SQLITE: Final = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*]|--[^\n]*|(?P<comment>/\*)"""
+    r"|[:@$](?P<name>[^\W\d]\w*)"
+)
+# A colon right after a name, a number or a closing bracket belongs to a cast or to the slice of an
+# array.
+_POSTGRES: Final = re.compile(
+    r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|(?P<comment>/\*)"""
+    r"""|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$).*?(?P=dollar)"""
+    r"""|(?<![\w:\])"]):(?P<name>[^\W\d]\w*)""",
+    re.DOTALL,
+)
+_WIDEST: Final = 96
+"""Characters of a long line that are shown around a fault."""
+
+
+class Answer(NamedTuple):
+    """What a statement gives: names of columns, rows as they come, and what to tell the user."""
+
+    columns: list[str]
+    rows: Iterator[tuple[Any, ...]]
+    warnings: list[str]
+
+
+class Parameter(NamedTuple):
+    """Where a parameter stands in the text, its colon included."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement and its parameters, in the order of the text."""
+
+    text: str
+    parameters: tuple[Parameter, ...]
+
+    @classmethod
+    def parse(cls, text: str, *, postgres: bool) -> "Statement":
+        """Find the parameters; literals, quoted names and comments hold none.
+
+        >>> Statement.parse("SELECT ':a', :b::int -- :c", postgres=True).names
+        ['b']
+        """
+        return cls(text, tuple(_parameters(text, postgres=postgres)))
+
+    @property
+    def names(self) -> list[str]:
+        """Each parameter once, in the order of the text."""
+        return list(dict.fromkeys(parameter.name for parameter in self.parameters))
+
+    def numbered(self) -> str:
+        """Write the parameters as $1, $2, the way Postgres takes them."""
+        pieces, at = [], 0
+        for parameter in self.parameters:
+            number = self.names.index(parameter.name) + 1
+            pieces += [self.text[at : parameter.start], f"${number}"]
+            at = parameter.end
+        return "".join([*pieces, self.text[at:]])
+
+    def place(self, in_numbered: int) -> int:
+        """Find the place in the text that a place in `numbered()` comes from."""
+        shift = 0
+        for parameter in self.parameters:
+            width = len(f"${self.names.index(parameter.name) + 1}")
+            if in_numbered < parameter.start - shift + width:
+                return min(in_numbered + shift, parameter.start)
+            shift += parameter.end - parameter.start - width
+        return in_numbered + shift
+
+
+def _parameters(text: str, *, postgres: bool) -> Iterator[Parameter]:
+    pattern = _POSTGRES if postgres else _SQLITE
+    at = 0
+    while found := pattern.search(text, at):
+        at = found.end()
+        if found["comment"]:
+            at = _end_of_comment(text, at, nested=postgres)
+        elif found["name"]:
+            yield Parameter(found["name"], found.start(), found.end())
+
+
+def _end_of_comment(text: str, at: int, *, nested: bool) -> int:
+    depth = 1
+    for mark in _COMMENT.finditer(text, at):
+        depth += -1 if mark[0] == "*/" else int(nested)
+        if not depth:
+            return mark.end()
+    return len(text)
+
+
+def point_at(message: str, text: str, place: int | None) -> str:
+    """Add the line of the text with a mark below the place, where it is known.
+
+    >>> print(point_at("no such column: foo", "SELECT foo FROM image", 7))
+    no such column: foo (line 1, column 8)
+      SELECT foo FROM image
+             ^
+    """
+    if place is None or not 0 <= place <= len(text):
+        return message
+    start = text.rfind("\n", 0, place) + 1
+    line = text[start:].partition("\n")[0].rstrip("\r").replace("\t", " ")
+    column = place - start
+    left = max(0, column - _WIDEST // 2) if len(line) > _WIDEST else 0
+    shown = line[left : left + _WIDEST]
+    number = text.count("\n", 0, place) + 1
+    mark = " " * (column - left) + "^"
+    return f"{message} (line {number}, column {column + 1})\n  {shown}\n  {mark}"

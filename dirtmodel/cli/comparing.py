@@ -1,0 +1,145 @@
+"""Commands that hold releases against each other and write them out again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dirtmodel.cli import options, rules
+
+if TYPE_CHECKING:
+    from dirtmodel.differences import Differences
+
+
+@click.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option(
+    "--table",
+    type=click.Choice(["session", "image", "rating", "coordinate"]),
+    help="Give the rows of this table that differ.",
+)
+@click.option("--verdicts", is_flag=True, help="Give what changed its verdict, and why.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one self-contained page with old and new pictures side by side.",
+)
+@click.option(
+    "--pixels/--no-pixels",
+    default=True,
+    show_default=True,
+    help="Read pictures whose bytes differ, to tell which show the same (re-encoded).",
+)
+@options.kit_steps
+@rules.exclusion_rule
+@options.results
+def diff(
+    old: str,
+    new: str,
+    *,
+    table: str | None,
+    verdicts: bool,
+    html: Path | None,
+    pixels: bool,
+    format_: str | None,
+    path: Path | None,
+    **rule: Any,
+) -> int:
+    """Tell what changed from one release to another: rows, pictures, verdicts, schema.
+
+    OLD and NEW are databases (SQLite files or URLs, of any revision) or release folders. Without
+    --table or --verdicts a summary; with --format json all of it. The exit code is 0 when nothing
+    differs in what was asked for, 1 when something does. Verdicts are those of the exclusion rule
+    given by the options, the starter kit's by default.
+
+    Example: dirtmodel diff release-3.0.db release-3.1.db --verdicts
+    """
+    from dirtmodel import differences
+    from dirtmodel.queries.exclusions import Exclusions
+
+    if table and verdicts:
+        raise click.UsageError("--table and --verdicts are two questions; ask one at a time")
+    with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
+        if html is not None:
+            _write_page(found, html)
+            if not (table or verdicts or path or format_):
+                return int(found.are_there())
+        if table:
+            return _emit_table(found, table, format_, path)
+        if verdicts:
+            return _emit_verdicts(found, format_, path)
+        _emit_all(found, format_, path)
+        return int(found.are_there())
+
+
+def _emit_table(found: "Differences", table: str, format_: str | None, path: Path | None) -> int:
+    from dirtmodel.differences import report
+
+    rows = report.flat_rows(table, found.rows(table))
+    options.emit_rows(report.row_columns(table), rows, format_, path)
+    return int(bool(found.counts[table].n_differences))
+
+
+def _emit_verdicts(found: "Differences", format_: str | None, path: Path | None) -> int:
+    from dirtmodel.differences import report
+
+    changes = list(found.verdicts())
+    columns = report.verdict_columns(found.rule)
+    options.emit_rows(columns, report.verdict_rows(changes), format_, path)
+    return int(bool(changes))
+
+
+def _emit_all(found: "Differences", format_: str | None, path: Path | None) -> None:
+    import sys
+
+    from dirtmodel import outputs
+    from dirtmodel.differences import report
+
+    chosen = outputs.format_of(path, format_)
+    if chosen != "json":
+        options.emit_rows(report.COUNT_COLUMNS, report.count_rows(found), format_, path)
+        if chosen == "table" and path is None:
+            for line in report.lines(found):
+                click.echo(line)
+    elif path is None:
+        report.write_json(found, sys.stdout.buffer)
+    else:
+        with outputs.destination(path) as file:
+            report.write_json(found, file)
+
+
+def _write_page(found: "Differences", path: Path) -> None:
+    from dirtmodel import outputs
+    from dirtmodel.differences import page
+
+    with outputs.destination(path) as file:
+        page.write(found, file)
+    options.warn(f"Wrote {path}.")
+
+
+@click.command()
+@click.argument("db", metavar="DB")
+@click.argument("release", metavar="RELEASE", type=click.Path(file_okay=False, path_type=Path))
+@options.steps
+@click.option("--sub", multiple=True, metavar="ID", help="Only this participant; may be repeated.")
+@click.option("--no-users", is_flag=True, help="Leave out who the raters were.")
+@options.quiet
+def export(
+    db: str, release: Path, *, step: Any, sub: tuple[str, ...], no_users: bool, quiet: bool
+) -> None:
+    """Write a database out as a release: the four parquet files in the documented layout.
+
+    RELEASE is a new folder. With --step or --sub only those images, with their reviews and the
+    sessions of these. Loading the release gives an equal database.
+
+    Example: dirtmodel export dirt.db fmap-only --step fmap_coregistration --no-users
+    """
+    from dirtmodel import exporting
+
+    subs = [name.removeprefix("sub-") for name in sub] or None
+    written = exporting.export(db, release, steps=step, subs=subs, users=not no_users)
+    if not quiet:
+        rows = ", ".join(f"{n:,} {table}" for table, n in written.items())
+        options.warn(f"Wrote {release}: {rows} rows.")

@@ -1,0 +1,165 @@
+"""The command that tells which scans to leave out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from dirtmodel.cli import options, rules
+from dirtmodel.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import orm
+
+    from dirtmodel.queries.exclusions import Exclusions
+    from dirtmodel.queries.results import Rows
+
+_BIDS_FILTER: Final = "bids-filter"
+_KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
+
+
+@click.command(cls=rules.RuleCommand)
+@options.steps
+@rules.exclusion_rule
+@click.option(
+    "--status",
+    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"]),
+    multiple=True,
+    default=["excluded"],
+    show_default=True,
+    help="Which rows to give; may be repeated.",
+)
+@click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
+@options.database
+@options.output_format("bids-filter")
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    help="Write to FILE instead of stdout; a .tsv gets its .json sidecar beside it. "
+    "With --format bids-filter, a folder (or a name that ends in /) gets a file per participant.",
+)
+@options.quiet
+@click.pass_context
+def exclusions(
+    ctx: click.Context,
+    /,
+    *,
+    db: str,
+    kit: bool,
+    format_: str | None,
+    path: str | None,
+    quiet: bool,
+    **rule: Any,
+) -> None:
+    """Tell which scans to leave out of an analysis, and on what evidence.
+
+    Not reviewed is not passed: --status all shows the unreviewed beside the excluded and the kept.
+
+    Example: dirtmodel exclusions --step fmap_coregistration --rule majority -o excluded.tsv
+    """
+    from dirtmodel.queries.crossed import Crossed
+    from dirtmodel.queries.exclusions import Exclusions
+    from dirtmodel.queries.kit import KitExclusions
+
+    given = {
+        name
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if kit:
+        _check_kit(ctx, given, format_)
+        with options.opened(db) as session:
+            _emit(KitExclusions().run(session), format_, path)
+        return
+    if "all" in rule["status"]:
+        rule["status"] = None
+    query = Exclusions(**rule)
+    if format_ == _BIDS_FILTER and "status" in given:
+        raise UsageError(
+            "--status does not go with --format bids-filter, which names what remains; leave it out"
+        )
+    with options.opened(db) as session:
+        if format_ == _BIDS_FILTER:
+            _emit_filters(query, session, path, quiet=quiet)
+        else:
+            _emit(query.run(session), format_, path)
+        (crossed,) = Crossed(query.steps).run(session)
+    if any(crossed) and not quiet:
+        options.warn(
+            f"Left out: {crossed.verdicts_on_click_steps:,} verdicts on click steps and "
+            f"{crossed.clicks_on_verdict_steps:,} clicks on verdict steps."
+        )
+
+
+def _check_kit(ctx: click.Context, given: set[str], format_: str | None) -> None:
+    """The kit's table knows no other rule; nobody shall believe that it heeded one."""
+    ignored = [param.opts[0] for param in ctx.command.params if param.name in given - _KIT_TAKES]
+    if ignored:
+        raise UsageError(
+            f"--kit is the kit's own rule and does not go with {', '.join(ignored)}; "
+            "leave out one or the other"
+        )
+    if format_ == _BIDS_FILTER:
+        raise UsageError(
+            "--kit has no sessions, which --format bids-filter needs; use instead: "
+            "--step fmap_coregistration --format bids-filter"
+        )
+
+
+def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
+    """Write the rows, and a tsv's sidecar with it."""
+    from dirtmodel import outputs
+    from dirtmodel.queries.sidecar import sidecar
+
+    place = None if path is None else Path(path)
+    if (
+        place is None
+        or place.suffix.lower() != ".tsv"
+        or outputs.format_of(place, format_) != "tsv"
+    ):
+        options.emit(rows, format_, place)
+        return
+    with outputs.destination(place.with_suffix(".json")) as beside:
+        beside.write((outputs.dumps(sidecar(rows.columns), indent=2) + "\n").encode())
+        options.emit(rows, format_, place)
+
+
+def _emit_filters(
+    query: "Exclusions", session: "orm.Session", path: str | None, *, quiet: bool
+) -> None:
+    """Write the filters, and say on stderr what they cannot say."""
+    from dirtmodel.queries.bids_filters import BidsFilters, limits
+
+    found = BidsFilters(query).run(session)
+    filters = {one.sub: one.filter for one in found if one.filter is not None}
+    if path is not None and (path.endswith("/") or Path(path).is_dir()):
+        folder = _made_folder(Path(path))
+        for sub, chosen in filters.items():
+            options.emit_json(chosen, folder / f"sub-{sub}.json")
+        stale = [
+            one.sub
+            for one in found
+            if one.filter is None and (folder / f"sub-{one.sub}.json").exists()
+        ]
+        if stale:
+            options.warn(
+                "No filter was written for these, whose older files are still in "
+                f"{folder}: " + ", ".join(f"sub-{sub}.json" for sub in stale)
+            )
+    else:
+        options.emit_json(filters, None if path is None else Path(path))
+    if not quiet:
+        for line in limits(found):
+            options.warn(line)
+
+
+def _made_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {path}: {error.strerror}; choose another place with -o"
+        ) from error
+    return path

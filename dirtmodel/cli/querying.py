@@ -1,0 +1,146 @@
+"""Commands for those who ask in SQL."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options
+from dirtmodel.errors import UsageError
+
+
+@click.command()
+@click.argument("statement", required=False)
+@click.option(
+    "-f",
+    "--file",
+    "script",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    help="Read the statement from FILE; - is stdin.",
+)
+@click.option(
+    "-p",
+    "--param",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="The value of :NAME in the statement; may be repeated.",
+)
+@click.option("--tables", is_flag=True, help="List the tables, views and columns there are.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give the statement up after so long; 0 is never.",
+)
+@options.database
+@options.results
+def sql(
+    db: str,
+    statement: str | None,
+    script: Path | None,
+    parameters: tuple[tuple[str, str], ...],
+    *,
+    tables: bool,
+    timeout: float,
+    format_: str | None,
+    path: Path | None,
+) -> None:
+    """Ask anything in SQL: one statement that reads, on either engine.
+
+    STATEMENT may use :name for values that -p gives. Nothing it says can change the database, read
+    other files or run programs. Tables keep enums as DIRT's numbers, the views name them; pictures
+    are described instead of printed.
+
+    Example: dirtmodel sql "SELECT sub, verdict FROM review JOIN target ON target.id = target_id
+    WHERE rater = :who" -p who ada --format csv
+    """
+    if sum((statement is not None, script is not None, tables)) != 1:
+        raise click.UsageError("give one of: a statement, -f FILE, --tables")
+    if tables:
+        from dirtmodel.adhoc.catalogue import Described, describe
+
+        options.emit_rows(Described._fields, describe(), format_, path)
+        return
+    from dirtmodel import adhoc
+
+    # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    text = statement if script is None else _read(script)
+    with adhoc.ask(db, text or "", _by_name(parameters), timeout=timeout or None) as answer:
+        for warning in answer.warnings:
+            options.warn(f"Warning: {warning}")
+        options.emit_rows(answer.columns, _without_bytes(answer.rows), format_, path)
+
+
+def _read(script: Path) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if str(script) == "-" else script.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {script}: {error.strerror}; check -f") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{script} is not UTF-8 text; save it as UTF-8") from error
+
+
+def _by_name(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parameters:
+        key = name.removeprefix(":")
+        if key in values:
+            raise click.UsageError(f"-p {key} is given twice")
+        values[key] = value
+    return values
+
+
+def _without_bytes(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Describe pictures as they come: a format that collects rows would collect gigabytes."""
+    from dirtmodel.outputs import describe_bytes
+
+    for row in rows:
+        if any(isinstance(value, bytes) for value in row):
+            yield tuple(describe_bytes(v) if isinstance(v, bytes) else v for v in row)
+        else:
+            yield row
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="a free one",
+    help="Port to listen on.",
+)
+@click.option("--open", "show", is_flag=True, help="Also open it in the web browser.")
+@options.database
+def browse(db: str, *, port: int, show: bool) -> None:
+    """Click through a database with Datasette: filter, facet, ask SQL, see pictures with rings.
+
+    Serves a SQLite file, to this machine only and only to read, until Ctrl-C. Needs the extra
+    `browse`: pip install 'dirtmodel[browse]'.
+
+    Example: dirtmodel browse --db dirt.db --open
+    """
+    import contextlib
+
+    from dirtmodel import browsing
+
+    path = browsing.check(db)
+    with contextlib.closing(browsing.listen(port)) as taken:
+        browsing.application(path)
+        address = f"http://{browsing.HOST}:{taken.getsockname()[1]}/"
+        click.echo(address)
+        options.warn("Ctrl-C ends it.")
+        if show:
+            click.launch(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            browsing.serve(path, taken)

@@ -1,0 +1,106 @@
+"""The options of an exclusion rule, for every command that applies one."""
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    _Choice = click.Choice[Any]
+else:
+    # Generic in recent versions of click only.
+    _Choice = click.Choice
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Rule(_Choice):
+    """A rule; `min-fails` may bring its number along."""
+
+    name = "rule"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Let `min-fails N` pass as it is."""
+        if re.fullmatch(r"min-fails[ =:]+\d+", str(value)):
+            return value
+        return super().convert(value, param, ctx)
+
+
+class RuleCommand(click.Command):
+    """Takes `--rule min-fails 2` without quotes, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join the number to its rule before the options are read."""
+        joined: list[str] = []
+        for before, argument in itertools.pairwise(["", *args]):
+            is_rule = joined[-2:] == ["--rule", "min-fails"] or before == "--rule=min-fails"
+            if is_rule and argument.isdecimal():
+                joined[-1] += f" {argument}"
+            else:
+                joined.append(argument)
+        return super().parse_args(ctx, joined)
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--rule",
+        type=_Rule(["any-fail", "majority", "unanimous", "min-fails"]),
+        default="any-fail",
+        show_default=True,
+        metavar="RULE",
+        help="How verdicts make an image bad (fmap_coregistration, dtifit): any-fail, majority, "
+        "unanimous, or min-fails N.",
+    ),
+    click.option("--min-fails", type=int, metavar="N", help="The N of --rule min-fails N."),
+    click.option(
+        "--unsure",
+        type=click.Choice(["pass", "fail", "ignore"]),
+        default="ignore",
+        show_default=True,
+        help="What an UNSURE counts as.",
+    ),
+    click.option(
+        "--min-clicks",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Clicks that make a review bad (mask, spatial_normalization, surface_localization).",
+    ),
+    click.option(
+        "--min-raters",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Raters whose reviews must be bad; above 1 only named raters count.",
+    ),
+    click.option("--latest", is_flag=True, help="Only each rater's latest review of an image."),
+    click.option(
+        "--source-data-issue", is_flag=True, help="Also exclude where the raw data were flagged."
+    ),
+    click.option(
+        "--level",
+        type=click.Choice(["target", "scan", "session", "participant"]),
+        default="scan",
+        show_default=True,
+        help="What is excluded as a whole.",
+    ),
+    click.option(
+        "--images",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Bad images that a target needs.",
+    ),
+)
+
+
+def exclusion_rule(command: _Command) -> _Command:
+    """Give a command all fields of `Exclusions` but `step` and `status` as options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,143 @@
+"""Two releases held against each other: rows, pictures, verdicts, schema."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dirtmodel import database
+from dirtmodel.differences import sides
+from dirtmodel.differences.pixels import show_the_same
+from dirtmodel.differences.rows import (
+    TABLES,
+    Change,
+    Counts,
+    RowDifference,
+    compare_by_id,
+    compare_images,
+)
+from dirtmodel.differences.schema import compare_schemas
+from dirtmodel.differences.sides import Place, Side
+from dirtmodel.differences.stale import StaleReview, stale_reviews
+from dirtmodel.differences.verdicts import DEFAULT_RULE, VerdictChange, compare_verdicts
+from dirtmodel.queries.exclusions import Exclusions
+
+
+@dataclass
+class Differences:
+    """What differs between two opened releases; each question streams anew.
+
+    Parameters
+    ----------
+    old, new
+        The two sides.
+    rule
+        The exclusion rule behind the verdicts.
+    pixels
+        Whether pictures of differing bytes are read, to tell those that show the same.
+    """
+
+    old: Side
+    new: Side
+    rule: Exclusions = DEFAULT_RULE
+    pixels: bool = True
+    counts: dict[str, Counts] = field(default_factory=dict)
+    """By table, once its `rows` have been exhausted."""
+
+    _moved: dict[int, int] | None = None
+    _same: dict[tuple[int, int], bool] = field(default_factory=dict)
+
+    def rows(self, table: str) -> Iterator[RowDifference]:
+        """Give the rows of a table that differ, in the order of their keys."""
+        counts = Counts()
+        old, new = self.old.rows(table), self.new.rows(table)
+        if table == "image":
+            yield from self._image_rows(compare_images(old, new, counts, self._same_pixels))
+        else:
+            moved = self.moved if table in {"rating", "coordinate"} else {}
+            yield from compare_by_id(table, old, new, counts, moved)
+        self.counts[table] = counts
+
+    def count(self) -> dict[str, Counts]:
+        """Count the differences of all tables."""
+        for table in TABLES:
+            if table not in self.counts:
+                for _ in self.rows(table):
+                    pass
+        return {table: self.counts[table] for table in TABLES}
+
+    @property
+    def moved(self) -> dict[int, int]:
+        """New ids of re-keyed images by their old ones."""
+        if self._moved is None:
+            for _ in self.rows("image"):
+                pass
+        assert self._moved is not None  # noqa: S101 - the loop has just seen to it
+        return self._moved
+
+    def verdicts(self) -> Iterator[VerdictChange]:
+        """Give what changed its verdict, with the rows that caused it."""
+        return compare_verdicts(self.old, self.new, self.rule, self.moved, self._same_pixels)
+
+    def stale_reviews(self) -> Iterator[StaleReview]:
+        """Give the reviews of the new release that judged another picture."""
+        redrawn = (row for row in self.rows("image") if "img" in row.columns and not row.re_encoded)
+        return stale_reviews(self.old, self.new, redrawn)
+
+    def schema(self) -> Iterator[dict[str, Any]]:
+        """Give the differences of the schemas."""
+        return compare_schemas(self.old, self.new)
+
+    def are_there(self) -> bool:
+        """Tell whether the releases differ at all."""
+        return any(counts.n_differences for counts in self.count().values()) or any(
+            True for _ in self.schema()
+        )
+
+    def _image_rows(self, rows: Iterator[RowDifference]) -> Iterator[RowDifference]:
+        moved = {}
+        for row in rows:
+            if row.change is Change.REKEYED:
+                moved[row.old.id] = row.new.id
+            yield row
+        self._moved = moved
+
+    def _same_pixels(self, old_id: int, new_id: int) -> bool | None:
+        if not self.pixels:
+            return None
+        key = old_id, new_id
+        if key not in self._same:
+            old, new = self.old.picture(old_id), self.new.picture(new_id)
+            self._same[key] = show_the_same(old, new, old_id, new_id)
+        return self._same[key]
+
+
+@contextlib.contextmanager
+def diff(
+    old: Place = database.DEFAULT,
+    new: Place = database.DEFAULT,
+    *,
+    rule: Exclusions = DEFAULT_RULE,
+    pixels: bool = True,
+) -> Iterator[Differences]:
+    """Hold two releases against each other.
+
+    Parameters
+    ----------
+    old, new
+        Path of a SQLite file, a SQLAlchemy URL, or the folder of a release (loaded into a temporary
+        database that is removed afterwards). The engines may differ.
+    rule
+        The exclusion rule behind the verdicts; its `status` does not matter.
+    pixels
+        Read pictures whose bytes differ, to tell those that were only encoded anew.
+
+    Examples
+    --------
+    >>> with diff("release-3.0.db", "release-3.1.db") as found:  # doctest: +SKIP
+    ...     print(found.count()["rating"].changed)
+    ...     for change in found.verdicts():
+    ...         print(change.unit, change.kinds)
+    """
+    with sides.opened(old) as one, sides.opened(new) as other:
+        yield Differences(one, other, rule, pixels)

@@ -1,0 +1,185 @@
+"""Differences as JSON, as lines for people, and as flat rows."""
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Final
+
+from dirtmodel.differences.comparison import Differences
+from dirtmodel.differences.rows import TABLES, RowDifference, told
+from dirtmodel.differences.verdicts import KINDS, VerdictChange, unit_columns
+from dirtmodel.outputs import dumps
+from dirtmodel.queries.exclusions import Exclusions
+
+_COUNTED: Final = ("added", "removed", "changed", "rekeyed", "unchanged")
+_IN_MEMORY: Final = 16 << 20
+_CAUSES_TOLD: Final = 5
+
+COUNT_COLUMNS: Final = ("table", *_COUNTED)
+ROW_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "session": ("step", "user", "created"),
+    "image": ("step", "display", "slice", "file1", "created"),
+    "rating": ("img_id", "session", "rating", "created"),
+    "coordinate": ("img_id", "session", "x", "y", "created"),
+}
+"""What is told of a row whatever differs in it."""
+
+
+def count_rows(found: Differences) -> Iterator[tuple[Any, ...]]:
+    """Give one row per table: how many rows are what."""
+    for table, counts in found.count().items():
+        yield table, *(getattr(counts, name) for name in _COUNTED)
+
+
+def row_columns(table: str) -> tuple[str, ...]:
+    """Name the columns of `flat_rows`."""
+    known = ROW_COLUMNS[table]
+    return ("change", "old_id", "new_id", *known, "column", "old", "new", "re_encoded")
+
+
+def flat_rows(table: str, rows: Iterable[RowDifference]) -> Iterator[tuple[Any, ...]]:
+    """Give one row per changed column, and one without a column for any other difference."""
+    for row in rows:
+        start = (
+            row.change.value,
+            None if row.old is None else row.old.id,
+            None if row.new is None else row.new.id,
+            *(told(name, getattr(row.row, name)) for name in ROW_COLUMNS[table]),
+        )
+        if not row.columns:
+            yield *start, None, None, None, None
+        for name, values in row.columns.items():
+            texts = (text_of(name, value) for value in values)
+            yield *start, name, *texts, row.re_encoded if name == "img" else None
+
+
+def text_of(column: str, value: Any) -> str | None:
+    """Write one value, of whatever type, as text.
+
+    >>> text_of("rating", 2), text_of("source_data_issue", True), text_of("x", None)
+    ('FAIL', 'true', None)
+    """
+    value = told(column, value)
+    match value:
+        case None:
+            return None
+        case bool():
+            return str(value).lower()
+        case dt.datetime():
+            return value.isoformat()
+        case _:
+            return str(value)
+
+
+def verdict_columns(rule: Exclusions) -> tuple[str, ...]:
+    """Name the columns of `verdict_rows`."""
+    return ("change", *unit_columns(rule), "old_status", "new_status", "n_rows", "rows")
+
+
+def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
+    """Give one row per kind of change and unit, in the order of `KINDS`."""
+    for kind in KINDS:
+        for change in changes:
+            if kind in change.kinds:
+                statuses = (side and side["status"] for side in (change.old, change.new))
+                yield kind, *change.unit.values(), *statuses, len(change.rows), causes(change)
+
+
+def causes(change: VerdictChange) -> str:
+    """Tell in words which rows made a verdict change, the first few of them."""
+    said = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
+    left = len(change.rows) - len(said)
+    return "; ".join([*said, *([f"and {left:,} more"] if left else [])])
+
+
+def cause(row: RowDifference) -> str:
+    """Tell in words what became of a row."""
+    if row.columns:
+        shown = ", ".join(
+            "img re-encoded"
+            if name == "img" and row.re_encoded
+            else "img"
+            if name == "img"
+            else f"{name} {text_of(name, values.old)} → {text_of(name, values.new)}"
+            for name, values in row.columns.items()
+        )
+        return f"{row.table} {row.row.id} {row.change}: {shown}"
+    verdict = f" ({told('rating', row.row.rating)})" if row.table == "rating" else ""
+    return f"{row.table} {row.row.id} {row.change}{verdict}"
+
+
+def lines(found: Differences) -> Iterator[str]:
+    """Tell people what differs beside the counts."""
+    for entry in found.schema():
+        if entry["change"] == "revision":
+            said = f"revision {entry['revision']}: {entry['message']}"
+        else:
+            said = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
+        yield f"schema, only in {entry['only_in']}: {said}"
+    if n_encoded := found.count()["image"].re_encoded:
+        yield f"{counted(n_encoded, 're-encoded picture')}: other bytes, the same pixels"
+    kinds = dict.fromkeys(KINDS, 0)
+    for change in found.verdicts():
+        for kind in change.kinds:
+            kinds[kind] += 1
+    for kind, n in kinds.items():
+        if n:
+            what = f"{counted(n, str(found.rule.level))} {kind.replace('_', ' ')}"
+            yield f"{what}; see --verdicts"
+    n_stale = sum(1 for _ in found.stale_reviews())
+    if n_stale:
+        yield f"{counted(n_stale, 'stale review')}: the picture is not the one that was judged"
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "scan"), counted(1_234, "scan")
+    ('1 scan', '1,234 scans')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def write_json(found: Differences, file: IO[bytes]) -> None:
+    """Write everything as one JSON object, its rows one to a line and never all in memory."""
+
+    def put(text: str) -> None:
+        file.write(text.encode())
+
+    put("{\n")
+    put(f'"old": {dumps(found.old.as_json())},\n')
+    put(f'"new": {dumps(found.new.as_json())},\n')
+    put(f'"schema": {dumps(list(found.schema()))},\n')
+    put('"tables": {')
+    for table in TABLES:
+        put(f'{"," if table != TABLES[0] else ""}\n"{table}": ')
+        _write_table(found, table, file)
+    put('\n},\n"verdicts": {')
+    changes = list(found.verdicts())
+    for kind in KINDS:
+        put(f'{"," if kind != KINDS[0] else ""}\n"{kind}": ')
+        _write_list((change.as_json() for change in changes if kind in change.kinds), file)
+    put('\n},\n"stale_reviews": ')
+    _write_list((review._asdict() for review in found.stale_reviews()), file)
+    put("\n}\n")
+
+
+def _write_table(found: Differences, table: str, file: IO[bytes]) -> None:
+    """Write the counts first, though they are known last: the rows wait in a file."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as waiting:
+        _write_list((row.as_json() for row in found.rows(table)), waiting)
+        counts = found.counts[table]
+        said = dumps({name: getattr(counts, name) for name in _COUNTED})
+        file.write(f'{said[:-1]}, "rows": '.encode())
+        waiting.seek(0)
+        shutil.copyfileobj(waiting, file)
+    file.write(b"}")
+
+
+def _write_list(values: Iterable[Any], file: Any) -> None:
+    file.write(b"[")
+    for n, value in enumerate(values):
+        file.write(b"\n" if n == 0 else b",\n")
+        file.write(dumps(value).encode())
+    file.write(b"]")

@@ -1,0 +1,331 @@
+"""Row against row: two ordered streams of one table, merged.
+
+Pure: nothing here knows of a database. Memory does not grow with the number of rows.
+
+Rows are compared as they come out of a database, without making Python's enums, booleans and
+datetimes of their values: millions are compared, few are told (see `told`). `created` is UTC text
+with microseconds, which orders as the moments do.
+"""
+
+import datetime as dt
+import enum
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from dirtmodel.models import DisplayMode, Ratings, Step
+
+TABLES: Final = ("session", "image", "rating", "coordinate")
+"""In the order in which they are compared: re-keyed images explain what reviews point to."""
+
+
+class SessionRow(NamedTuple):
+    """A row of `session`."""
+
+    id: int
+    step: int
+    user: str | None
+    created: str
+
+
+class ImageRow(NamedTuple):
+    """A row of `image`, with the SHA-256 of the picture in the picture's place."""
+
+    id: int
+    slice: int | None
+    file1: str
+    file2: str | None
+    display: int
+    step: int
+    created: str
+    img: str
+
+
+class RatingRow(NamedTuple):
+    """A row of `rating`."""
+
+    id: int
+    source_data_issue: bool
+    rating: int
+    img_id: int
+    session: int
+    notes: str | None
+    created: str
+
+
+class CoordinateRow(NamedTuple):
+    """A row of `coordinate`."""
+
+    id: int
+    source_data_issue: bool
+    x: float | None
+    y: float | None
+    img_id: int
+    session: int
+    notes: str | None
+    created: str
+
+
+Row = SessionRow | ImageRow | RatingRow | CoordinateRow
+ReviewRow = RatingRow | CoordinateRow
+
+ROW_TYPES: Final[dict[str, Any]] = {
+    "session": SessionRow,
+    "image": ImageRow,
+    "rating": RatingRow,
+    "coordinate": CoordinateRow,
+}
+
+_ENUMS: Final[dict[str, type[enum.IntEnum]]] = {
+    "step": Step,
+    "display": DisplayMode,
+    "rating": Ratings,
+}
+
+
+class Change(enum.StrEnum):
+    """What became of a row."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    REKEYED = "rekeyed"
+
+
+class Values(NamedTuple):
+    """One column of a changed row."""
+
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class RowDifference:
+    """A row that is not the same in both releases.
+
+    Parameters
+    ----------
+    old, new
+        The row on either side; None where it is not.
+    columns
+        What differs between the two, by column; `img` as SHA-256. The id of a re-keyed image and
+        what follows it are not among them.
+    re_encoded
+        Of an image whose bytes differ: whether its pixels are the same. None where that was not
+        looked at.
+    """
+
+    table: str
+    change: Change
+    old: Any
+    new: Any
+    columns: dict[str, Values] = field(default_factory=dict)
+    re_encoded: bool | None = None
+
+    @property
+    def row(self) -> Any:
+        """The row as it is now, or as it last was."""
+        return self.old if self.new is None else self.new
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the difference as it stands in the JSON report."""
+        said: dict[str, Any] = {
+            "change": self.change.value,
+            "old_id": None if self.old is None else self.old.id,
+            "new_id": None if self.new is None else self.new.id,
+        }
+        row = {name: told(name, value) for name, value in self.row._asdict().items()}
+        del row["id"]
+        said["row"] = row
+        if self.columns:
+            said["columns"] = {
+                name: {"old": told(name, values.old), "new": told(name, values.new)}
+                for name, values in self.columns.items()
+            }
+        if "img" in self.columns:
+            said["re_encoded"] = self.re_encoded
+        return said
+
+
+@dataclass
+class Counts:
+    """How many rows of a table are what."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    rekeyed: int = 0
+    unchanged: int = 0
+    re_encoded: int = 0
+    """Those of the others whose picture has other bytes and the same pixels."""
+
+    @property
+    def n_differences(self) -> int:
+        """Rows that are not the same on both sides."""
+        return self.added + self.removed + self.changed + self.rekeyed
+
+    def count(self, difference: RowDifference) -> RowDifference:
+        """Count one more of its kind, and give it back."""
+        name = difference.change.value
+        setattr(self, name, getattr(self, name) + 1)
+        self.re_encoded += bool(difference.re_encoded)
+        return difference
+
+
+def told(column: str, value: Any) -> Any:
+    """Give a value as people and JSON want it: enums by DIRT's names, moments, truths.
+
+    >>> told("step", 3), told("slice", 3), told("source_data_issue", 0)
+    ('FMAP_COREGISTRATION', 3, False)
+    >>> told("created", "2025-07-13 12:00:00.000000")
+    datetime.datetime(2025, 7, 13, 12, 0, tzinfo=datetime.timezone.utc)
+    """
+    if value is None:
+        return None
+    if column in _ENUMS:
+        return _ENUMS[column](value).name
+    if column == "created":
+        return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+    return bool(value) if column == "source_data_issue" else value
+
+
+ImageKey = tuple[int, str, int, bool, int]
+
+
+def image_key(row: ImageRow) -> ImageKey:
+    """Identity of an image, NULL equal to NULL, in the order in which sides give their images."""
+    return row.step, row.file1, row.display, row.slice is None, row.slice or 0
+
+
+def compare_images(
+    old: Iterable[ImageRow],
+    new: Iterable[ImageRow],
+    counts: Counts,
+    same_pixels: Callable[[int, int], bool | None],
+) -> Iterator[RowDifference]:
+    """Compare images ordered by `image_key` and id.
+
+    Among images of equal key, equal ids belong together; what is left over is paired in the order
+    of the ids.
+
+    Parameters
+    ----------
+    same_pixels
+        Tells of an old and a new id whether the pictures show the same; None if it cannot tell.
+    """
+    for olds, news in _groups(old, new):
+        for before, after in _pairs(olds, news):
+            if before is None or after is None:
+                yield counts.count(_one_sided("image", before, after))
+                continue
+            columns = _differing(before, after, skipped=("id",))
+            if before.id == after.id and not columns:
+                counts.unchanged += 1
+                continue
+            re_encoded = same_pixels(before.id, after.id) if "img" in columns else None
+            change = Change.CHANGED if before.id == after.id else Change.REKEYED
+            yield counts.count(RowDifference("image", change, before, after, columns, re_encoded))
+
+
+def _groups(
+    old: Iterable[ImageRow], new: Iterable[ImageRow]
+) -> Iterator[tuple[list[ImageRow], list[ImageRow]]]:
+    """Bring the images of one key together."""
+    left, right = itertools.groupby(old, image_key), itertools.groupby(new, image_key)
+    one, other = _next_group(left), _next_group(right)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0] < other[0]):
+            assert one is not None  # noqa: S101 - for the type checker
+            yield one[1], []
+            one = _next_group(left)
+        elif one is None or other[0] < one[0]:
+            yield [], other[1]
+            other = _next_group(right)
+        else:
+            yield one[1], other[1]
+            one, other = _next_group(left), _next_group(right)
+
+
+def _next_group(groups: Iterator[tuple[Any, Iterator[Any]]]) -> tuple[Any, list[Any]] | None:
+    for key, rows in groups:
+        return key, list(rows)
+    return None
+
+
+def _pairs(
+    olds: list[ImageRow], news: list[ImageRow]
+) -> Iterator[tuple[ImageRow | None, ImageRow | None]]:
+    if len(olds) == len(news) == 1:
+        yield olds[0], news[0]
+        return
+    by_id = {row.id: row for row in news}
+    same = {row.id for row in olds} & by_id.keys()
+    yield from ((row, by_id[row.id]) for row in olds if row.id in same)
+    yield from itertools.zip_longest(
+        (row for row in olds if row.id not in same), (row for row in news if row.id not in same)
+    )
+
+
+def compare_by_id(
+    table: str,
+    old: Iterable[Row],
+    new: Iterable[Row],
+    counts: Counts,
+    moved: Mapping[int, int],
+) -> Iterator[RowDifference]:
+    """Compare rows ordered by id; an id with another `created` is another row.
+
+    Parameters
+    ----------
+    moved
+        New ids of re-keyed images by their old ones: a review that follows its image is the same.
+    """
+    left, right = iter(old), iter(new)
+    before, after = next(left, None), next(right, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and before.id < after.id):
+            yield counts.count(_one_sided(table, before, None))
+            before = next(left, None)
+        elif before is None or after.id < before.id:
+            yield counts.count(_one_sided(table, None, after))
+            after = next(right, None)
+        else:
+            if before == after:
+                counts.unchanged += 1
+            else:
+                yield from _same_id(table, before, after, counts, moved)
+            before, after = next(left, None), next(right, None)
+
+
+def _same_id(
+    table: str, before: Row, after: Row, counts: Counts, moved: Mapping[int, int]
+) -> Iterator[RowDifference]:
+    if before.created != after.created:
+        yield counts.count(_one_sided(table, before, None))
+        yield counts.count(_one_sided(table, None, after))
+        return
+    columns = _differing(before, after)
+    if "img_id" in columns and moved.get(columns["img_id"].old) == columns["img_id"].new:
+        del columns["img_id"]
+    if columns:
+        yield counts.count(RowDifference(table, Change.CHANGED, before, after, columns))
+    else:
+        counts.unchanged += 1
+
+
+def _one_sided(table: str, old: Row | None, new: Row | None) -> RowDifference:
+    return RowDifference(table, Change.ADDED if old is None else Change.REMOVED, old, new)
+
+
+def _differing(before: Any, after: Any, skipped: tuple[str, ...] = ()) -> dict[str, Values]:
+    return {
+        name: Values(one, other)
+        for name, one, other in zip(before._fields, before, after, strict=True)
+        if name not in skipped and not _equal(one, other)
+    }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same; Postgres can hold a NaN, which equals itself here."""
+    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - only NaN differs from itself

@@ -1,0 +1,261 @@
+"""One side of a comparison: a database of this version, or a temporary one made of what is there.
+
+A release folder, a database of an earlier revision and DIRT's own database are loaded into a
+temporary file, which is removed afterwards; they themselves stay as they are.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from dirtmodel import database
+from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
+from dirtmodel.models import (
+    Coordinate,
+    Finding,
+    Image,
+    IntEnumType,
+    Picture,
+    Rating,
+    Release,
+    Session,
+    Target,
+    UTCDateTime,
+)
+from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.ordering import ascending
+
+Place = str | sa.URL | os.PathLike[str]
+
+_FETCHED: Final = 2_000
+"""Rows fetched at a time."""
+
+_ASKED: Final = 500
+"""Ids named in one statement."""
+
+_MODELS: Final[dict[str, Any]] = {
+    "session": Session,
+    "image": Image,
+    "rating": Rating,
+    "coordinate": Coordinate,
+}
+
+
+class FindingRow(NamedTuple):
+    """What the check found in a release, as the database remembers it."""
+
+    code: str
+    file: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two releases, opened.
+
+    Parameters
+    ----------
+    place
+        Where it is, for people: without passwords.
+    revision
+        That of the database as it was found, None of a release folder.
+    session
+        On a database of this version's revision.
+    """
+
+    place: str
+    revision: str | None
+    session: orm.Session
+
+    @property
+    def label(self) -> str | None:
+        """The release's name, where it is known."""
+        return self.session.scalar(sa.select(Release.label).order_by(Release.id).limit(1))
+
+    def as_json(self) -> dict[str, Any]:
+        """Describe the side."""
+        return {"place": self.place, "label": self.label, "revision": self.revision}
+
+    def rows(self, table: str, of: Collection[int] | None = None) -> Iterator[Any]:
+        """Stream a table in the order of its key: images by `image_key`, others by id.
+
+        Parameters
+        ----------
+        of
+            Only images with these ids, reviews of these images, or sessions with these ids.
+        """
+        if table == "image":
+            yield from self._images(of)
+            return
+        model, row_type = _MODELS[table], ROW_TYPES[table]
+        columns = model.__table__.c
+        statement = sa.select(*(_raw(columns[name]) for name in row_type._fields))
+        filtered = columns.id if table == "session" else columns.img_id
+        if of is None:
+            yield from map(row_type._make, self._stream(statement.order_by(columns.id)))
+            return
+        found = (
+            row_type._make(row)
+            for ids in _chunks(of)
+            for row in self._stream(statement.where(filtered.in_(ids)))
+        )
+        yield from sorted(found, key=lambda row: int(row.id))
+
+    def _images(self, of: Collection[int] | None) -> Iterator[ImageRow]:
+        columns = Image.__table__.c
+        statement = (
+            sa.select(*(_raw(columns[name]) for name in ImageRow._fields[:-1]), Picture.sha256)
+            .join_from(Image, Picture, Picture.img_id == columns.id, isouter=True)
+            .order_by(
+                columns.step, ascending(columns.file1), columns.display, ascending(columns.slice)
+            )
+            .order_by(columns.id)
+        )
+        if of is not None:
+            chosen = sorted(of)
+            parts = (statement.where(columns.id.in_(ids)) for ids in _chunks(chosen))
+            rows: Iterable[Any] = sorted(
+                (ImageRow._make(row) for part in parts for row in self._stream(part)),
+                key=lambda row: (image_key(row), row.id),
+            )
+        else:
+            rows = map(ImageRow._make, self._stream(statement))
+        for row in rows:
+            yield row if row.img is not None else row._replace(img=self._sha256(row.id))
+
+    def _sha256(self, img_id: int) -> str:
+        """Hash a picture that came into the database without being described."""
+        return hashlib.sha256(self.picture(img_id)).hexdigest()
+
+    def picture(self, img_id: int) -> bytes:
+        """Read one picture."""
+        return bytes(self.session.scalars(sa.select(Image.img).where(Image.id == img_id)).one())
+
+    def images_by_unit(self, rule: Exclusions, columns: tuple[str, ...]) -> Iterator[Any]:
+        """Stream (image id, key columns of the rule's level) of the images that a rule looks at."""
+        target = Target.__table__.c
+        statement = (
+            sa.select(Picture.img_id, *(target[name] for name in columns))
+            .join_from(Picture, Target, Target.id == Picture.target_id)
+            .where(Target.step.in_(sorted(rule.steps)))
+        )
+        return self._stream(statement)
+
+    def findings(self) -> list[FindingRow]:
+        """What was found when the release was loaded."""
+        found = self.session.execute(
+            sa.select(Finding.code, Finding.file, Finding.examples).order_by(Finding.id)
+        )
+        return [FindingRow(code, file, tuple(examples)) for code, file, examples in found]
+
+    def _stream(self, statement: Any) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self._partitions(statement))
+
+    def _partitions(self, statement: Any) -> Iterator[Any]:
+        options = {"stream_results": True, "yield_per": _FETCHED}
+        # Who stops reading half-way must not leave a cursor open on the server.
+        with self.session.connection().execute(statement, execution_options=options) as result:
+            yield from result.partitions()
+
+
+class _UtcText(sa.ColumnElement[str]):
+    """A moment as UTC text with microseconds: SQLite keeps it so, Postgres has to write it."""
+
+    inherit_cache = True
+    _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        self.column = column
+        self.type = sa.Text()
+
+
+@compiles(_UtcText)
+def _kept(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    # Other programs may leave out microseconds that are zero.
+    return f"(CASE length({column}) WHEN 19 THEN {column} || '.000000' ELSE {column} END)"
+
+
+@compiles(_UtcText, "postgresql")
+def _written(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+
+
+def _raw(column: Any) -> Any:
+    """Ask for a value as it is in the database, the same on both engines."""
+    if isinstance(column.type, UTCDateTime):
+        return _UtcText(column).label(column.name)
+    if isinstance(column.type, IntEnumType | sa.Boolean):
+        return sa.type_coerce(column, sa.types.NullType()).label(column.name)
+    return column
+
+
+def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    remaining = iter(sorted(set(ids)))
+    while chunk := list(itertools.islice(remaining, _ASKED)):
+        yield chunk
+
+
+@contextlib.contextmanager
+def opened(place: Place) -> Iterator[Side]:
+    """Open a database; anything else is loaded into a temporary one first.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, unreachable, of another program, or newer than this version.
+    ReleaseError
+        When a release has errors.
+    """
+    if not isinstance(place, sa.URL) and Path(place).is_dir():
+        with _loaded(place) as session:
+            yield Side(str(place), None, session)
+        return
+    url = database.parse_url(place)
+    revision, is_source = _look(url)
+    with _loaded(url) if is_source else _snapshot(url) as session:
+        yield Side(database.display(url), revision, session)
+
+
+def _look(url: sa.URL) -> tuple[str | None, bool]:
+    """Give a database's revision, and whether it has to be loaded before it can be asked.
+
+    An earlier revision lacks what the questions need, and stays as it is; DIRT's own database has
+    none of it.
+    """
+    with database.reach(url) as connection:
+        revision = database.current_revision(connection)
+        if revision is None:
+            return None, sa.inspect(connection).has_table("ratings_session")
+        return revision, revision in database.revisions()[:-1]
+
+
+@contextlib.contextmanager
+def _loaded(place: Place) -> Iterator[orm.Session]:
+    from dirtmodel.loading import load
+
+    with tempfile.TemporaryDirectory(prefix="dirtmodel-diff-") as folder:
+        url = load(place, Path(folder, "release.db")).url
+        with _snapshot(url) as session:
+            yield session
+
+
+@contextlib.contextmanager
+def _snapshot(url: sa.URL) -> Iterator[orm.Session]:
+    """Open a database such that every statement sees it as it is now, whoever writes to it."""
+    with database.open(url) as session:
+        if not database.is_sqlite(url):
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session

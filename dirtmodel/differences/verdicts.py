@@ -1,0 +1,205 @@
+"""What changed its verdict under an exclusion rule, and which rows made it change."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from dirtmodel.differences.rows import Counts, RowDifference, compare_by_id, compare_images
+from dirtmodel.differences.sides import Side
+from dirtmodel.models import CLICK_STEPS, VERDICT_STEPS, Step
+from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.rules import Level, Status
+
+KINDS: Final = (
+    "newly_excluded",
+    "no_longer_excluded",
+    "newly_reviewed",
+    "no_longer_present",
+)
+"""What can become of a verdict; one may be several at once, newly reviewed and excluded, say."""
+
+DEFAULT_RULE: Final = Exclusions(step=Step.FMAP_COREGISTRATION, level=Level.SCAN)
+"""The starter kit's."""
+
+_UNITS_AT_A_TIME: Final = 100
+_ABOUT_THE_RULE: Final = frozenset({"rule", "release"})
+
+Unit = tuple[Any, ...]
+SamePixels = Callable[[int, int], bool | None]
+
+
+@dataclass(frozen=True)
+class VerdictChange:
+    """A target, scan, session or participant of another verdict.
+
+    Parameters
+    ----------
+    kinds
+        Some of `KINDS`.
+    unit
+        What it is about, by column: `sub`, `ses`, and whatever else the rule's level names.
+    old, new
+        Status and evidence on either side, as `Exclusions` gives them; None where it is not.
+    rows
+        The differences that caused it.
+    """
+
+    kinds: tuple[str, ...]
+    unit: dict[str, Any]
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+    rows: list[RowDifference] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the change as it stands in the JSON report."""
+        rows = [{"table": row.table, **row.as_json()} for row in self.rows]
+        return {**self.unit, "old": self.old, "new": self.new, "rows": rows}
+
+
+def compare_verdicts(
+    old: Side, new: Side, rule: Exclusions, moved: Mapping[int, int], same_pixels: SamePixels
+) -> Iterator[VerdictChange]:
+    """Apply the rule to both sides and give what changed, in the order of the level's columns."""
+    whole = replace(rule, status=None)
+    names = unit_columns(whole)
+    before, after = (_by_unit(side, whole, names) for side in (old, new))
+    changes = [
+        VerdictChange(kinds, dict(zip(names, unit, strict=True)), before.get(unit), after.get(unit))
+        for unit in sorted(before.keys() | after.keys(), key=_sortable)
+        if (kinds := _kinds(before.get(unit), after.get(unit)))
+    ]
+    remaining = iter(changes)
+    images = _Images(old, new, whole, names, {tuple(change.unit.values()) for change in changes})
+    while some := list(itertools.islice(remaining, _UNITS_AT_A_TIME)):
+        _Causes(old, new, whole, moved, same_pixels).find(some, images)
+        yield from some
+
+
+def unit_columns(rule: Exclusions) -> tuple[str, ...]:
+    """Name what a rule's level distinguishes."""
+    fields: tuple[str, ...] = rule.row_type._fields
+    return fields[: fields.index("status")]
+
+
+def _by_unit(side: Side, rule: Exclusions, names: tuple[str, ...]) -> dict[Unit, dict[str, Any]]:
+    found = {}
+    for row in rule.run(side.session):
+        values = row._asdict()
+        unit = tuple(values.pop(name) for name in names)
+        found[unit] = {k: value for k, value in values.items() if k not in _ABOUT_THE_RULE}
+    return found
+
+
+def _kinds(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[str, ...]:
+    was_excluded, is_excluded = (
+        side is not None and side["status"] == Status.EXCLUDED for side in (old, new)
+    )
+    was_reviewed, is_reviewed = (bool(side and side["n_reviewed"]) for side in (old, new))
+    holds = (
+        is_excluded and not was_excluded,
+        was_excluded and not is_excluded and new is not None,
+        is_reviewed and not was_reviewed,
+        new is None,
+    )
+    return tuple(kind for kind, true in zip(KINDS, holds, strict=True) if true)
+
+
+def _sortable(unit: Unit) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is None, "" if value is None else value) for value in unit)
+
+
+class _Images:
+    """The images of the units that changed, on both sides."""
+
+    def __init__(
+        self, old: Side, new: Side, rule: Exclusions, names: tuple[str, ...], wanted: set[Unit]
+    ) -> None:
+        self.old, self.new = (self._of(side, rule, names, wanted) for side in (old, new))
+
+    @staticmethod
+    def _of(
+        side: Side, rule: Exclusions, names: tuple[str, ...], wanted: set[Unit]
+    ) -> dict[Unit, list[int]]:
+        found: dict[Unit, list[int]] = defaultdict(list)
+        if wanted:
+            for img_id, *unit in side.images_by_unit(rule, names):
+                if tuple(unit) in wanted:
+                    found[tuple(unit)].append(img_id)
+        return found
+
+
+class _Causes:
+    """Finds the rows behind changed verdicts, many units in one go."""
+
+    def __init__(
+        self,
+        old: Side,
+        new: Side,
+        rule: Exclusions,
+        moved: Mapping[int, int],
+        same_pixels: SamePixels,
+    ) -> None:
+        self._sides = old, new
+        self._moved = moved
+        self._same_pixels = same_pixels
+        self._tables = [
+            table
+            for table, steps in (("rating", VERDICT_STEPS), ("coordinate", CLICK_STEPS))
+            if rule.steps & steps
+        ]
+
+    def find(self, changes: list[VerdictChange], images: _Images) -> None:
+        """Fill in the rows of these changes."""
+        units = [tuple(change.unit.values()) for change in changes]
+        # By image, which of the changes it belongs to.
+        places = tuple(
+            {img_id: n for n, unit in enumerate(units) for img_id in known.get(unit, ())}
+            for known in (images.old, images.new)
+        )
+        self._find_reviews(changes, places)
+        olds, news = (
+            side.rows("image", place.keys())
+            for side, place in zip(self._sides, places, strict=True)
+        )
+        for found in compare_images(olds, news, Counts(), self._same_pixels):
+            _attach(changes, found, places, lambda row: row.id)
+
+    def _find_reviews(
+        self, changes: list[VerdictChange], places: tuple[dict[int, int], ...]
+    ) -> None:
+        in_session: tuple[dict[int, set[int]], ...] = (defaultdict(set), defaultdict(set))
+        for table in self._tables:
+            olds, news = (
+                _noting(side.rows(table, place.keys()), place, sessions)
+                for side, place, sessions in zip(self._sides, places, in_session, strict=True)
+            )
+            for found in compare_by_id(table, olds, news, Counts(), self._moved):
+                _attach(changes, found, places, lambda row: row.img_id)
+        # A session that only one of the sides refers to may still be in both.
+        ids = in_session[0].keys() | in_session[1].keys()
+        olds, news = (side.rows("session", ids) for side in self._sides)
+        for found in compare_by_id("session", olds, news, Counts(), {}):
+            for n in sorted(in_session[0][found.row.id] | in_session[1][found.row.id]):
+                changes[n].rows.append(found)
+
+
+def _noting(
+    rows: Iterable[Any], place: Mapping[int, int], sessions: dict[int, set[int]]
+) -> Iterator[Any]:
+    """Pass reviews on, noting which changes each session has to do with."""
+    for row in rows:
+        sessions[row.session].add(place[row.img_id])
+        yield row
+
+
+def _attach(
+    changes: list[VerdictChange],
+    found: RowDifference,
+    places: tuple[dict[int, int], ...],
+    img_id: Callable[[Any], int],
+) -> None:
+    both = zip((found.old, found.new), places, strict=True)
+    for n in sorted({place[img_id(row)] for row, place in both if row is not None}):
+        changes[n].rows.append(found)

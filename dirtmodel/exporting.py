@@ -1,0 +1,221 @@
+"""A database → the four parquet files of a release, in the documented layout.
+
+The way back from `loading`: columns in the published order and types, rows in the order of the ids,
+no empty rows. A selection stays whole: every review comes with its image and its session.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import OutputError
+from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target
+from dirtmodel.releases.columns import COLUMNS, Column, Kind
+from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NARROW_ROWS: Final = 65_536
+_PICTURES: Final = 64
+"""Rows of a group, which has to be held as a whole to be written: some megabytes of pictures."""
+
+Place = str | sa.URL | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What of a database is written.
+
+    Parameters
+    ----------
+    steps
+        Only images of these steps, their reviews, and the sessions of those steps or reviews;
+        None for all.
+    subs
+        Only images of these participants (without `sub-`), their reviews, and the sessions of
+        those reviews; None for all.
+    users
+        False leaves out who the raters were: `user` is NULL throughout.
+    """
+
+    steps: Collection[Step] | None = None
+    subs: Collection[str] | None = None
+    users: bool = True
+
+    def images(self) -> sa.Select[Any] | None:
+        """Select the ids of the images; None for all."""
+        if self.steps is None and self.subs is None:
+            return None
+        chosen = sa.select(Picture.img_id).join(Target, Target.id == Picture.target_id)
+        if self.steps is not None:
+            chosen = chosen.where(Target.step.in_(sorted(self.steps)))
+        if self.subs is not None:
+            chosen = chosen.where(Target.sub.in_(sorted(self.subs)))
+        return chosen
+
+    def rows(self, table: str) -> sa.Select[Any]:
+        """Select the rows of a table, in the published columns and by id."""
+        columns = Base.metadata.tables[table].c
+        chosen = [
+            sa.null().label("user")
+            if column.name == "user" and not self.users
+            else columns[column.name]
+            for column in COLUMNS[table]
+        ]
+        statement = sa.select(*chosen).order_by(columns.id)
+        images = self.images()
+        if images is None:
+            return statement
+        if table == "image":
+            return statement.where(columns.id.in_(images))
+        if table != "session":
+            return statement.where(columns.img_id.in_(images))
+        return statement.where(self._sessions(images))
+
+    def _sessions(self, images: sa.Select[Any]) -> sa.ColumnElement[bool]:
+        reviewing = [
+            Session.id.in_(sa.select(review.session_id).where(review.img_id.in_(images)))
+            for review in (Rating, Coordinate)
+        ]
+        if self.subs is None and self.steps is not None:
+            reviewing.append(Session.step.in_(sorted(self.steps)))
+        return sa.or_(*reviewing)
+
+
+def export(
+    db: Place,
+    release: str | os.PathLike[str],
+    *,
+    steps: Collection[Step] | None = None,
+    subs: Collection[str] | None = None,
+    users: bool = True,
+) -> dict[str, int]:
+    """Write a database, or a part of it, as a release; all four files or none.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    release
+        Folder to write to, which must not be there yet or be empty; it gets the documented layout.
+    steps, subs, users
+        As in `Selection`.
+
+    Returns
+    -------
+    dict
+        Rows written, by table.
+
+    Raises
+    ------
+    OutputError
+        When the folder holds something, or cannot be written; then it is as it was.
+    DatabaseError
+        When the database cannot be opened.
+    """
+    selection = Selection(steps=steps, subs=subs, users=users)
+    folder = Path(os.path.realpath(release))
+    _check_folder(folder)
+    with database.open(db) as session, _complete_or_not(folder) as partial:
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            # One moment for all four files, whoever writes meanwhile.
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        qc = partial / QC_FOLDER
+        qc.mkdir(parents=True)
+        return {
+            table: _write(connection, selection.rows(table), table, qc / file_name(table))
+            for table in TABLES
+        }
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder that is not there yet")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not empty; name a folder that is not there yet")
+    if not folder.parent.is_dir():
+        raise OutputError(
+            f"there is no folder {folder.parent}; make it with: mkdir -p {folder.parent}"
+        )
+
+
+@contextlib.contextmanager
+def _complete_or_not(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to that takes its name only when it is complete."""
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            yield partial
+            partial.chmod(folder.stat().st_mode & 0o777 if folder.exists() else _mode())
+            # Takes the place of an empty folder, and of no other.
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {folder}: {error.strerror or error}; choose another place"
+        ) from error
+
+
+def _mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o777 & ~mask
+
+
+def _write(connection: sa.Connection, statement: sa.Select[Any], table: str, path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(column.name, _published(column)) for column in COLUMNS[table]])
+    wide = table == "image"
+    options = {"stream_results": True, "yield_per": _PICTURES if wide else _NARROW_ROWS}
+    n_rows = 0
+    with (
+        # Statistics of pictures would put whole pictures into the footer.
+        pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            use_dictionary=[f.name for f in schema if f.type == pa.large_string()],
+            write_statistics=[f.name for f in schema if f.name != "img"],
+        ) as writer,
+        connection.execute(statement, execution_options=options) as result,
+    ):
+        for rows in result.partitions():
+            writer.write_batch(_batch(rows, schema))
+            n_rows += len(rows)
+    return n_rows
+
+
+def _batch(rows: Sequence[Any], schema: "pa.Schema") -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(list(c), field.type) for c, field in zip(columns, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _published(column: Column) -> "pa.DataType":
+    """Give the type that the published pipeline writes."""
+    import pyarrow as pa
+
+    return {
+        Kind.BIGINT: pa.int64(),
+        Kind.INTEGER: pa.int64(),
+        Kind.DOUBLE: pa.float64(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.TEXT: pa.large_string(),
+        Kind.INSTANT: pa.timestamp("us", tz="UTC"),
+        Kind.BINARY: pa.large_binary(),
+    }[column.kind]

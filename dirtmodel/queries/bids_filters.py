@@ -1,0 +1,139 @@
+"""Which functional runs may a BIDS app still use, as a filter for it?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.models import Target
+from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.ordering import ascending
+from dirtmodel.queries.rules import KEYS, Level, Status
+
+_BOLD: Final = {"datatype": "func", "suffix": "bold"}
+_ENTITIES: Final = {"session": "ses", "task": "task", "run": "run"}
+"""PyBIDS' names, and ours."""
+
+
+class Run(NamedTuple):
+    """A functional run."""
+
+    sub: str
+    ses: str | None
+    task: str
+    run: int | None
+
+    def __str__(self) -> str:
+        parts = {"ses": self.ses, "task": self.task, "run": self.run}
+        return " ".join(f"{name}-{value}" for name, value in parts.items() if value is not None)
+
+
+class BidsFilter(NamedTuple):
+    """The filter of one participant, and what it cannot say.
+
+    `filter` is None where no run remains. `let_through` are excluded runs that it cannot leave out;
+    `not_runs` are excluded scans that no filter of functional runs can leave out.
+    """
+
+    sub: str
+    filter: dict[str, Any] | None
+    let_through: list[Run]
+    not_runs: list[str]
+
+
+@dataclass(frozen=True)
+class BidsFilters:
+    """Which functional runs remain for each participant, as fMRIPrep's `--bids-filter-file`?
+
+    Such a filter names sessions, tasks and runs that each may be used, so that it selects every
+    combination of them. It is the narrowest one that selects every run that remains; excluded runs
+    that it cannot help selecting are told apart. What nobody reviewed remains.
+
+    Parameters
+    ----------
+    exclusions
+        What is excluded; its `status` does not matter.
+    """
+
+    exclusions: Exclusions
+
+    def run(self, session: orm.Session) -> list[BidsFilter]:
+        """Give one filter per participant with a functional run or an exclusion, in order."""
+        query = replace(self.exclusions, status=Status.EXCLUDED)
+        keys = [key for key in KEYS[Level(query.level)] if key in Run._fields]
+        gone: set[tuple[Any, ...]] = set()
+        not_runs: dict[str, list[str]] = {}
+        for row in (row._asdict() for row in query.run(session) if row.sub is not None):
+            gone.add(tuple(row[key] for key in keys))
+            if "task" in row and row["task"] is None:
+                not_runs.setdefault(row["sub"], []).append(_scan_name(row))
+        runs: dict[str, list[Run]] = {sub: [] for sub in not_runs}
+        for run in (Run(*row) for row in session.execute(self._runs())):
+            runs.setdefault(run.sub, []).append(run)
+        return [
+            _filter(
+                sub,
+                runs[sub],
+                {run for run in runs[sub] if tuple(getattr(run, key) for key in keys) in gone},
+                list(dict.fromkeys(not_runs.get(sub, []))),
+            )
+            for sub in sorted(runs)
+        ]
+
+    def _runs(self) -> sa.Select[Any]:
+        names = [getattr(Target, name) for name in Run._fields]
+        return (
+            sa.select(*names)
+            .where(Target.sub.is_not(None), Target.task.is_not(None))
+            .group_by(*names)
+            .order_by(*map(ascending, names))
+        )
+
+
+def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> BidsFilter:
+    remaining = [run for run in runs if run not in gone]
+    if not remaining:
+        return BidsFilter(sub, None, runs, not_runs)
+    # What some runs do not have at all cannot be asked of the others.
+    chosen = {
+        entity: sorted({getattr(run, name) for run in remaining})
+        for entity, name in _ENTITIES.items()
+        if all(getattr(run, name) is not None for run in runs)
+    }
+    let_through = [
+        run
+        for run in runs
+        if run in gone
+        and all(getattr(run, _ENTITIES[entity]) in values for entity, values in chosen.items())
+    ]
+    return BidsFilter(sub, {"bold": {**_BOLD, **chosen}}, let_through, not_runs)
+
+
+def _scan_name(row: dict[str, Any]) -> str:
+    parts: Iterable[str | None] = (row["ses"] and f"ses-{row['ses']}", row["scan"] or "scan")
+    return " ".join(part for part in parts if part)
+
+
+def limits(found: Iterable[BidsFilter]) -> list[str]:
+    """Say in words what the filters cannot say, one line each."""
+    lines = []
+    for sub, chosen, let_through, not_runs in found:
+        if chosen is None and let_through:
+            lines.append(
+                f"sub-{sub}: no functional run remains, which no filter can say; "
+                "leave the participant out (--participant-label)"
+            )
+        elif let_through:
+            runs = ", ".join(map(str, let_through))
+            lines.append(
+                f"sub-{sub}: {runs} excluded, but selected by the filter, which takes every "
+                "combination of the sessions, tasks and runs that remain; remove by hand"
+            )
+        if not_runs:
+            lines.append(
+                f"sub-{sub}: {', '.join(not_runs)} excluded, which a filter of functional runs "
+                "cannot say; remove by hand"
+            )
+    return lines

@@ -1,0 +1,326 @@
+"""Which images are there, and what did reviewers say of them? Everything but the pictures."""
+
+import datetime as dt
+import enum
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.errors import UsageError
+from dirtmodel.models import (
+    Coordinate,
+    DisplayMode,
+    Image,
+    Picture,
+    Rating,
+    Ratings,
+    Session,
+    Step,
+    Target,
+)
+from dirtmodel.queries import reviews
+from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.ordering import ascending
+from dirtmodel.queries.results import Rows, Statement
+from dirtmodel.queries.rules import Level, Status
+
+_KINDS: Final[dict[str, Any]] = {
+    "step": Step,
+    "display": DisplayMode,
+    "status": Status,
+    "run_number": int,
+    "slice": int,
+    "id": int,
+}
+"""What the conditions are; those that are missing here are text."""
+
+_OPTIONS: Final = {"run_number": "run"}
+"""Conditions that have another name on the command line, and in the tables."""
+
+_BIGINT: Final = range(-(2**63), 2**63)
+_LARGEST: Final = 1.7976931348623157e308
+_BATCH_BYTES: Final = 4_000_000
+_BATCH_IMAGES: Final = 64
+
+
+class FoundImage(NamedTuple):
+    """An image and its target, without the picture itself."""
+
+    id: int
+    step: Step
+    file1: str
+    sub: str | None
+    ses: str | None
+    task: str | None
+    run: int | None
+    scan: str | None
+    display: DisplayMode
+    slice: int | None
+    format: str
+    width: int
+    height: int
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Which images are there of these steps, participants, scans and cuts?
+
+    Every condition is one value, or several of which any will do, or None for all.
+
+    Parameters
+    ----------
+    step, display, slice, id
+        As in `image`.
+    sub, ses, task, run_number, scan
+        What the file name says, as in `target`; `"sub-10003"` is `"10003"`. `run_number` is
+        `target.run`, because `run` asks the question.
+    status
+        What becomes of the image's target by the default rule of `Exclusions`: `excluded`,
+        `kept`, `unreviewed` or `partial`. Of excluded targets only the images that are bad.
+
+    Raises
+    ------
+    UsageError
+        When a condition cannot be read.
+    """
+
+    step: Step | Collection[Step] | None = None
+    sub: str | Collection[str] | None = None
+    ses: str | Collection[str] | None = None
+    task: str | Collection[str] | None = None
+    run_number: int | Collection[int] | None = None
+    scan: str | Collection[str] | None = None
+    display: DisplayMode | Collection[DisplayMode] | None = None
+    slice: int | Collection[int] | None = None
+    status: Status | str | Collection[Status | str] | None = None
+    id: int | Collection[int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self._names():
+            given = getattr(self, name)
+            if given is not None:
+                values = [given] if isinstance(given, str | int) else given
+                object.__setattr__(self, name, tuple(_read(name, value) for value in values))
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))
+
+    @property
+    def text(self) -> str:
+        """The conditions as the options of the command line that reproduce them.
+
+        >>> Images(step=Step.MASK, sub="sub-10003").text
+        '--step mask --sub 10003'
+        """
+        return " ".join(
+            f"--{_OPTIONS.get(name, name)} {_written(value)}"
+            for name in self._names()
+            for value in getattr(self, name) or ()
+        )
+
+    def select(self) -> Statement:
+        """One row per image, as `FoundImage`, by step, file1, display and slice."""
+        image, target, picture = Image.__table__.c, Target.__table__.c, Picture.__table__.c
+        statement = (
+            sa.select(
+                image.id,
+                target.step,
+                target.file1,
+                target.sub,
+                target.ses,
+                target.task,
+                target.run,
+                target.scan,
+                image.display,
+                image.slice,
+                *(picture[name] for name in ("format", "width", "height", "n_bytes", "sha256")),
+            )
+            # By step and file1, because then the covering index on image holds all that is asked
+            # for, and no page of a picture is touched.
+            .join_from(Target, Image, (image.step == target.step) & (image.file1 == target.file1))
+            .join(Picture, picture.img_id == image.id)
+            .order_by(target.id, image.display, ascending(image.slice), image.id)
+        )
+        for name in self._names():
+            wanted = getattr(self, name)
+            if wanted is not None and name not in {"status", "id"}:
+                of = image if name in {"display", "slice"} else target
+                column = of[_OPTIONS.get(name, name)]
+                statement = statement.where(column.in_(wanted))
+        if self.id is not None:
+            statement = statement.where(_one_of(image.id, self.id))  # type: ignore[arg-type]  # a tuple since __post_init__
+        return statement if self.status is None else self._of_status(statement)
+
+    def run(self, session: orm.Session) -> Rows[FoundImage]:
+        """Give one row per image."""
+        return Rows(FoundImage, map(FoundImage._make, session.execute(self.select())))
+
+    def _of_status(self, statement: Statement) -> Statement:
+        rule = Exclusions(step=self.step, level=Level.TARGET, status=self.status)
+        target, judged = Target.__table__.c, rule.select().subquery("judged")
+        same = (judged.c.step == target.step) & (judged.c.file1 == target.file1)
+        bad = Image.id.in_(rule.select_bad_images())
+        return statement.join(judged, same).where((judged.c.status != Status.EXCLUDED.value) | bad)
+
+
+class ImageVerdict(NamedTuple):
+    """One verdict on an image."""
+
+    img_id: int
+    session: int
+    rater: str | None
+    source_data_issue: bool
+    notes: str | None
+    created: dt.datetime
+    verdict: Ratings
+
+
+class ImageClick(NamedTuple):
+    """One click on an image; x and y None: the reviewer saw nothing wrong."""
+
+    img_id: int
+    session: int
+    rater: str | None
+    source_data_issue: bool
+    notes: str | None
+    created: dt.datetime
+    x: float | None
+    y: float | None
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What verdicts were given on these images, by whom?
+
+    Parameters
+    ----------
+    images
+        Ids of the images.
+    """
+
+    images: Collection[int]
+
+    def select(self) -> Statement:
+        """One row per rating, as `ImageVerdict`: by image, the earliest first."""
+        return _said(Rating, self.images, Rating.rating)
+
+    def run(self, session: orm.Session) -> Rows[ImageVerdict]:
+        """Give one row per rating."""
+        return Rows(ImageVerdict, map(ImageVerdict._make, session.execute(self.select())))
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Where did reviewers click on these images?
+
+    Parameters
+    ----------
+    images
+        Ids of the images.
+    rater
+        Only this rater's clicks.
+    latest
+        Only those of each rater's latest review of an image; by default every review counts.
+    """
+
+    images: Collection[int]
+    rater: str | None = None
+    latest: bool = False
+
+    def select(self) -> Statement:
+        """One row per click, as `ImageClick`: by image, the earliest first."""
+        statement = _said(Coordinate, self.images, Coordinate.x, Coordinate.y)
+        if self.rater is not None:
+            statement = statement.where(Session.user == self.rater)
+        if self.latest:
+            last = reviews.click_sets(latest=True)
+            same = (last.c.img_id == Coordinate.img_id) & (last.c.session == Coordinate.session_id)
+            statement = statement.join(last, same)
+        return statement
+
+    def run(self, session: orm.Session) -> Rows[ImageClick]:
+        """Give one row per click."""
+        return Rows(ImageClick, map(ImageClick._make, session.execute(self.select())))
+
+    def raters(self, session: orm.Session) -> list[str | None]:
+        """Name the raters who clicked somewhere, unknown ones as one None at the end."""
+        placed = self.select().with_only_columns(Session.user).order_by(None).distinct()
+        # A position can be infinite, or half missing.
+        for position in (Coordinate.x, Coordinate.y):
+            placed = placed.where(position.between(-_LARGEST, _LARGEST))
+        return sorted(session.scalars(placed), key=lambda rater: (rater is None, rater or ""))
+
+
+def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[FoundImage, bytes]]:
+    """Fetch the pictures of images in their order, a few at a time.
+
+    An image that has gone meanwhile is left out.
+    """
+    for batch in _small_batches(images):
+        statement = sa.select(Image.id, Image.img).where(_one_of(Image.id, [i.id for i in batch]))
+        pictures: dict[int, bytes] = dict(iter(session.execute(statement)))
+        for image in batch:
+            if image.id in pictures:
+                yield image, pictures.pop(image.id)
+
+
+def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
+    batch: list[FoundImage] = []
+    n_bytes = 0
+    for image in images:
+        if batch and (n_bytes + image.n_bytes > _BATCH_BYTES or len(batch) == _BATCH_IMAGES):
+            yield batch
+            batch, n_bytes = [], 0
+        batch.append(image)
+        n_bytes += image.n_bytes
+    if batch:
+        yield batch
+
+
+def _said(
+    review: reviews.Review, images: Collection[int], *columns: sa.ColumnElement[Any] | Any
+) -> Statement:
+    return (
+        sa.select(
+            review.img_id,
+            review.session_id.label("session"),
+            Session.user.label("rater"),
+            review.source_data_issue,
+            review.notes,
+            review.created,
+            *columns,
+        )
+        .join_from(review, Session, Session.id == review.session_id)
+        .where(_one_of(review.img_id, images))
+        .order_by(review.img_id, review.created, review.id)
+    )
+
+
+def _one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Compare with ids, written out: drivers take a limited number of parameters only."""
+    return column.in_(sa.bindparam(None, list(ids), expanding=True, literal_execute=True))  # type: ignore[no-any-return]  # `column` is Any
+
+
+def _read(name: str, value: Any) -> Any:
+    kind = _KINDS.get(name, str)
+    name = _OPTIONS.get(name, name)
+    if name in {"sub", "ses", "task", "run"}:
+        value = str(value).removeprefix(f"{name}-")
+    try:
+        known = kind(value)
+    except ValueError:
+        choices = f"; choose one of {', '.join(kind)}" if kind is Status else ""
+        raise UsageError(f"{value!r} is no {name}{choices}") from None
+    if kind is int and known not in _BIGINT:
+        raise UsageError(f"{value} is too large for any {name}")
+    return known
+
+
+def _written(value: Any) -> str:
+    return value.name.lower() if isinstance(value, enum.IntEnum) else str(value)

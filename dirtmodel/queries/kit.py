@@ -1,0 +1,65 @@
+"""Which functional runs does the starter kit exclude?"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.models import Picture, Rating, Ratings, Step, Target
+from dirtmodel.queries.results import Rows, Statement
+
+_KIT_SUB: Final = re.compile(r"(?<=sub-)[0-9]{5}")
+_KIT_TASK: Final = re.compile(r"cuff|rest")
+_KIT_RUN: Final = re.compile(r"(?<=run-0)[1|2]")
+
+
+class KitExclusion(NamedTuple):
+    """A functional run that the starter kit excludes."""
+
+    sub: int | None
+    task: str | None
+    run: str | None
+
+
+@dataclass(frozen=True)
+class KitExclusions:
+    """Which functional runs does the starter kit exclude?
+
+    Those with a fieldmap coregistration that anyone ever rated FAIL. This is the published rule to
+    the letter: `sub`, `task` and `run` are cut out of file1 by the kit's own expressions, not taken
+    from the entities.
+    """
+
+    def select(self) -> Statement:
+        """File names with a FAIL, one row each."""
+        # EXISTS ends at a target's first FAIL; with a list of all FAILs SQLite takes far longer.
+        failed = (
+            sa.select(Picture.img_id)
+            .join_from(Picture, Rating, Rating.img_id == Picture.img_id)
+            .where(Picture.target_id == Target.id, Rating.rating == Ratings.FAIL)
+            .exists()
+        )
+        return (
+            sa.select(Target.file1)
+            .where(Target.step == Step.FMAP_COREGISTRATION, failed)
+            .order_by(Target.id)
+        )
+
+    def run(self, session: orm.Session) -> Rows[KitExclusion]:
+        """Give the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
+        found = {_kit(file1) for file1 in session.scalars(self.select())}
+        return Rows(KitExclusion, sorted(found, key=_nulls_last))
+
+
+def _kit(file1: str) -> KitExclusion:
+    sub, task, run = (
+        match[0] if (match := pattern.search(file1)) else None
+        for pattern in (_KIT_SUB, _KIT_TASK, _KIT_RUN)
+    )
+    return KitExclusion(None if sub is None else int(sub), task, run)
+
+
+def _nulls_last(row: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is None, "" if value is None else value) for value in row)

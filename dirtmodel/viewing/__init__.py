@@ -1,0 +1,9 @@
+"""What reviewers saw: pictures of the database with what was said of them.
+
+- `single`: one picture with rings and caption
+- `sheets`: many to look through, page after page
+- `heatmaps`: where reviewers click
+- `extracting`: the original bytes as files
+- `material`: images, their pictures and their reviews, brought together a few at a time
+- `saving`: files that are complete or not there
+"""

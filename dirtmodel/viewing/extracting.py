@@ -1,0 +1,108 @@
+"""The original bytes of pictures as files, well named."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import orm
+
+from dirtmodel import outputs
+from dirtmodel.errors import OutputError, PictureError
+from dirtmodel.queries.images import FoundImage, blobs
+from dirtmodel.viewing import material, saving
+from dirtmodel.viewing.material import Progress, Wanted
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9]")
+_LONGEST_VALUE: Final = 32
+
+
+def extract(
+    images: Wanted,
+    folder: str | os.PathLike[str],
+    db: orm.Session | None = None,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write pictures as they were loaded into a folder, and return their paths.
+
+    Parameters
+    ----------
+    images
+        `Images(...)`; or images themselves: of the ORM, rows of `Images`, or ids.
+    folder
+        Made if it is not there. Nothing is ever written outside of it.
+    db
+        Where they are. Images of the ORM know it themselves.
+    replace
+        Whether files that are there already are written anew.
+    progress
+        Called with 1 after every picture.
+
+    Raises
+    ------
+    UsageError
+        There is no such image.
+    OutputError
+        A file is there already (nothing is written then) or cannot be written.
+    PictureError
+        Some pictures are not the bytes that were loaded; the others have been written.
+    """
+    session, found = material.find(images, db)
+    folder = Path(folder)
+    paths = {image.id: folder / file_name(image) for image in found}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another place with -o"
+        ) from error
+    saving.refuse_existing(list(paths.values()), replace=replace)
+    damaged = []
+    for image, data in blobs(session, found):
+        if hashlib.sha256(data).hexdigest() == image.sha256:
+            with outputs.destination(paths[image.id], follow=False) as file:
+                file.write(data)
+        else:
+            damaged.append(image.id)
+            del paths[image.id]
+        if progress is not None:
+            progress(1)
+    if damaged:
+        raise PictureError(_damaged(damaged, n_written=len(paths)))
+    return list(paths.values())
+
+
+def file_name(image: FoundImage) -> str:
+    """Name the file of a picture by what is known of it; no two images share a name.
+
+    Names hold letters, digits, `-`, `_` and the suffix's dot only, and are never long, whatever
+    stands in the database: they are safe on every system.
+    """
+    parts = {
+        "sub": image.sub,
+        "ses": image.ses,
+        "task": image.task,
+        "run": image.run,
+        "step": image.step.name.lower(),
+        "display": image.display.name.lower(),
+        "slice": image.slice,
+        "img": image.id,
+    }
+    named = [
+        f"{key}-{_UNSAFE.sub('', str(value))[:_LONGEST_VALUE]}"
+        for key, value in parts.items()
+        if value is not None
+    ]
+    return "_".join(named) + (".gif" if image.format == "GIF" else ".png")
+
+
+def _damaged(ids: list[int], *, n_written: int) -> str:
+    more = f" (and {len(ids) - 1:,} more)" if ids[1:] else ""
+    return (
+        f"image {ids[0]}{more}: the picture is not what was loaded (its SHA-256 differs); load "
+        "the release again with: dirtmodel load RELEASE --replace. "
+        f"The other {n_written:,} have been written"
+    )

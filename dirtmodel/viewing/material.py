@@ -1,0 +1,135 @@
+"""Images, their pictures and their reviews, brought together a few at a time."""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import orm
+
+from dirtmodel.errors import UsageError
+from dirtmodel.models import Image
+from dirtmodel.pictures.captions import Review, Row, Subject, reviews_of
+from dirtmodel.pictures.rings import Click
+from dirtmodel.queries.images import Clicks, FoundImage, ImageClick, Images, Verdicts, blobs
+
+Progress = Callable[[int], None]
+"""Called with the number of images done since it was called last."""
+
+Wanted = Images | Iterable[Image | FoundImage | int]
+"""Images: the question which, or themselves (of the ORM, or as rows, or by their ids)."""
+
+_BATCH: Final = 500
+
+T = TypeVar("T")
+
+
+class Material(NamedTuple):
+    """An image, its picture, and what was said of it."""
+
+    image: FoundImage
+    data: bytes
+    reviews: list[Review]
+
+    @property
+    def subject(self) -> Subject:
+        """What the picture shows, for captions."""
+        image = self.image
+        return Subject(
+            img_id=image.id,
+            step=image.step.name,
+            file1=image.file1,
+            display=image.display.name,
+            slice=image.slice,
+            sub=image.sub,
+            ses=image.ses,
+            task=image.task,
+            run=image.run,
+        )
+
+    @property
+    def clicks(self) -> list[Click]:
+        """All clicks, the earliest review's first."""
+        return [click for review in self.reviews for click in review.clicks]
+
+
+def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, list[FoundImage]]:
+    """Look images up, and the session that they are in.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or some of those named are missing; or no session is known.
+    """
+    if isinstance(wanted, Images):
+        if db is None:
+            raise UsageError("say in which database to look; for example sheet(images, db)")
+        found = list(wanted.run(db))
+        there = {image.id for image in found}
+        _refuse_missing(_ids(wanted), there, alone=wanted == Images(id=wanted.id))
+        if not found:
+            raise UsageError(
+                f"no image matches {wanted.text or 'in an empty database'}; "
+                "`dirtmodel coverage --targets` lists what there is"
+            )
+        return db, found
+    named = list(wanted)
+    if not named:
+        raise UsageError("there is no image to look at; the list of images is empty")
+    if db is None:
+        db = next(
+            filter(None, (orm.object_session(i) for i in named if isinstance(i, Image))), None
+        )
+    if db is None:
+        raise UsageError(
+            "these images are in no open database; give its session, for example sheet(images, db)"
+        )
+    ids = [image if isinstance(image, int) else image.id for image in named]
+    by_id: dict[int, FoundImage] = {}
+    for batch in batches(ids):
+        by_id.update((image.id, image) for image in Images(id=batch).run(db))
+    _refuse_missing(ids, by_id)
+    return db, [by_id[img_id] for img_id in ids]
+
+
+def gather(db: orm.Session, images: Iterable[FoundImage]) -> Iterator[Material]:
+    """Fetch pictures and reviews, in order, a batch ahead at most."""
+    for batch in batches(images):
+        ids = [image.id for image in batch]
+        rows: dict[int, list[Row]] = {img_id: [] for img_id in ids}
+        for verdict in Verdicts(ids).run(db):
+            rows[verdict.img_id].append(_row(verdict)._replace(verdict=verdict.verdict.name))
+        for click in Clicks(ids).run(db):
+            rows[click.img_id].append(row_of_click(click))
+        for image, data in blobs(db, batch):
+            yield Material(image, data, reviews_of(rows[image.id]))
+
+
+def row_of_click(click: ImageClick) -> Row:
+    """Write a click for captions."""
+    return _row(click)._replace(click=Click(click.x, click.y, click.rater))
+
+
+def _row(said: Any) -> Row:
+    return Row(said.session, said.rater, said.created, said.source_data_issue, said.notes)
+
+
+def batches(values: Iterable[T]) -> Iterator[list[T]]:
+    """Cut into lists short enough for one statement."""
+    iterator = iter(values)
+    while batch := list(itertools.islice(iterator, _BATCH)):
+        yield batch
+
+
+def _ids(wanted: Images) -> Collection[int]:
+    return () if wanted.id is None else wanted.id  # type: ignore[return-value]  # a tuple since its __post_init__
+
+
+def _refuse_missing(ids: Collection[int], there: Collection[int], *, alone: bool = True) -> None:
+    missing = [str(img_id) for img_id in ids if img_id not in there]
+    if missing:
+        more = f" (nor {len(missing) - 1:,} more)" if missing[1:] else ""
+        raise UsageError(
+            f"there is no image {missing[0]}{more} in this database"
+            f"{'' if alone else ' that meets the other conditions'}; "
+            "`dirtmodel exclusions` names images in its column image_ids"
+        )

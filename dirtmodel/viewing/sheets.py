@@ -1,0 +1,132 @@
+"""Many pictures to look through, page after page."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import orm
+
+from dirtmodel import outputs
+from dirtmodel.pictures import annotate, sheets
+from dirtmodel.pictures.captions import label
+from dirtmodel.pictures.colours import Pen, pens
+from dirtmodel.pictures.sheets import Cell, Layout
+from dirtmodel.queries.images import Clicks, FoundImage, Images
+from dirtmodel.viewing import material, saving
+from dirtmodel.viewing.material import Progress, Wanted
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+
+def sheet(
+    images: Wanted,
+    db: orm.Session | None = None,
+    *,
+    title: str | None = None,
+    layout: Layout | None = None,
+) -> "Sheet":
+    """Lay images out on a sheet, with rings and labels.
+
+    Parameters
+    ----------
+    images
+        `Images(...)`; or images themselves, in the order to show them: of the ORM, rows of
+        `Images`, or ids.
+    db
+        Where they are. Images of the ORM know it themselves.
+    title
+        Heading of every page; says what was asked for unless given.
+    layout
+        Tiles across and down, and their size.
+
+    Raises
+    ------
+    UsageError
+        There is no such image.
+    """
+    session, found = material.find(images, db)
+    if title is None:
+        title = _title(images.text if isinstance(images, Images) else "", len(found))
+    return Sheet(session, found, title, layout or Layout())
+
+
+class Sheet:
+    """Pages of pictures, drawn when asked for; iterate over it for Pillow images.
+
+    A damaged picture is an empty cell that says so. A notebook shows the first page.
+    """
+
+    def __init__(
+        self, db: orm.Session, images: Sequence[FoundImage], title: str, layout: Layout
+    ) -> None:
+        self.images = images
+        self.title = title
+        self.layout = layout
+        self._db = db
+
+    def __len__(self) -> int:
+        """Give the number of images, which is known before that of pages."""
+        return len(self.images)
+
+    def __iter__(self) -> "Iterator[PillowImage.Image]":
+        return self.pages()
+
+    def __repr__(self) -> str:
+        return f"<Sheet of {len(self)} images: {self.title}>"
+
+    def _repr_png_(self) -> bytes:
+        return annotate.png_bytes(next(self.pages()))
+
+    def pages(self, progress: Progress | None = None) -> "Iterator[PillowImage.Image]":
+        """Draw page after page; only the one being drawn is in memory.
+
+        Parameters
+        ----------
+        progress
+            Called with 1 after every image.
+        """
+        return sheets.pages(
+            self._cells(progress), title=self.title, layout=self.layout, pens=self._pens()
+        )
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Path]:
+        """Write the pages as PNG files and return their paths.
+
+        A single page goes to `failures.png`; several to `failures-01.png`, `failures-02.png`, …
+
+        Raises
+        ------
+        OutputError
+            A page cannot be written; or the single page or the first of several is there already,
+            and `replace` is not set.
+        """
+        path = Path(path)
+        saving.refuse_existing([path, sheets.page_path(path, 1)], replace=replace)
+        return sheets.save(self.pages(progress), path, outputs.destination)
+
+    def _cells(self, progress: Progress | None) -> Iterator[Cell]:
+        for shown in material.gather(self._db, self.images):
+            yield Cell(
+                shown.image.id, shown.data, label(shown.subject, shown.reviews), shown.clicks
+            )
+            if progress is not None:
+                progress(1)
+
+    def _pens(self) -> Mapping[str | None, Pen]:
+        raters: set[str | None] = set()
+        for batch in material.batches(image.id for image in self.images):
+            raters.update(Clicks(batch).raters(self._db))
+        return pens(raters)
+
+
+def _title(asked: str, n_images: int) -> str:
+    images = f"{n_images:,} image{'' if n_images == 1 else 's'}"
+    return f"{asked.removeprefix('--').replace(' --', ', ')}: {images}" if asked else images

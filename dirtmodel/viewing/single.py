@@ -1,0 +1,34 @@
+"""One picture with rings where reviewers clicked, caption and legend."""
+
+from typing import Literal
+
+from sqlalchemy import orm
+
+from dirtmodel.errors import PictureError
+from dirtmodel.pictures import annotate
+from dirtmodel.pictures.annotate import Notes
+from dirtmodel.pictures.captions import caption
+from dirtmodel.viewing import material
+
+
+def annotated(db: orm.Session, img_id: int, *, form: Literal["PNG", "GIF"] | None = None) -> bytes:
+    """Encode a picture as the reviewers saw it, with what they said.
+
+    Parameters
+    ----------
+    form
+        A GIF stays one, with all its frames, unless a PNG is asked for: that shows the frames side
+        by side.
+
+    Raises
+    ------
+    UsageError
+        There is no such image; or a GIF is asked for of a PNG.
+    PictureError
+        The picture is damaged, or has too many colours to be drawn on as a GIF.
+    """
+    db, found = material.find([img_id], db)
+    for shown in material.gather(db, found):
+        notes = Notes(shown.clicks, caption(shown.subject, shown.reviews))
+        return annotate.annotate(shown.data, notes, img_id=img_id, form=form)
+    raise PictureError(f"image {img_id} has gone from the database; it was just there")

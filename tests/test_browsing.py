@@ -1,0 +1,276 @@
+"""Datasette on a database, asked as a browser asks it."""
+
+import http.client
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import sqlalchemy as sa
+
+import dirtmodel as dm
+from dirtmodel import browsing
+
+PROGRAM = "from dirtmodel.cli import main; main()"
+SCRIPT = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Site(NamedTuple):
+    """A server that runs, and the file that it shows."""
+
+    address: str
+    path: Path
+
+    def get(self, page: str) -> http.client.HTTPResponse:
+        response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310 - our own server
+            self.address + page, timeout=30
+        )
+        return response
+
+    def text(self, page: str) -> str:
+        with self.get(page) as response:
+            return response.read().decode()
+
+
+@pytest.fixture(scope="module")
+def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`dirtmodel browse` on the demo, with mark-up in a note, a user and a file name."""
+    path = tmp_path_factory.mktemp("browse") / "dirt.db"
+    shutil.copy(demo_db, path)
+    with dm.open(path, read_only=False) as session:
+        for column in (dm.Rating.notes, dm.Session.user, dm.Image.file1):
+            model = column.class_
+            first = session.scalar(sa.select(sa.func.min(model.id)))
+            session.execute(sa.update(model).where(model.id == first).values({column: SCRIPT}))
+        session.commit()
+    server = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "browse", "--db", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    assert server.stderr is not None
+    try:
+        yield Site(server.stdout.readline().strip().rstrip("/"), path)
+    finally:
+        server.terminate()
+        server.wait(30)
+        server.stdout.close()
+        server.stderr.close()
+
+
+@pytest.fixture
+def clicked(site: Site) -> int:
+    """An image with a click well inside."""
+    with dm.open(site.path) as session:
+        found = session.scalar(
+            sa.select(sa.func.min(dm.Coordinate.img_id)).where(
+                dm.Coordinate.x.between(30, 600), dm.Coordinate.y.between(30, 450)
+            )
+        )
+    assert found is not None
+    return found
+
+
+def test_only_this_machine_is_served(site: Site) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", site.address)
+    port = int(site.address.rpartition(":")[2])
+    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), port)}
+    for other in others - {"127.0.0.1", "127.0.1.1", "::1"}:
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((str(other), port), timeout=5)
+
+
+def test_another_name_for_this_machine_is_turned_away(site: Site) -> None:
+    request = urllib.request.Request(site.address + "/", headers={"Host": "evil.example"})  # noqa: S310 - our own server
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=30)  # noqa: S310 - our own server
+    caught.value.close()
+    assert caught.value.code == 403
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/",
+        "/dirt",
+        "/dirt/image",
+        "/dirt/review",
+        "/dirt/session?_size=1",
+        "/dirt/coverage",
+        "/dirt/notes?word=a",
+    ],
+)
+def test_pages_may_load_nothing_from_elsewhere(site: Site, page: str) -> None:
+    with site.get(page) as response:
+        assert response.status == 200
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_tables_and_columns_are_described(site: Site) -> None:
+    page = site.text("/dirt/review")
+    assert "one row per review" in page
+    assert "NULL is unknown, never one more rater" in page
+
+
+class TestPictures:
+    def test_are_named_in_a_page_but_not_in_it(self, site: Site, clicked: int) -> None:
+        page = site.text(f"/dirt/image/{clicked}")
+        assert f'src="/-/picture/{clicked}"' in page
+        assert "iVBOR" not in page
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "/dirt/image.json",
+            "/dirt/image/1.json",
+            "/dirt/image.csv",
+            "/dirt/image.json?_shape=objects&_nl=on",
+            "/dirt.json?sql=select+img+from+image",
+            "/dirt.json?sql=select+hex(img)+from+image",
+            "/dirt/image/1.blob?_blob_column=img",
+        ],
+    )
+    def test_are_in_no_export(self, site: Site, page: str) -> None:
+        try:
+            exported = site.text(page)
+        except urllib.error.HTTPError as error:
+            exported = error.read().decode()
+        for marker in ("iVBOR", "R0lGOD", "89504E47", "\x89PNG", "base64"):
+            assert marker not in exported
+
+    def test_come_with_rings_when_asked_for(self, site: Site, clicked: int) -> None:
+        with site.get(f"/-/picture/{clicked}") as response:
+            assert response.headers["content-type"] == "image/png"
+            shown = response.read()
+        with dm.open(site.path) as session:
+            original = session.scalar(sa.select(dm.Image.img).where(dm.Image.id == clicked))
+        assert shown.startswith(b"\x89PNG")
+        assert shown != original
+
+    def test_without_clicks_are_the_original_bytes(self, site: Site) -> None:
+        with dm.open(site.path) as session:
+            image = session.scalars(
+                sa.select(dm.Image)
+                .where(~dm.Image.coordinates.any(), dm.Image.step == dm.Step.DTIFIT)
+                .order_by(dm.Image.id)
+            ).first()
+            assert image is not None
+            with site.get(f"/-/picture/{image.id}") as response:
+                assert response.headers["content-type"] == "image/gif"
+                assert response.read() == image.img
+
+    def test_that_are_not_there_are_said_so(self, site: Site) -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            site.get("/-/picture/999999")
+        with caught.value as error:
+            assert (error.code, error.read()) == (404, b"There is no image 999999.\n")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/dirt/rating?_size=1",
+        "/dirt/session?_size=1",
+        "/dirt/image?_size=1",
+        "/dirt/notes?word=owned",
+    ],
+)
+def test_mark_up_in_the_data_is_text(site: Site, page: str) -> None:
+    text = site.text(page)
+    assert "&lt;script&gt;" in text
+    assert SCRIPT not in text
+    assert "<script>document.title" not in text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["delete from rating", "attach '/tmp/eve.db' as eve", "pragma query_only=off", "vacuum"],
+)
+def test_statements_only_read(site: Site, statement: str) -> None:
+    before = site.path.read_bytes()
+    query = urllib.parse.urlencode({"sql": statement})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        site.get(f"/dirt.json?{query}")
+    caught.value.close()
+    assert caught.value.code in {400, 403}
+    assert site.path.read_bytes() == before
+
+
+def test_the_file_is_not_for_download(site: Site) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        site.get("/dirt.db")
+    caught.value.close()
+    assert caught.value.code in {403, 404}
+
+
+def test_canned_questions_are_answered(site: Site) -> None:
+    found = json.loads(site.text("/dirt/exclusions.json?_shape=array"))
+    with dm.open(site.path) as session:
+        expected = [tuple(map(str, row)) for row in dm.KitExclusions().run(session)]
+    assert [tuple(map(str, row.values())) for row in found] == expected
+
+
+@pytest.mark.parametrize("name", ["why", "exclusions", "notes", "coverage"])
+def test_every_canned_question_has_a_page(site: Site, name: str) -> None:
+    assert "Error" not in site.text(f"/dirt/{name}?sub=1&word=a")
+
+
+def test_in_a_browser_pictures_show_and_scripts_do_not_run(
+    site: Site, clicked: int, tmp_path: Path
+) -> None:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("there is no Chromium here: pages were not looked at in a browser")
+
+    def dom(page: str) -> str:
+        return subprocess.run(
+            [
+                program, *CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}",
+                "--virtual-time-budget=5000", "--dump-dom", site.address + page,
+            ],
+            capture_output=True, text=True, check=True, timeout=120,
+        ).stdout  # fmt: skip
+
+    poisoned = dom("/dirt/rating?_size=1")
+    shown = dom(f"/dirt/image/{clicked}")
+    assert "owned" not in re.findall(r"<title>(.*?)</title>", poisoned, re.DOTALL)[0]
+    assert f'src="/-/picture/{clicked}"' in shown
+
+
+class TestRefusals:
+    def test_of_postgres(self) -> None:
+        with pytest.raises(dm.UsageError, match="Datasette shows SQLite files only; load the"):
+            browsing.check("postgresql://host/qc")
+
+    def test_of_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(dm.DatabaseError, match="there is no database at"):
+            browsing.check(tmp_path / "none.db")
+
+    def test_of_a_port_that_is_taken(self) -> None:
+        with browsing.listen(0) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(dm.DatabaseError, match=rf"cannot listen on port {port}: .* --port"):
+                browsing.listen(port)

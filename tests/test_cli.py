@@ -1,0 +1,507 @@
+"""The command line: words, options, streams and exit codes; answers are tested elsewhere."""
+
+import csv
+import functools
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import dirtmodel as dm
+from dirtmodel import database, synthetic
+from dirtmodel.cli import main, options
+
+PROGRAM = "from dirtmodel.cli import main; main(prog_name='dirtmodel')"
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run the command line in this process; bugs come out with their traceback."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def invoke(*args: object, **options: Any) -> Result:
+        result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        signal.signal(signal.SIGTERM, before)
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def loaded(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "dirt.db"
+    dm.load(release, path, label="3.0")
+    return path
+
+
+def start(*args: object, **popen: Any) -> subprocess.Popen[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, args)],
+        cwd=ROOT,
+        text=True,
+        **popen,
+    )
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    for name, command in main.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {sub}", inner) for sub, inner in command.commands.items())
+        yield name, command
+
+
+COMMANDS = list(commands())
+
+
+class TestHelp:
+    @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+    def test_every_command_says_what_it_does_with_an_example(
+        self, name: str, command: click.Command
+    ) -> None:
+        assert command.help
+        assert re.search(rf"Example: dirtmodel {name}\b", command.help)
+
+    @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+    def test_every_option_says_what_it_is_for(self, name: str, command: click.Command) -> None:
+        silent = [
+            option.name
+            for option in command.params
+            if isinstance(option, click.Option)
+            and not (option.help or isinstance(option.type, click.Choice))
+        ]
+        assert silent == [], name
+
+    @pytest.mark.parametrize("flag", ["-h", "--help"])
+    def test_goes_to_stdout(self, run: Run, flag: str) -> None:
+        result = run(flag)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert [name for name in main.commands if name not in result.stdout] == []
+
+    def test_commands_are_listed_in_the_order_of_their_use(self, run: Run) -> None:
+        listed = re.findall(
+            r"^  (\w+) ", run("--help").stdout.partition("Commands:")[2], re.MULTILINE
+        )
+        assert listed == list(main.commands)
+        assert listed[:4] == ["demo", "load", "check", "info"]
+
+    def test_version(self, run: Run) -> None:
+        assert run("--version").stdout == f"main {dm.__version__}\n"
+
+    def test_without_a_command(self, run: Run) -> None:
+        result = run()
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "Usage:" in result.stderr
+
+
+class TestStreams:
+    def test_data_is_on_stdout_and_nothing_else(self, run: Run, loaded: Path) -> None:
+        result = run("exclusions", "--kit", "--format", "csv", "--db", loaded)
+        assert result.exit_code == 0
+        assert result.stderr == ""
+        assert next(csv.reader(io.StringIO(result.stdout))) == ["sub", "task", "run"]
+
+    def test_messages_are_on_stderr_and_nothing_else(
+        self, run: Run, release: Path, tmp_path: Path
+    ) -> None:
+        result = run("load", release, "--db", tmp_path / "dirt.db")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert re.search(
+            r"^Loaded made-up into \S+/dirt.db: \d+ session, \d+ image, \d+ rating, "
+            r"\d+ coordinate rows\.$",
+            result.stderr,
+            re.MULTILINE,
+        )
+        assert "warning  no-rater" in result.stderr
+
+    def test_quiet_is_quiet(self, run: Run, release: Path, tmp_path: Path) -> None:
+        result = run("load", release, "--db", tmp_path / "dirt.db", "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+        assert (tmp_path / "dirt.db").exists()
+
+    def test_errors_are_not_silenced_by_quiet(self, run: Run, tmp_path: Path) -> None:
+        result = run("load", tmp_path, "--db", tmp_path / "dirt.db", "-q")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
+
+    def test_a_file_gets_the_data_in_the_format_of_its_suffix(
+        self, run: Run, loaded: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "coverage.tsv"
+        result = run("coverage", "--db", loaded, "-o", path)
+        assert (result.exit_code, result.output) == (0, "")
+        assert path.read_text().startswith("step\tn_targets\t")
+
+    @pytest.mark.parametrize("format_", ["table", "csv", "tsv", "json", "ndjson", "parquet"])
+    @pytest.mark.parametrize("question", [["coverage", "--targets"], ["exclusions", "--kit"]])
+    def test_every_question_in_every_format(
+        self, run: Run, loaded: Path, question: list[str], format_: str
+    ) -> None:
+        result = run(*question, "--db", loaded, "--format", format_)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout_bytes
+
+    def test_a_reader_that_leaves_early_is_no_error(self, loaded: Path) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with start(
+            "coverage", "--targets", "--db", loaded, stdout=write, stderr=subprocess.PIPE
+        ) as process:
+            os.close(write)
+            assert process.stderr is not None
+            assert (process.stderr.read(), process.wait()) == ("", 0)
+
+    @pytest.mark.parametrize("command", ["coverage", "info"])
+    def test_a_stdout_that_is_closed_is_no_error(self, loaded: Path, command: str) -> None:
+        shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", PROGRAM]
+        done = subprocess.run(
+            [*shell, command, "--db", loaded],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize("command", ["coverage", "info"])
+    def test_a_full_disk_behind_stdout(self, loaded: Path, command: str) -> None:
+        with (
+            Path("/dev/full").open("w") as full,
+            start(command, "--db", loaded, stdout=full, stderr=subprocess.PIPE) as process,
+        ):
+            assert process.stderr is not None
+            assert process.stderr.read() == (
+                "Error: cannot write to stdout: No space left on device; "
+                "choose another place with -o\n"
+            )
+            assert process.wait() == 2
+
+
+class TestProgress:
+    def on_a_terminal(self, *args: object) -> str:
+        """What a command writes to stderr where that is a terminal."""
+        ours, theirs = pty.openpty()
+        with start(*args, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while chunk := os.read(ours, 4096):
+                    shown += chunk
+            except OSError:  # how a terminal tells that the other side is gone
+                pass
+            os.close(ours)
+            assert process.wait() == 0
+        return shown.decode()
+
+    @pytest.mark.parametrize(("command", "label"), [("load", "Loading"), ("check", "Checking")])
+    def test_is_shown_on_a_terminal(
+        self, release: Path, tmp_path: Path, command: str, label: str
+    ) -> None:
+        place = ["--db", tmp_path / "dirt.db"] if command == "load" else []
+        shown = self.on_a_terminal(command, release, *place)
+        assert re.search(rf"{label}  \[#+\]  100%", shown)
+
+    def test_is_not_shown_with_quiet(self, release: Path, tmp_path: Path) -> None:
+        assert self.on_a_terminal("load", release, "--db", tmp_path / "dirt.db", "--quiet") == ""
+
+    def test_is_not_shown_elsewhere(self, run: Run, release: Path, tmp_path: Path) -> None:
+        assert "Loading" not in run("load", release, "--db", tmp_path / "dirt.db").stderr
+
+    def test_has_no_rate_before_it_has_a_duration(self) -> None:
+        from dirtmodel.cli.filling import _rate
+
+        with click.progressbar(length=10, file=io.StringIO()) as bar:
+            assert _rate(None) is None
+            assert _rate(bar) is None
+            bar.avg = [2e-8]
+            assert _rate(bar) == "50 MB/s"
+
+
+class TestExitCodes:
+    def test_check_finds_errors(self, run: Run, copy_of_release: Callable[[], Path]) -> None:
+        release = copy_of_release()
+        next(release.rglob("rating.parquet")).unlink()
+        result = run("check", release)
+        assert result.exit_code == 1
+        assert "missing-file" in result.stdout
+
+    def test_check_finds_warnings_only(self, run: Run, release: Path) -> None:
+        assert run("check", release).exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            (["info", "--db", "no.db"], "Error: there is no database at no.db; make one with: "),
+            (["coverage", "--db", "mysql://h/d"], "Error: mysql is not supported; use SQLite"),
+            (["load", "nowhere"], "Error: "),
+            (["check", "nowhere"], "Error: "),
+            (["upgrade", "--db", "no.db"], "Error: there is no database at no.db"),
+            (["coverage", "--step", "5"], "Error: Invalid value for '--step': '5' is none of mask"),
+            (["coverage", "--format", "xml"], "Error: Invalid value for '--format': 'xml' is not"),
+            (["coverage", "--nonsense"], "Error: No such option"),
+            (["nonsense"], "Error: No such command"),
+            (["load"], "Error: Missing argument 'RELEASE'"),
+            (["coverage", "-o", "."], "Error: Invalid value for '-o'"),
+        ],
+    )
+    def test_what_could_not_be_done(
+        self,
+        run: Run,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        args: list[str],
+        message: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        result = run(*args)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_error_is_one_line(self, run: Run, tmp_path: Path) -> None:
+        assert run("info", "--db", tmp_path / "no.db").stderr.count("\n") == 1
+
+    def test_a_bug_keeps_its_traceback(
+        self, run: Run, loaded: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def bug(*_args: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(dm.Coverage, "run", bug)
+        with pytest.raises(ZeroDivisionError):
+            run("coverage", "--db", loaded)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupted(self, release: Path, tmp_path: Path, number: int) -> None:
+        program = (
+            "import sys, time\n"
+            "from dirtmodel import loading\n"
+            "record = loading._record\n"
+            "def slow(*args):\n"
+            "    record(*args); print('loading', flush=True); time.sleep(60)\n"
+            "loading._record = slow\n" + PROGRAM
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "load", release, "--db", tmp_path / "dirt.db"],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "loading\n"
+            process.send_signal(number)
+            _, messages = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert messages.strip() == "Interrupted."
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        "spelling",
+        [
+            "FMAP_COREGISTRATION",
+            "fmap_coregistration",
+            "fmap-coregistration",
+            "Fmap-Coregistration",
+            "3",
+            " 3 ",
+        ],
+    )
+    def test_steps_are_taken_in_any_spelling(self, run: Run, loaded: Path, spelling: str) -> None:
+        result = run("coverage", "--step", spelling, "--format", "ndjson", "--db", loaded)
+        assert [json.loads(line)["step"] for line in result.stdout.splitlines()] == [
+            "FMAP_COREGISTRATION"
+        ]
+
+    def test_an_unknown_step_is_told_the_known_ones(self, run: Run) -> None:
+        result = run("coverage", "--step", "fmap")
+        assert (
+            "'fmap' is none of mask (0), spatial_normalization (1), surface_localization (2), "
+            "fmap_coregistration (3), dtifit (4)" in " ".join(result.stderr.split())
+        )
+
+    def test_steps_are_completed_by_the_shell(self) -> None:
+        context = click.Context(main)
+        offered = options.STEP.shell_complete(context, click.Option(["--step"]), "S")
+        assert [item.value for item in offered] == ["spatial_normalization", "surface_localization"]
+
+    def test_the_database_is_the_option_s_else_the_environment_s_else_dirt_db(
+        self, run: Run, loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert "no database at dirt.db" in run("info").stderr
+        monkeypatch.setenv("DIRTMODEL_DB", str(loaded))
+        assert run("info").exit_code == 0
+        assert "no database at other.db" in run("info", "--db", "other.db").stderr
+
+    def test_parquet_is_not_for_terminals(self, loaded: Path) -> None:
+        ours, theirs = pty.openpty()
+        with start(
+            *("coverage", "--format", "parquet", "--db", loaded),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        ) as process:
+            os.close(theirs)
+            assert process.stderr is not None
+            assert "parquet is not for terminals; add -o FILE" in process.stderr.read()
+            assert process.wait() == 2
+        os.close(ours)
+
+
+class TestInfo:
+    def test_tells_what_the_database_holds(self, run: Run, loaded: Path) -> None:
+        lines = dict(
+            line.split(maxsplit=1) for line in run("info", "--db", loaded).stdout.splitlines()
+        )
+        assert list(lines) == ["database", "release", "loaded", "revision", "rows", "findings"]
+        assert lines["database"].startswith(f"{loaded}, ")
+        assert lines["release"].startswith("3.0 from /")
+        assert lines["loaded"].endswith(f"UTC by dirtmodel {dm.__version__}")
+        assert lines["revision"] == database.revisions()[-1]
+        assert re.search(r"[1-9]\d* image", lines["rows"])
+        assert "no-rater" in lines["findings"]
+
+    def test_as_json(self, run: Run, loaded: Path, published: dict[str, list[object]]) -> None:
+        found = json.loads(run("info", "--db", loaded, "--format", "json").stdout)
+        assert found["rows"] == {table: len(published[table]) for table in published} | {
+            "quarantine": 0
+        }
+        assert found["release"]["label"] == "3.0"
+        assert found["size"] == loaded.stat().st_size
+        assert found["findings"]["empty-rows"] == 12
+
+    def test_counts_rows_in_quarantine_without_an_id_too(
+        self, run: Run, release: Path, tmp_path: Path
+    ) -> None:
+        dm.load(release, tmp_path / "dirt.db")
+        with dm.open(tmp_path / "dirt.db", read_only=False) as db:
+            from dirtmodel.models import Quarantine
+
+            db.add(Quarantine(table="rating", file_row=1, code="null-id", reason="", row={}))
+            db.commit()
+        found = json.loads(run("info", "--db", tmp_path / "dirt.db", "--format", "json").stdout)
+        assert found["rows"]["quarantine"] == 1
+
+    def test_of_a_database_upgraded_from_before_releases_were_recorded(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "dirt.db"
+        with database.engine(database.parse_url(path)).begin() as connection:
+            database.migrate(connection, "0002")
+        assert run("upgrade", "--db", path).stderr == (
+            f"Upgraded {path} from revision 0002 to {database.revisions()[-1]}.\n"
+        )
+        result = run("info", "--db", path)
+        assert result.exit_code == 0
+        assert "release   not recorded\n" in result.stdout
+        assert json.loads(run("info", "--db", path, "--format", "json").stdout)["release"] == {}
+
+    def test_never_shows_a_password(self, run: Run, postgres_server: str, release: Path) -> None:
+        url = postgres_server.replace("postgres:@", "postgres:s3cret@")
+        url += "&options=-csearch_path%3Dcli_test"
+        assert run("load", release, "--db", url).exit_code == 0
+        for command in ("info", "upgrade", "coverage"):
+            result = run(command, "--db", url)
+            assert result.exit_code == 0
+            assert "s3cret" not in result.output
+        assert "postgresql://postgres:***@/postgres" in run("info", "--db", url).stdout
+
+
+class TestCheck:
+    def test_as_json(self, run: Run, release: Path) -> None:
+        found = json.loads(run("check", release, "--format", "json").stdout)
+        assert {tuple(finding) for finding in found} == {
+            ("code", "severity", "file", "message", "n", "examples")
+        }
+        assert {finding["severity"] for finding in found} == {"warning"}
+        assert all(len(finding["examples"]) <= 5 for finding in found)
+
+    def test_of_a_spotless_release(self, run: Run, tmp_path: Path) -> None:
+        release = synthetic.write_release(
+            tmp_path, style="pandas", hazards=False, subjects=1, slices=1, pictures="tiny"
+        )
+        result = run("check", release)
+        assert (result.exit_code, result.stdout) == (0, "Nothing wrong, nothing odd.\n")
+
+
+class TestUpgrade:
+    def test_of_what_is_there_already(self, run: Run, loaded: Path) -> None:
+        result = run("upgrade", "--db", loaded)
+        head = database.revisions()[-1]
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == f"{loaded} is at revision {head} already.\n"
+
+
+class TestDemo:
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        small = functools.partial(synthetic.write_release, picture_size=(96, 72), frames=4)
+        monkeypatch.setattr(synthetic, "write_release", small)
+
+    def test_makes_loads_and_answers(self, run: Run, tmp_path: Path) -> None:
+        result = run("demo", tmp_path / "demo")
+        assert result.exit_code == 0
+        assert "FMAP_COREGISTRATION" in result.stdout
+        assert re.search(r"^\s*sub\s+task\s+run$", result.stdout, re.MULTILINE)
+        assert f"export DIRTMODEL_DB={tmp_path}/demo/dirt.db" in result.stderr
+        for name in ("annotated.png", "failures.png", "clicks.png"):
+            assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
+
+    def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
+        first = run("demo", tmp_path / "demo")
+        second = run("demo", tmp_path / "demo")
+        assert (second.exit_code, second.stdout) == (0, first.stdout)
+
+
+class TestStartUp:
+    """What is not imported does not have to be waited for."""
+
+    def imported(self, *args: object) -> set[str]:
+        program = (
+            "import sys\n"
+            "from dirtmodel.cli import main\n"
+            "try:\n"
+            "    main()\n"
+            "finally:\n"
+            "    tops = {name.partition('.')[0] for name in sys.modules}\n"
+            "    print('\\n' + ' '.join(sorted(tops)))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, args)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(done.stdout.splitlines()[-1].split())
+
+    @pytest.mark.parametrize("args", [["--help"], ["--version"], ["load", "--help"]])
+    def test_help_waits_for_nothing(self, args: list[str]) -> None:
+        heavy = {"sqlalchemy", "pyarrow", "numpy", "scipy", "alembic", "PIL", "psycopg"}
+        assert self.imported(*args) & heavy == set()
+
+    @pytest.mark.parametrize(
+        "args", [["coverage"], ["exclusions", "--kit", "--format", "csv"], ["info"]]
+    )
+    def test_a_query_waits_for_sqlalchemy_alone(self, loaded: Path, args: list[str]) -> None:
+        heavy = {"pyarrow", "numpy", "scipy", "alembic", "PIL", "psycopg"}
+        assert self.imported(*args, "--db", loaded) & heavy == set()

@@ -1,0 +1,549 @@
+"""What `diff` says of two releases, held against a record of what was changed."""
+
+import dataclasses
+import datetime as dt
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from PIL import Image as PillowImage
+
+import dirtmodel as dm
+from dirtmodel import cli, database, differences, synthetic
+from dirtmodel.differences.rows import TABLES
+from dirtmodel.differences.stale import OLDER, PICTURE_CHANGED
+
+FMAP = dm.Step.FMAP_COREGISTRATION
+ENGINE_PAIRS = [("sqlite", "sqlite"), ("sqlite", "postgres"), ("postgres", "postgres")]
+NO_CHANGE = {"added": 0, "removed": 0, "changed": 0, "rekeyed": 0}
+LATER = dt.datetime(2031, 1, 1, tzinfo=dt.UTC)
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+@dataclasses.dataclass
+class Record:
+    """What was done to a release, in the words of the report."""
+
+    rows: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
+    """(table, change, old id, new id, columns that differ)"""
+    re_encoded: set[int] = dataclasses.field(default_factory=set)
+    stale: set[tuple[str, tuple[int, ...], str]] = dataclasses.field(default_factory=set)
+    verdicts: dict[str, set[tuple[Any, ...]]] = dataclasses.field(
+        default_factory=lambda: {kind: set() for kind in differences.verdicts.KINDS}
+    )
+    causes: dict[tuple[Any, ...], set[tuple[str, str, int]]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def note(self, table: str, change: str, old: int | None, new: int | None, *names: str) -> None:
+        self.rows.add((table, change, old, new, names))
+
+
+class Editor:
+    """Turns one release into the next, keeping a record.
+
+    Each edit takes images that no other touched, so that the record needs no arithmetic.
+    """
+
+    def __init__(self, tables: dict[str, pa.Table]) -> None:
+        self.schemas = {name: table.schema for name, table in tables.items()}
+        self.rows: Tables = {name: table.to_pylist() for name, table in tables.items()}
+        self.record = Record()
+        self.touched: set[str] = set()
+        self.ids = itertools.count(900_001)
+
+    def tables(self) -> dict[str, pa.Table]:
+        return {
+            name: pa.Table.from_pylist(rows, self.schemas[name]) for name, rows in self.rows.items()
+        }
+
+    def reviews(self, table: str, *img_ids: int) -> list[dict[str, Any]]:
+        return [row for row in self.rows[table] if row["img_id"] in img_ids]
+
+    def target(self, step: int, fits: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
+        """The images of an untouched target that fits."""
+        images = sorted(self.rows["image"], key=lambda row: row["id"])
+        names = sorted({row["file1"] for row in images if row["step"] == step} - self.touched)
+        for name in names:
+            found = [row for row in images if row["step"] == step and row["file1"] == name]
+            if "sub-" in name and fits(found):
+                self.touched.add(name)
+                return found
+        raise AssertionError(f"no target of step {step} is fit for this edit")
+
+    def image(self, step: int, *, reviewed_by: str) -> dict[str, Any]:
+        """An image with reviews, of an untouched target."""
+        images = self.target(
+            step, lambda found: any(self.reviews(reviewed_by, row["id"]) for row in found)
+        )
+        return next(row for row in images if self.reviews(reviewed_by, row["id"]))
+
+    def verdicts(self, images: list[dict[str, Any]]) -> list[int]:
+        return [row["rating"] for row in self.reviews("rating", *(row["id"] for row in images))]
+
+
+def scan_of(image: dict[str, Any]) -> tuple[Any, ...]:
+    """(sub, ses, task, run, scan), cut out of the name by its places."""
+    parts = dict(part.split("-") for part in image["file1"].split("_") if "-" in part)
+    run = int(parts["run"])
+    return parts["sub"], parts["ses"], parts["task"], run, f"{parts['task']}{run}"
+
+
+def add_a_subject(edit: Editor) -> None:
+    model = edit.target(FMAP, bool)
+    sub = scan_of(model[0])[0]
+    session = {"id": next(edit.ids), "step": 3, "user": "newcomer", "created": LATER}
+    edit.rows["session"].append(session)
+    edit.record.note("session", "added", None, session["id"])
+    first = None
+    for image in model:
+        file1 = image["file1"].replace(sub, "99999")
+        new = {**image, "id": next(edit.ids), "file1": file1, "created": LATER}
+        edit.rows["image"].append(new)
+        edit.record.note("image", "added", None, new["id"])
+        first = first or new
+    scan = scan_of(first)
+    edit.record.causes[scan] = {
+        ("image", "added", new_id)
+        for table, _, _, new_id, _ in edit.record.rows
+        if table == "image"
+    }
+    rating = rate(edit, first, session["id"], rating=2)
+    edit.record.causes[scan] |= {
+        ("rating", "added", rating["id"]),
+        ("session", "added", session["id"]),
+    }
+    edit.record.verdicts["newly_excluded"].add(scan)
+    edit.record.verdicts["newly_reviewed"].add(scan)
+
+
+def rate(edit: Editor, image: dict[str, Any], session: int, rating: int) -> dict[str, Any]:
+    row = {
+        "id": next(edit.ids),
+        "source_data_issue": False,
+        "rating": rating,
+        "img_id": image["id"],
+        "session": session,
+        "notes": None,
+        "created": LATER,
+    }
+    edit.rows["rating"].append(row)
+    edit.record.note("rating", "added", None, row["id"])
+    return row
+
+
+def remove_images_with_their_reviews(edit: Editor) -> None:
+    images = edit.target(FMAP, lambda images: bool(edit.verdicts(images)))
+    scan = scan_of(images[0])
+    edit.record.verdicts["no_longer_present"].add(scan)
+    edit.record.causes[scan] = set()
+    gone = {row["id"] for row in images}
+    for table, column in (("image", "id"), ("rating", "img_id"), ("coordinate", "img_id")):
+        for row in [row for row in edit.rows[table] if row[column] in gone]:
+            edit.rows[table].remove(row)
+            edit.record.note(table, "removed", row["id"], None)
+            if table != "coordinate":
+                edit.record.causes[scan].add((table, "removed", row["id"]))
+
+
+def regenerate_in_place(edit: Editor) -> None:
+    image = edit.image(0, reviewed_by="coordinate")
+    image["img"] = other_picture(image["img"])
+    edit.record.note("image", "changed", image["id"], image["id"], "img")
+    note_stale(edit, image, PICTURE_CHANGED)
+
+
+def note_stale(edit: Editor, image: dict[str, Any], reason: str) -> None:
+    for row in edit.reviews("rating", image["id"]):
+        edit.record.stale.add(("rating", (row["id"],), reason))
+    clicks = sorted(edit.reviews("coordinate", image["id"]), key=lambda row: row["session"])
+    for _, rows in itertools.groupby(clicks, lambda row: row["session"]):
+        ids = tuple(sorted(row["id"] for row in rows))
+        edit.record.stale.add(("coordinate", ids, reason))
+
+
+def other_picture(data: bytes) -> bytes:
+    image = PillowImage.open(io.BytesIO(data)).convert("RGBA")
+    image.putpixel((0, 0), (255, 0, 255, 255))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def re_encode(edit: Editor) -> None:
+    image = edit.image(0, reviewed_by="coordinate")
+    out = io.BytesIO()
+    PillowImage.open(io.BytesIO(image["img"])).save(out, "PNG", compress_level=0)
+    assert out.getvalue() != image["img"]
+    image["img"] = out.getvalue()
+    edit.record.note("image", "changed", image["id"], image["id"], "img")
+    edit.record.re_encoded.add(image["id"])
+
+
+def recreate_under_a_new_id(edit: Editor) -> None:
+    image = edit.image(1, reviewed_by="coordinate")
+    old_id = image["id"]
+    for table in ("rating", "coordinate"):
+        for row in edit.reviews(table, old_id):
+            edit.rows[table].remove(row)
+            edit.record.note(table, "removed", row["id"], None)
+    image.update(id=next(edit.ids), img=other_picture(image["img"]), created=LATER)
+    edit.record.note("image", "rekeyed", old_id, image["id"], "created", "img")
+    # A late insert of an early review: made before the picture was.
+    early = edit.rows["session"][0]
+    row = rate(edit, image, early["id"], rating=0)
+    row["created"] = early["created"]
+    edit.record.stale.add(("rating", (row["id"],), OLDER))
+
+
+def rekey_with_reviews_following(edit: Editor) -> None:
+    image = edit.image(2, reviewed_by="coordinate")
+    old_id, image["id"] = image["id"], next(edit.ids)
+    for table in ("rating", "coordinate"):
+        for row in edit.reviews(table, old_id):
+            row["img_id"] = image["id"]
+    edit.record.note("image", "rekeyed", old_id, image["id"])
+
+
+def correct_all_fails(edit: Editor) -> None:
+    images = edit.target(FMAP, lambda images: 2 in edit.verdicts(images))
+    scan = scan_of(images[0])
+    edit.record.verdicts["no_longer_excluded"].add(scan)
+    edit.record.causes[scan] = set()
+    for row in edit.reviews("rating", *(image["id"] for image in images)):
+        if row["rating"] == 2:
+            row["rating"] = 0
+            edit.record.note("rating", "changed", row["id"], row["id"], "rating")
+            edit.record.causes[scan].add(("rating", "changed", row["id"]))
+
+
+def fail_what_had_passed(edit: Editor) -> None:
+    images = edit.target(
+        FMAP, lambda images: bool(edit.verdicts(images)) and 2 not in edit.verdicts(images)
+    )
+    scan = scan_of(images[0])
+    row = min(edit.reviews("rating", *(i["id"] for i in images)), key=lambda row: row["id"])
+    row["rating"] = 2
+    edit.record.note("rating", "changed", row["id"], row["id"], "rating")
+    edit.record.verdicts["newly_excluded"].add(scan)
+    edit.record.causes[scan] = {("rating", "changed", row["id"])}
+
+
+def fill_users_in(edit: Editor) -> None:
+    session = next(row for row in edit.rows["session"] if row["user"] is None)
+    session["user"] = "found out"
+    edit.record.note("session", "changed", session["id"], session["id"], "user")
+
+
+def click_once_more(edit: Editor) -> None:
+    image = edit.image(1, reviewed_by="coordinate")
+    model = edit.reviews("coordinate", image["id"])[0]
+    extra = {**model, "id": next(edit.ids), "x": 1.5, "y": 2.5}
+    edit.rows["coordinate"].append(extra)
+    edit.record.note("coordinate", "added", None, extra["id"])
+
+
+def use_an_id_again(edit: Editor) -> None:
+    row = max(edit.rows["coordinate"], key=lambda row: (row["id"] < 900_000, row["id"]))
+    row["created"] += dt.timedelta(microseconds=1)
+    edit.record.note("coordinate", "removed", row["id"], None)
+    edit.record.note("coordinate", "added", None, row["id"])
+
+
+def regenerate_one_of_equal_keys(edit: Editor) -> None:
+    movies = [row for row in edit.rows["image"] if row["step"] == 4]
+    names = [row["file1"] for row in movies]
+    twins = sorted(
+        (row for row in movies if names.count(row["file1"]) == 2), key=lambda row: row["id"]
+    )
+    (_, second) = twins
+    second["img"] = other_picture(second["img"])
+    edit.record.note("image", "changed", second["id"], second["id"], "img")
+    note_stale(edit, second, PICTURE_CHANGED)
+
+
+EDITS = (
+    add_a_subject,
+    remove_images_with_their_reviews,
+    regenerate_in_place,
+    re_encode,
+    recreate_under_a_new_id,
+    rekey_with_reviews_following,
+    correct_all_fails,
+    fail_what_had_passed,
+    fill_users_in,
+    click_once_more,
+    regenerate_one_of_equal_keys,
+    use_an_id_again,
+)
+
+
+@dataclasses.dataclass
+class Pair:
+    """Two releases on disk, and what lies between them."""
+
+    old: Path
+    new: Path
+    record: Record
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("pair")
+    tables = synthetic.make_tables(
+        subjects=6, slices=1, picture_size=(48, 36), frames=2, reviewed=1.0
+    )
+    old = synthetic.write_tables(tables, folder / "old")
+    edit = Editor(tables)
+    for change in EDITS:
+        change(edit)
+    new = synthetic.write_tables(edit.tables(), folder / "new")
+    return Pair(old, new, edit.record)
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    pair: Pair, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], sa.URL]]:
+    """Both releases on both engines."""
+    folder = tmp_path_factory.mktemp("loaded-pair")
+    server = database.parse_url(postgres_server)
+    urls = {}
+    for which, release in (("old", pair.old), ("new", pair.new)):
+        urls["sqlite", which] = database.parse_url(folder / f"{which}.db")
+        options = {"options": f"-csearch_path=diff_{which}"}
+        urls["postgres", which] = server.update_query_dict(options)
+        for engine in ("sqlite", "postgres"):
+            dm.load(release, urls[engine, which], replace=True)
+    yield urls
+    with database.engine(server).begin() as connection:
+        for which in ("old", "new"):
+            connection.execute(sa.text(f"DROP SCHEMA diff_{which} CASCADE"))
+
+
+@pytest.fixture(params=ENGINE_PAIRS, ids="-".join)
+def found(
+    request: pytest.FixtureRequest, loaded: dict[tuple[str, str], sa.URL]
+) -> Iterator[differences.Differences]:
+    """The differences of both releases, on each pair of engines."""
+    one, other = request.param
+    with dm.diff(loaded[one, "old"], loaded[other, "new"]) as opened:
+        yield opened
+
+
+def unit(change: differences.VerdictChange) -> tuple[Any, ...]:
+    return tuple(change.unit.values())
+
+
+# -- the record
+
+
+def test_rows_that_differ_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
+    told = {
+        (
+            table,
+            row.change.value,
+            row.old and row.old.id,
+            row.new and row.new.id,
+            tuple(row.columns),
+        )
+        for table in TABLES
+        for row in found.rows(table)
+    }
+
+    assert told == {
+        (*start, tuple(sorted(names, key=row_order))) for *start, names in pair.record.rows
+    }
+
+
+def row_order(name: str) -> int:
+    return ["user", "created", "img", "rating"].index(name)
+
+
+def test_counts_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
+    counts = found.count()
+
+    for table in TABLES:
+        for change in NO_CHANGE:
+            expected = sum(row[:2] == (table, change) for row in pair.record.rows)
+            assert getattr(counts[table], change) == expected, (table, change)
+        n_old = sum(1 for _ in found.old.rows(table))
+        told = counts[table]
+        assert told.unchanged + told.removed + told.changed + told.rekeyed == n_old
+
+
+def test_pictures_of_the_same_pixels_are_re_encoded(
+    found: differences.Differences, pair: Pair
+) -> None:
+    told = {row.new.id for row in found.rows("image") if row.re_encoded}
+
+    assert told == pair.record.re_encoded
+
+
+def test_verdicts_that_changed_are_those_on_record(
+    found: differences.Differences, pair: Pair
+) -> None:
+    told: dict[str, set[Any]] = {kind: set() for kind in pair.record.verdicts}
+    for change in found.verdicts():
+        for kind in change.kinds:
+            told[kind].add(unit(change))
+
+    assert told == pair.record.verdicts
+
+
+def test_verdicts_come_with_the_rows_that_caused_them(
+    found: differences.Differences, pair: Pair
+) -> None:
+    told = {
+        unit(change): {(row.table, row.change.value, row.row.id) for row in change.rows}
+        for change in found.verdicts()
+    }
+
+    assert told == pair.record.causes
+
+
+def test_stale_reviews_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
+    told = {(review.table, tuple(review.ids), review.reason) for review in found.stale_reviews()}
+
+    assert told == pair.record.stale
+
+
+# -- nothing differs
+
+
+@pytest.mark.parametrize(("one", "other"), ENGINE_PAIRS)
+def test_the_same_release_does_not_differ(
+    one: str, other: str, loaded: dict[tuple[str, str], sa.URL]
+) -> None:
+    with dm.diff(loaded[one, "new"], loaded[other, "new"]) as found:
+        assert not found.are_there()
+        assert list(found.verdicts()) == []
+        assert list(found.stale_reviews()) == []
+
+
+def test_a_database_does_not_differ_from_its_own_folder(
+    pair: Pair, loaded: dict[tuple[str, str], sa.URL]
+) -> None:
+    with dm.diff(pair.old, loaded["postgres", "old"]) as found:
+        assert not found.are_there()
+
+
+# -- the command
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(cli.main, ["diff", *map(str, arguments)])
+
+
+@pytest.fixture
+def paths(loaded: dict[tuple[str, str], sa.URL]) -> tuple[str, str]:
+    return str(loaded["sqlite", "old"].database), str(loaded["sqlite", "new"].database)
+
+
+def test_exit_code_tells_whether_anything_differs(paths: tuple[str, str]) -> None:
+    old, new = paths
+
+    assert run(old, new).exit_code == 1
+    assert run(old, old).exit_code == 0
+    assert run(old, f"{new}-missing").exit_code == 2
+
+
+def test_exit_code_is_about_what_was_asked(paths: tuple[str, str]) -> None:
+    old, new = paths
+
+    assert run(old, new, "--table", "rating").exit_code == 1
+    assert run(old, old, "--table", "rating").exit_code == 0
+    assert run(old, new, "--verdicts").exit_code == 1
+    assert run(old, new, "--verdicts", "--step", "dtifit").exit_code == 0
+
+
+def test_json_has_the_shape_that_was_promised(paths: tuple[str, str], pair: Pair) -> None:
+    told = json.loads(run(*paths, "--format", "json").stdout)
+
+    assert list(told) == ["old", "new", "schema", "tables", "verdicts", "stale_reviews"]
+    assert list(told["tables"]) == list(TABLES)
+    for table, said in told["tables"].items():
+        assert list(said) == ["added", "removed", "changed", "rekeyed", "unchanged", "rows"]
+        assert len(said["rows"]) == sum(row[0] == table for row in pair.record.rows)
+    assert list(told["verdicts"]) == list(differences.verdicts.KINDS)
+    assert len(told["stale_reviews"]) == len(pair.record.stale)
+    assert told["schema"] == []
+    assert told["old"] == {"place": paths[0], "label": "old", "revision": "0005"} | {
+        "revision": database.revisions()[-1]
+    }
+
+
+def test_json_of_a_corrected_verdict(paths: tuple[str, str]) -> None:
+    told = json.loads(run(*paths, "--format", "json").stdout)
+
+    (change,) = told["verdicts"]["no_longer_excluded"]
+    assert change["old"]["status"] == "excluded"
+    assert change["new"]["status"] != "excluded"
+    assert {json.dumps(row["columns"]) for row in change["rows"]} == {
+        '{"rating": {"old": "FAIL", "new": "PASS"}}'
+    }
+
+
+def test_json_goes_to_a_file_by_its_suffix(paths: tuple[str, str], tmp_path: Path) -> None:
+    shown = run(*paths, "--format", "json").stdout
+
+    run(*paths, "-o", tmp_path / "diff.json")
+
+    assert (tmp_path / "diff.json").read_text() == shown
+
+
+def test_table_as_csv_has_a_row_per_changed_column(paths: tuple[str, str]) -> None:
+    told = run(*paths, "--table", "session", "--format", "csv").stdout.splitlines()
+
+    assert told[0] == ("change,old_id,new_id,step,user,created,column,old,new,re_encoded")
+    assert [line.split(",")[0] for line in told[1:]] == ["changed", "added"]
+    assert told[1].endswith(",user,,found out,")
+
+
+def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str]) -> None:
+    told = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
+
+    assert told[0] == "change,sub,ses,task,run,scan,old_status,new_status,n_rows,rows"
+    assert sum(line.startswith("newly_excluded,") for line in told) == 2
+    assert any("rating PASS → FAIL" in line or "rating UNSURE → FAIL" in line for line in told)
+
+
+def test_summary_says_what_to_look_at(paths: tuple[str, str]) -> None:
+    told = run(*paths).stdout
+
+    assert "1 re-encoded picture: other bytes, the same pixels" in told
+    assert "2 scans newly excluded; see --verdicts" in told
+    assert "stale reviews: the picture is not the one that was judged" in told
+
+
+def test_pictures_are_not_read_when_that_is_not_wanted(
+    paths: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(differences.sides.Side, "picture")
+
+    assert "re-encoded" not in run(*paths, "--no-pixels").stdout
+
+
+def test_two_questions_are_refused(paths: tuple[str, str]) -> None:
+    told = run(*paths, "--table", "rating", "--verdicts")
+
+    assert told.exit_code == 2
+    assert "two questions" in told.stderr
+
+
+def test_temporary_databases_are_removed(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    assert run(pair.old, pair.new, "--no-pixels").exit_code == 1
+
+    assert list(tmp_path.iterdir()) == []

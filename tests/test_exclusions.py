@@ -1,0 +1,252 @@
+"""Exclusions by any rule, at any level: the same from SQL as from plain Python, on both engines."""
+
+import datetime as dt
+import itertools
+import math
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel import database, entities
+from dirtmodel.models import Base
+
+naively = runpy.run_path(str(Path(__file__).with_name("exclusions_oracle.py")))["exclusions"]
+
+Row = dict[str, Any]
+Tables = dict[str, list[Row]]
+
+START = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
+NAMES = {
+    0: ["sub-10001_ses-V1_desc-brain_mask.nii.gz", "sub-9_desc-brain_mask.nii.gz", "mask.nii.gz"],
+    1: ["sub-10001_ses-V1_space-MNI152NLin2009cAsym_desc-preproc_T1w.nii.gz"],
+    2: ["sub-10001_ses-V1/mri/ribbon.mgz", "sub-B_ses-V3/mri/ribbon.mgz"],
+    3: [
+        "sub-10001_ses-V1_task-rest_run-01_desc-coreg_boldref.nii.gz",
+        "sub-10001_ses-V1_task-cuff_run-02_desc-coreg_boldref.nii.gz",
+        "sub-10001_ses-V3_task-rest_run-10_desc-coreg_boldref.nii.gz",
+        "sub-b_task-nback_desc-coreg_boldref.nii.gz",
+        "boldref.nii.gz",
+    ],
+    4: ["sub-10001_ses-V1_space-T1w_desc-preproc_dwi_FA.nii.gz"],
+}
+USERS = [None, "ann", "Bob", "çem"]
+PICTURE = {"format": "PNG", "width": 1, "height": 1, "n_bytes": 0, "sha256": ""}
+COORDINATES = [None, 0.0, -0.28, 480.2, math.inf]
+
+
+@st.composite
+def releases(draw: st.DrawFn) -> Tables:
+    """A few reviews of a few images, with everything that may be odd about them."""
+    n_sessions = draw(st.integers(1, 5))
+    sessions = [
+        {
+            "id": 10 - n,
+            "step": draw(st.integers(0, 4)),
+            "user": draw(st.sampled_from(USERS)),
+            "created": START,
+        }
+        for n in range(n_sessions)
+    ]
+    names = [(step, file1) for step, files in NAMES.items() for file1 in files]
+    chosen = draw(st.lists(st.sampled_from(names), min_size=1, max_size=6, unique=True))
+    pictures = [
+        (step, file1, None if step == 4 else n)
+        for step, file1 in chosen
+        for n in range(draw(st.integers(1, 3)))
+    ]
+    images = [
+        {"id": img_id, "step": step, "file1": file1, "slice": index}
+        for img_id, (step, file1, index) in zip(
+            draw(st.permutations(range(7, 7 + len(pictures)))), pictures, strict=True
+        )
+    ]
+
+    def reviews(**columns: st.SearchStrategy[Any]) -> list[Row]:
+        found = draw(
+            st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "img_id": st.sampled_from([image["id"] for image in images]),
+                        "session": st.sampled_from([session["id"] for session in sessions]),
+                        # Few instants, so that ids have to decide, too.
+                        "created": st.integers(0, 2).map(lambda s: START + dt.timedelta(seconds=s)),
+                        "source_data_issue": st.sampled_from([False, False, False, True]),
+                        **columns,
+                    }
+                ),
+                max_size=14,
+            )
+        )
+        ids = draw(st.permutations(range(1, len(found) + 1)))
+        return [{"id": id_, **row} for id_, row in zip(ids, found, strict=True)]
+
+    xy = st.sampled_from(COORDINATES)
+    return {
+        "session": sessions,
+        "image": images,
+        "rating": reviews(rating=st.integers(0, 2)),
+        "coordinate": reviews(x=xy, y=xy),
+    }
+
+
+def fill(connection: sa.Connection, tables: Tables) -> None:
+    """Put a release into an empty database, as loading would."""
+    keys = sorted({(image["step"], image["file1"]) for image in tables["image"]})
+    target_ids = {key: n for n, key in enumerate(keys, 1)}
+
+    def insert(table: str, rows: list[Row]) -> None:
+        if rows:
+            connection.execute(sa.insert(Base.metadata.tables[table]), rows)
+
+    insert("session", tables["session"])
+    insert(
+        "image",
+        [{**image, "display": 2, "created": START, "img": b""} for image in tables["image"]],
+    )
+    described = [(key, entities.parse(key[1])) for key in keys]
+    insert(
+        "target",
+        [
+            {
+                "id": target_ids[key],
+                "step": key[0],
+                "file1": key[1],
+                **parsed._asdict(),
+                "scan": entities.scan(key[0], parsed),
+            }
+            for key, parsed in described
+        ],
+    )
+    insert(
+        "picture",
+        [
+            {
+                "img_id": image["id"],
+                "target_id": target_ids[image["step"], image["file1"]],
+                **PICTURE,
+            }
+            for image in tables["image"]
+        ],
+    )
+    insert("rating", tables["rating"])
+    insert("coordinate", tables["coordinate"])
+
+
+@pytest.fixture(scope="module")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connection]:
+    url = database.parse_url(tmp_path_factory.mktemp("empty") / "dirt.db")
+    with database.engine(url).connect() as connection:
+        with connection.begin():
+            database.migrate(connection)
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def empty_postgres(postgres_server: str) -> Iterator[sa.Connection]:
+    url = database.parse_url(postgres_server)
+    # Undone at the end, schema and all.
+    with database.engine(url).connect() as connection, connection.begin() as transaction:
+        connection.execute(sa.text("CREATE SCHEMA exclusions"))
+        connection.execute(sa.text("SET LOCAL search_path TO exclusions"))
+        database.migrate(connection)
+        yield connection
+        transaction.rollback()
+
+
+def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list[list[Row]]:
+    """What the package answers, without the columns that repeat the question."""
+    nested = connection.in_transaction()
+    with connection.begin_nested() if nested else connection.begin() as transaction:
+        fill(connection, tables)
+        with orm.Session(connection, join_transaction_mode="create_savepoint") as session:
+            answers = [
+                [row._asdict() for row in dm.Exclusions(**one).run(session)] for one in asked
+            ]
+        transaction.rollback()
+    return [
+        [{k: v for k, v in row.items() if k not in {"rule", "release"}} for row in rows]
+        for rows in answers
+    ]
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Row:
+    """Any options that go together."""
+    steps = draw(st.sets(st.integers(0, 4), min_size=1))
+    asked: Row = {
+        "step": tuple(dm.Step(step) for step in sorted(steps)),
+        "latest": draw(st.booleans()),
+        "source_data_issue": draw(st.booleans()),
+        "level": draw(st.sampled_from(["target", "scan", "session", "participant"])),
+        "images": draw(st.integers(1, 2)),
+        "status": tuple(
+            draw(
+                st.sets(st.sampled_from(["excluded", "kept", "unreviewed", "partial"]), min_size=1)
+            )
+        ),
+    }
+    if steps & {3, 4}:
+        asked["rule"] = draw(st.sampled_from(["any-fail", "majority", "unanimous", "min-fails"]))
+        asked["unsure"] = draw(st.sampled_from(["pass", "fail", "ignore"]))
+        if asked["rule"] == "min-fails":
+            asked["min_fails"] = draw(st.integers(1, 3))
+    if steps & {0, 1, 2}:
+        asked["min_clicks"] = draw(st.integers(1, 3))
+        asked["min_raters"] = draw(st.integers(1, 3))
+    return asked
+
+
+EVERY_STATUS = ("excluded", "kept", "unreviewed", "partial")
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=6))
+def test_says_the_same_as_plain_python(
+    empty_sqlite: sa.Connection, tables: Tables, asked: list[Row]
+) -> None:
+    answers = rows_of(empty_sqlite, tables, asked)
+    assert answers == [naively(tables, **one) for one in asked]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=4))
+def test_says_the_same_on_postgres(
+    empty_postgres: sa.Connection, tables: Tables, asked: list[Row]
+) -> None:
+    answers = rows_of(empty_postgres, tables, asked)
+    assert answers == [naively(tables, **one) for one in asked]
+
+
+def every_question() -> list[Row]:
+    """Every combination of the rules, at every level."""
+    verdicts = [
+        {"rule": rule, "unsure": unsure, **({"min_fails": 2} if rule == "min-fails" else {})}
+        for rule in ("any-fail", "majority", "unanimous", "min-fails")
+        for unsure in ("pass", "fail", "ignore")
+    ]
+    clicks = [{"min_clicks": n, "min_raters": m} for n in (1, 2) for m in (1, 2)]
+    return [
+        {**verdict, **click, "latest": latest, "level": level, "status": EVERY_STATUS}
+        for verdict, click, latest, level in itertools.product(
+            verdicts,
+            clicks,
+            (False, True),
+            ("target", "scan", "session", "participant"),
+        )
+    ]
+
+
+def test_says_the_same_of_a_whole_release(db: orm.Session, published: Tables) -> None:
+    asked = every_question()[:: 5 if db.get_bind().dialect.name == "sqlite" else 17]
+    for one in asked:
+        rows = [row._asdict() for row in dm.Exclusions(**one).run(db)]
+        expected = naively(published, **one)
+        assert [{k: row[k] for k in expected[0]} for row in rows] == expected, one

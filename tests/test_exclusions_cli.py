@@ -1,0 +1,388 @@
+"""`dirtmodel exclusions`: files, sidecars, filters, and what is said on stderr."""
+
+import csv
+import datetime as dt
+import io
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel import cli, database, entities
+
+Ask = Callable[..., click.testing.Result]
+
+START = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def ask(loaded_url: sa.URL) -> Ask:
+    def run(*arguments: str, db: str | None = None) -> click.testing.Result:
+        url = db or loaded_url.render_as_string(hide_password=False)
+        if loaded_url.get_backend_name() == "sqlite":
+            url = db or str(loaded_url.database)
+        return click.testing.CliRunner().invoke(cli.main, ["exclusions", "--db", url, *arguments])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--step fmap_coregistration --rule majority --unsure fail --level target",
+        "--rule min-fails 2 --min-clicks 2 --min-raters 2 --latest --status all",
+        "--step 0 --step 2 --source-data-issue --images 2 --level session --status partial",
+    ],
+)
+def test_the_rule_gives_the_same_table_again(ask: Ask, options: str) -> None:
+    first = ask(*shlex.split(options), "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(first.stdout)))
+    again = ask(*shlex.split(rows[0]["rule"]), "--format", "csv")
+    assert again.stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ["--rule", "min-fails", "2"],
+        ["--rule=min-fails", "2"],
+        ["--rule", "min-fails 2"],
+        ["--rule", "min-fails", "--min-fails", "2"],
+    ],
+)
+def test_takes_min_fails_in_any_spelling(ask: Ask, spelling: list[str]) -> None:
+    result = ask(*spelling, "--format", "ndjson")
+    assert result.exit_code == 0
+    assert (
+        "--rule min-fails --unsure ignore --min-fails 2 "
+        in json.loads(result.stdout.splitlines()[0])["rule"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "--step 3 --min-clicks 2",
+            (
+                "Error: min_clicks and min_raters are for steps that are judged by clicks; for "
+                "fmap_coregistration use the rule min-fails (--rule min-fails --min-fails 2)\n"
+            ),
+        ),
+        (
+            "--step mask --rule majority",
+            (
+                "Error: rule and unsure are for steps that are judged by verdicts; for mask "
+                "use min_clicks and min_raters (--min-clicks 3)\n"
+            ),
+        ),
+        (
+            "--rule min-fails",
+            (
+                "Error: min_fails goes with the rule min-fails, and only with it; "
+                "give both (--rule min-fails --min-fails 2), or neither\n"
+            ),
+        ),
+        ("--images 0", "Error: images is 0; give 1 or more\n"),
+        (
+            "--kit --latest --level target",
+            (
+                "Error: --kit is the kit's own rule and does not go with --latest, --level; "
+                "leave out one or the other\n"
+            ),
+        ),
+        (
+            "--kit --format bids-filter",
+            (
+                "Error: --kit has no sessions, which --format bids-filter needs; use instead: "
+                "--step fmap_coregistration --format bids-filter\n"
+            ),
+        ),
+        (
+            "--status all --format bids-filter",
+            (
+                "Error: --status does not go with --format bids-filter, which names what remains; "
+                "leave it out\n"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(ask: Ask, options: str, message: str) -> None:
+    result = ask(*shlex.split(options))
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--level run", ["'run' is not one of", "'target', 'scan', 'session', 'participant'"]),
+        ("--rule mode", ["'mode' is not one of", "'any-fail', 'majority'"]),
+        ("--step masks", ["'masks' is none of mask (0)"]),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_known_ones(
+    ask: Ask, options: str, words: list[str]
+) -> None:
+    result = ask(*shlex.split(options))
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in words)
+
+
+def test_counts_crossed_rows_on_stderr(ask: Ask, db: orm.Session) -> None:
+    (crossed,) = dm.Crossed().run(db)
+    result = ask("--format", "csv")
+    assert all(n > 0 for n in crossed)
+    assert result.stderr == (
+        f"Left out: {crossed.verdicts_on_click_steps} verdicts on click steps and "
+        f"{crossed.clicks_on_verdict_steps} clicks on verdict steps.\n"
+    )
+
+
+def test_quiet_silences_the_warnings(ask: Ask) -> None:
+    loud, quiet = ask("--format", "csv"), ask("--format", "csv", "--quiet")
+    assert (quiet.stdout, quiet.stderr) == (loud.stdout, "")
+
+
+@pytest.mark.parametrize("options", ["--level target --status all", "--level scan", "--kit"])
+def test_a_tsv_gets_a_sidecar(ask: Ask, tmp_path: Path, options: str) -> None:
+    path = tmp_path / "excluded.tsv"
+    ask(*shlex.split(options), "-o", str(path))
+    described = json.loads(path.with_suffix(".json").read_text())
+    assert list(described) == path.read_text().splitlines()[0].split("\t")
+    assert all(column["Description"] for column in described.values())
+    for column in {"status", "step"} & set(described):
+        used = {
+            row[column] for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")
+        }
+        assert used <= set(described[column]["Levels"])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["excluded.json", "excluded.tsv"]
+
+
+def test_no_cell_of_a_tsv_is_empty(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "all.tsv"
+    ask("--status", "all", "-o", str(path))
+    assert all(all(line.split("\t")) for line in path.read_text().splitlines())
+
+
+def test_other_files_get_no_sidecar(ask: Ask, tmp_path: Path) -> None:
+    ask("-o", str(tmp_path / "a.csv"))
+    ask("-o", str(tmp_path / "b.tsv"), "--format", "csv")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "b.tsv"]
+
+
+def test_a_failed_table_leaves_the_old_sidecar(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "excluded.tsv").mkdir()
+    (tmp_path / "excluded.json").write_text("old")
+    result = ask("-o", str(tmp_path / "excluded.tsv"))
+    assert result.exit_code == 2
+    assert (tmp_path / "excluded.json").read_text() == "old"
+
+
+def test_filters_name_what_remains(ask: Ask, db: orm.Session) -> None:
+    filters = json.loads(ask("--step", "3", "--format", "bids-filter").stdout)
+    gone = {(row.sub, row.ses, row.task, row.run) for row in dm.Exclusions(step=3).run(db)}
+    known = set(
+        db.execute(
+            sa.select(dm.Target.sub, dm.Target.ses, dm.Target.task, dm.Target.run).where(
+                dm.Target.step == 3, dm.Target.sub.is_not(None)
+            )
+        ).all()
+    )
+    for sub, ses, task, run in known - gone:
+        bold = filters[sub]["bold"]
+        assert (bold["datatype"], bold["suffix"]) == ("func", "bold")
+        assert ses in bold["session"]
+        assert task in bold["task"]
+        assert run in bold["run"]
+    assert set(filters) == {sub for sub, *_ in known - gone}
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Callable[[dict[str, bool]], str]:
+    """A database of derivatives with one image each, and whether it is bad."""
+
+    def make(bad: dict[str, bool]) -> str:
+        url = database.parse_url(tmp_path / "judged.db")
+        with database.engine(url).begin() as connection:
+            database.migrate(connection)
+        with dm.open(url, read_only=False) as session:
+            session.add(dm.Session(id=1, step=dm.Step.MASK, user="ann", created=START))
+            for n, (file1, is_bad) in enumerate(sorted(bad.items()), 1):
+                step = dm.Step.FMAP_COREGISTRATION if "task" in file1 else dm.Step.MASK
+                found = entities.parse(file1)
+                session.add_all(
+                    [
+                        dm.Target(
+                            id=n,
+                            step=step,
+                            file1=file1,
+                            **found._asdict(),
+                            scan=entities.scan(step, found),
+                        ),
+                        dm.Image(id=n, step=step, file1=file1, display=0, created=START, img=b""),
+                    ]
+                )
+                session.flush()
+                session.add(
+                    dm.Picture(
+                        img_id=n,
+                        target_id=n,
+                        format="PNG",
+                        width=1,
+                        height=1,
+                        n_bytes=0,
+                        sha256="",
+                    )
+                )
+                of_image = {
+                    "img_id": n,
+                    "session_id": 1,
+                    "source_data_issue": False,
+                    "created": START,
+                }
+                if step == dm.Step.MASK:
+                    xy = 1.0 if is_bad else None
+                    session.add(dm.Coordinate(x=xy, y=xy, **of_image))
+                else:
+                    verdict = dm.Ratings.FAIL if is_bad else dm.Ratings.PASS
+                    session.add(dm.Rating(rating=verdict, **of_image))
+            session.commit()
+        return str(url.database)
+
+    return make
+
+
+def run(task: str, number: int, *, sub: str = "1", ses: str = "_ses-V1") -> str:
+    return f"sub-{sub}{ses}_task-{task}_run-0{number}_desc-coreg_boldref.nii.gz"
+
+
+def filtered(result: click.testing.Result) -> dict[str, Any]:
+    assert result.exit_code == 0
+    return {sub: found["bold"] for sub, found in json.loads(result.stdout).items()}
+
+
+BOLD = {"datatype": "func", "suffix": "bold"}
+FILTERS = ("--format", "bids-filter")
+
+
+def test_a_filter_that_says_it_all_says_nothing_else(
+    ask: Ask, judged: Callable[[dict[str, bool]], str]
+) -> None:
+    db = judged({run("rest", 1): False, run("rest", 2): False, run("cuff", 1): True})
+    result = ask(*FILTERS, db=db)
+    assert filtered(result) == {"1": {**BOLD, "session": ["V1"], "task": ["rest"], "run": [1, 2]}}
+    assert result.stderr == ""
+
+
+def test_tells_excluded_runs_that_a_filter_lets_through(
+    ask: Ask, judged: Callable[[dict[str, bool]], str]
+) -> None:
+    db = judged({run("rest", 1): False, run("cuff", 2): False, run("cuff", 1): True})
+    result = ask(*FILTERS, db=db)
+    assert filtered(result) == {
+        "1": {**BOLD, "session": ["V1"], "task": ["cuff", "rest"], "run": [1, 2]}
+    }
+    assert result.stderr == (
+        "sub-1: ses-V1 task-cuff run-1 excluded, but selected by the filter, which takes every "
+        "combination of the sessions, tasks and runs that remain; remove by hand\n"
+    )
+
+
+def test_tells_who_has_nothing_left(ask: Ask, judged: Callable[[dict[str, bool]], str]) -> None:
+    db = judged({run("rest", 1): True, run("rest", 1, sub="2"): False})
+    result = ask(*FILTERS, db=db)
+    assert list(filtered(result)) == ["2"]
+    assert result.stderr == (
+        "sub-1: no functional run remains, which no filter can say; "
+        "leave the participant out (--participant-label)\n"
+    )
+
+
+def test_tells_excluded_scans_that_are_no_functional_runs(
+    ask: Ask, judged: Callable[[dict[str, bool]], str]
+) -> None:
+    db = judged(
+        {run("rest", 1): False, "sub-1_ses-V1_mask.nii.gz": True, "sub-3_mask.nii.gz": True}
+    )
+    result = ask(*FILTERS, db=db)
+    assert list(filtered(result)) == ["1"]
+    assert result.stderr == (
+        "sub-1: ses-V1 T1w excluded, which a filter of functional runs cannot say; "
+        "remove by hand\n"
+        "sub-3: T1w excluded, which a filter of functional runs cannot say; remove by hand\n"
+    )
+
+
+@pytest.mark.parametrize(("level", "left"), [("session", ["V3"]), ("participant", None)])
+def test_a_bad_mask_takes_the_runs_of_its_level_along(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], level: str, left: list[str] | None
+) -> None:
+    db = judged(
+        {
+            "sub-1_ses-V1_mask.nii.gz": True,
+            run("rest", 1): False,
+            run("rest", 1, ses="_ses-V3"): False,
+        }
+    )
+    result = ask("--step", "mask", "--level", level, *FILTERS, db=db)
+    assert [found["session"] for found in filtered(result).values()] == ([left] if left else [])
+
+
+def test_asks_for_no_entity_that_some_runs_lack(
+    ask: Ask, judged: Callable[[dict[str, bool]], str]
+) -> None:
+    db = judged({run("rest", 1, ses=""): False, run("rest", 2): False})
+    assert filtered(ask(*FILTERS, db=db)) == {"1": {**BOLD, "task": ["rest"], "run": [1, 2]}}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_gets_a_file_per_participant(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path, exists: bool
+) -> None:
+    db = judged({run("rest", 1): False, run("rest", 1, sub="2"): False})
+    folder = tmp_path / "new" / "filters"
+    if exists:
+        folder.mkdir(parents=True)
+    result = ask(*FILTERS, "-o", str(folder) if exists else f"{folder}/", db=db)
+    assert result.stdout == ""
+    found = {file.name: json.loads(file.read_text()) for file in folder.iterdir()}
+    only = {"bold": {**BOLD, "session": ["V1"], "task": ["rest"], "run": [1]}}
+    assert found == {"sub-1.json": only, "sub-2.json": only}
+
+
+def test_tells_of_an_older_filter_that_holds_no_more(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
+) -> None:
+    (tmp_path / "sub-1.json").write_text("{}")
+    result = ask(*FILTERS, "-o", str(tmp_path), db=judged({run("rest", 1): True}))
+    assert f"older files are still in {tmp_path}: sub-1.json\n" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    result = ask(*FILTERS, "-o", f"{tmp_path}/file/", db=judged({run("rest", 1): False}))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        (
+            f"Error: cannot make the folder {tmp_path}/file: File exists; "
+            "choose another place with -o\n"
+        ),
+    )
+
+
+def test_one_file_gets_all_filters(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
+) -> None:
+    db = judged({run("rest", 1): False})
+    ask(*FILTERS, "-o", str(tmp_path / "filters.json"), db=db)
+    assert list(json.loads((tmp_path / "filters.json").read_text())) == ["1"]

@@ -1,0 +1,212 @@
+"""Which options go together, what they mean together, and how the statement composes."""
+
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel.errors import UsageError
+
+LEVELS = ("target", "scan", "session", "participant")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"rule": "min-fails"},
+            (
+                "min_fails goes with the rule min-fails, and only with it; "
+                "give both (--rule min-fails --min-fails 2), or neither"
+            ),
+        ),
+        (
+            {"min_fails": 2},
+            (
+                "min_fails goes with the rule min-fails, and only with it; "
+                "give both (--rule min-fails --min-fails 2), or neither"
+            ),
+        ),
+        (
+            {"rule": "min-fails 2", "min_fails": 3},
+            "'min-fails 2' is no rule; choose one of any-fail, majority, unanimous, min-fails",
+        ),
+        (
+            {"step": 3, "min_clicks": 2},
+            (
+                "min_clicks and min_raters are for steps that are judged by clicks; for "
+                "fmap_coregistration use the rule min-fails (--rule min-fails --min-fails 2)"
+            ),
+        ),
+        (
+            {"step": [4, 3], "min_raters": 2},
+            (
+                "min_clicks and min_raters are for steps that are judged by clicks; for "
+                "fmap_coregistration, dtifit use the rule min-fails "
+                "(--rule min-fails --min-fails 2)"
+            ),
+        ),
+        (
+            {"step": 0, "rule": "majority"},
+            (
+                "rule and unsure are for steps that are judged by verdicts; for mask "
+                "use min_clicks and min_raters (--min-clicks 3)"
+            ),
+        ),
+        (
+            {"step": "mask", "unsure": "fail"},
+            (
+                "rule and unsure are for steps that are judged by verdicts; for mask "
+                "use min_clicks and min_raters (--min-clicks 3)"
+            ),
+        ),
+        (
+            {"level": "run"},
+            "'run' is no level; choose one of target, scan, session, participant",
+        ),
+        (
+            {"rule": "mode"},
+            "'mode' is no rule; choose one of any-fail, majority, unanimous, min-fails",
+        ),
+        ({"unsure": "maybe"}, "'maybe' is no unsure; choose one of pass, fail, ignore"),
+        (
+            {"status": "bad"},
+            "'bad' is no status; choose one of excluded, kept, unreviewed, partial",
+        ),
+        (
+            {"step": "masks"},
+            (
+                "'masks' is no step; choose one of mask (0), spatial_normalization (1), "
+                "surface_localization (2), fmap_coregistration (3), dtifit (4)"
+            ),
+        ),
+        ({"images": 0}, "images is 0; give 1 or more"),
+        ({"min_clicks": 0}, "min_clicks is 0; give 1 or more"),
+        ({"min_raters": -1}, "min_raters is -1; give 1 or more"),
+        ({"rule": "min-fails 0"}, "min_fails is 0; give 1 or more"),
+        ({"step": []}, "step and status need one value at least; leave them out, or give one"),
+        ({"status": []}, "step and status need one value at least; leave them out, or give one"),
+    ],
+)
+def test_says_what_to_use_instead(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        dm.Exclusions(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "spelling", ["MASK", "mask", "0", 0, dm.Step.MASK, [dm.Step.MASK], ("mask", 0)]
+)
+def test_takes_steps_in_any_spelling(spelling: Any) -> None:
+    assert dm.Exclusions(step=spelling).steps == {dm.Step.MASK}
+
+
+def test_takes_the_number_of_fails_with_the_rule() -> None:
+    assert dm.Exclusions(rule="min-fails 2") == dm.Exclusions(rule="min-fails", min_fails=2)
+
+
+def test_tells_its_rule_as_options() -> None:
+    asked = dm.Exclusions(
+        rule="min-fails 2",
+        min_clicks=3,
+        latest=True,
+        source_data_issue=True,
+        level="session",
+        status=["kept", "partial"],
+    )
+    assert asked.rule_text == (
+        "--step all --rule min-fails --unsure ignore --min-fails 2 --min-clicks 3 --min-raters 1 "
+        "--latest --source-data-issue --level session --images 1 --status kept --status partial"
+    )
+
+
+COLUMNS = {
+    "target": ["sub", "ses", "task", "run", "scan", "step", "file1"],
+    "scan": ["sub", "ses", "task", "run", "scan"],
+    "session": ["sub", "ses"],
+    "participant": ["sub"],
+}
+EVIDENCE = [
+    *["status", "n_images", "n_reviewed", "n_bad_images", "n_raters", "n_pass", "n_unsure"],
+    *["n_fail", "n_clicks", "source_data_issue", "image_ids", "rule", "release"],
+]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_has_the_columns_of_its_level(db: orm.Session, level: str) -> None:
+    rows = dm.Exclusions(level=level).run(db)
+    assert rows.columns == [*COLUMNS[level], *EVIDENCE]
+    assert list(dm.Exclusions(level=level).select().selected_columns.keys()) == rows.columns
+
+
+def test_names_the_release(db: orm.Session) -> None:
+    rows = dm.Exclusions(status=None).run(db)
+    assert {row.release for row in rows} == {db.scalar(sa.select(dm.Release.label))}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_composes_with_other_statements(db: orm.Session, level: str) -> None:
+    asked = dm.Exclusions(level=level, status=None, latest=True, min_raters=2)
+    found = asked.select().subquery()
+    statement = (
+        sa.select(found.c.sub, sa.func.count(dm.Target.id.distinct()))
+        .join(dm.Target, dm.Target.sub == found.c.sub)
+        .where(found.c.status == "excluded", found.c.n_images > 1)
+        .group_by(found.c.sub)
+    )
+    excluded = {row.sub for row in asked.run(db) if row.status == "excluded" and row.n_images > 1}
+    assert dict(db.execute(statement).all()).keys() == excluded - {None} != set()
+    assert db.scalar(sa.select(sa.func.count()).select_from(found)) == len(asked.run(db))
+
+
+def test_composes_with_a_second_one(db: orm.Session) -> None:
+    strict = dm.Exclusions(step=3).select().subquery("strict")
+    lenient = dm.Exclusions(step=3, rule="unanimous").select().subquery("lenient")
+    only_strict = sa.select(strict.c.sub, strict.c.scan).except_(
+        sa.select(lenient.c.sub, lenient.c.scan)
+    )
+    scans = [
+        {(row.sub, row.scan) for row in dm.Exclusions(step=3, rule=rule).run(db)}
+        for rule in ("any-fail", "unanimous")
+    ]
+    assert {tuple(row) for row in db.execute(only_strict)} == scans[0] - scans[1] != set()
+
+
+@pytest.mark.parametrize("status", [None, "unreviewed"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_table_library_takes_the_rows(db: orm.Session, level: str, status: Any) -> None:
+    step = None if status is None else 3
+    rows = dm.Exclusions(step=step, level=level, status=status).run(db)
+    expected = [
+        {**row._asdict(), **({"step": row.step.name} if level == "target" else {})} for row in rows
+    ]
+    assert (len(rows) == 0) == (status == "unreviewed")
+    assert pa.table(rows).to_pylist() == expected
+    assert pl.DataFrame(rows).to_dicts() == expected
+    assert duckdb.sql("SELECT * FROM rows").fetchall() == [tuple(e.values()) for e in expected]
+    frame = pd.DataFrame.from_arrow(rows)
+    assert list(frame.columns) == rows.columns
+    assert frame["image_ids"].map(list).tolist() == [row.image_ids for row in rows]
+
+
+def test_reads_no_page_that_holds_pictures(db: orm.Session) -> None:
+    if db.get_bind().dialect.name != "sqlite":
+        pytest.skip("plans are SQLite's")
+    for options in (
+        {},
+        {"status": None, "latest": True, "level": "target", "min_raters": 2},
+        {"rule": "majority", "unsure": "fail", "source_data_issue": True, "level": "participant"},
+    ):
+        statement = dm.Exclusions(**options).select()
+        compiled = statement.compile(db.connection(), compile_kwargs={"literal_binds": True})
+        plan = db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all()
+        words = [row.detail.split() for row in plan]
+        read = {of[1] for of in words if of[0] in {"SCAN", "SEARCH"}}
+        assert read >= {"rating", "coordinate", "picture"}
+        assert not read & {"image", "i"}

@@ -1,0 +1,259 @@
+"""Loading from DIRT's own database: the same rows as through its published dump."""
+
+import datetime as dt
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+import dirtmodel as dm
+from dirtmodel import cli, database, releases, synthetic
+from dirtmodel.releases.tables import DIRT_COLUMNS, DIRT_TABLES
+
+SQLITE_SCHEMA = """
+CREATE TABLE ratings_session (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,
+  step integer NOT NULL, created datetime NOT NULL, "user" text NULL);
+CREATE TABLE ratings_image (id integer NOT NULL PRIMARY KEY AUTOINCREMENT, img BLOB NOT NULL,
+  slice integer NULL, file1 text NOT NULL, file2 text NULL, display integer NOT NULL,
+  step integer NOT NULL, created datetime NOT NULL,
+  CONSTRAINT image_meta UNIQUE (slice, file1, display, step));
+CREATE TABLE ratings_rating (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,
+  source_data_issue bool NOT NULL, created datetime NOT NULL, rating integer NOT NULL,
+  image_id bigint NOT NULL REFERENCES ratings_image (id) DEFERRABLE INITIALLY DEFERRED,
+  session_id bigint NOT NULL REFERENCES ratings_session (id) DEFERRABLE INITIALLY DEFERRED,
+  comments text NOT NULL DEFAULT '');
+CREATE TABLE ratings_clickedcoordinate (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,
+  source_data_issue bool NOT NULL, created datetime NOT NULL, x real NULL, y real NULL,
+  image_id bigint NOT NULL REFERENCES ratings_image (id) DEFERRABLE INITIALLY DEFERRED,
+  session_id bigint NOT NULL REFERENCES ratings_session (id) DEFERRABLE INITIALLY DEFERRED,
+  comments text NOT NULL DEFAULT '');
+"""
+POSTGRES_SCHEMA = (
+    SQLITE_SCHEMA.replace("integer NOT NULL PRIMARY KEY AUTOINCREMENT", "bigint PRIMARY KEY")
+    .replace("datetime", "timestamp with time zone")
+    .replace("BLOB", "bytea")
+    .replace(" bool ", " boolean ")
+    .replace(" real ", " double precision ")
+)
+DJANGO_NAMES = {new: old for old, new in DIRT_COLUMNS.items()}
+CONTENT = ("session", "image", "rating", "coordinate", "target", "picture")
+schemas = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    return synthetic.make_tables(subjects=2, slices=1, picture_size=(48, 36), frames=2)
+
+
+@pytest.fixture(scope="module")
+def published(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same rows as the published pipeline writes them."""
+    return synthetic.write_tables(tables, tmp_path_factory.mktemp("published"))
+
+
+def as_django_keeps_it(row: dict[str, Any], *, sqlite: bool) -> dict[str, Any]:
+    kept = {DJANGO_NAMES.get(name, name): value for name, value in row.items()}
+    if "comments" in kept:
+        kept["comments"] = kept["comments"] or ""
+    if sqlite:
+        created = kept["created"].replace(tzinfo=None)
+        kept["created"] = str(created)
+    return kept
+
+
+def insert(cursor: Any, tables: dict[str, Any], mark: str) -> None:
+    for table, rows in tables.items():
+        for row in rows.to_pylist():
+            kept = as_django_keeps_it(row, sqlite=mark == "?")
+            names = ", ".join(f'"{name}"' for name in kept)
+            places = ", ".join([mark] * len(kept))
+            cursor.execute(
+                f"INSERT INTO {DIRT_TABLES[table]} ({names}) VALUES ({places})", [*kept.values()]
+            )
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dirt(request: pytest.FixtureRequest, tables: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+    """DIRT's database, on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "db.sqlite3"
+        with sqlite3.connect(path) as connection:
+            connection.executescript(SQLITE_SCHEMA)
+            insert(connection.cursor(), tables, "?")
+        connection.close()
+        yield str(path)
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = f"dirt_{os.getpid()}_{next(schemas)}"
+    with psycopg.connect(server) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+        connection.execute(f"SET search_path TO {name}")
+        connection.execute(POSTGRES_SCHEMA)
+        insert(connection.cursor(), tables, "%s")
+    separator = "&" if "?" in server else "?"
+    yield f"{server}{separator}options=-csearch_path%3D{name}"
+    with psycopg.connect(server) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+def change(place: str, *statements: str) -> None:
+    with database.engine(database.parse_url(place)).begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def content(db: Path) -> dict[str, list[Any]]:
+    with database.connect(database.parse_url(db)) as connection:
+        return {
+            name: sorted(map(repr, connection.execute(sa.text(f"SELECT * FROM {name}"))))
+            for name in CONTENT
+        }
+
+
+def test_it_gives_the_same_database_as_the_published_files(
+    dirt: str, published: Path, tmp_path: Path
+) -> None:
+    dm.load(published, tmp_path / "published.db")
+
+    loaded = dm.load(dirt, tmp_path / "dirt.db")
+
+    assert content(tmp_path / "dirt.db") == content(tmp_path / "published.db")
+    assert sum(loaded.n_rows.values()) > 100
+
+
+def test_it_finds_the_same_oddities(dirt: str, published: Path) -> None:
+    expected = {
+        (found.code, found.n)
+        for found in releases.check(releases.find(published))
+        # The dump's own: lines at its end.
+        if found.code != "empty-rows"
+    }
+
+    with releases.opened(dirt) as source:
+        found = releases.check(source)
+
+    assert {(f.code, f.n) for f in found} == expected
+    assert {f.file for f in found} <= set(DIRT_TABLES.values())
+
+
+def test_the_command_takes_it_as_a_release(dirt: str, tmp_path: Path) -> None:
+    told = CliRunner().invoke(cli.main, ["load", dirt, "--db", str(tmp_path / "new.db")])
+
+    assert told.exit_code == 0
+    assert "Loaded " in told.stderr
+    assert CliRunner().invoke(cli.main, ["check", dirt]).exit_code == 0
+
+
+def test_it_can_be_a_side_of_diff(dirt: str, published: Path) -> None:
+    with dm.diff(published, dirt) as found:
+        counts = found.count()
+
+    assert all(said.n_differences == 0 and said.unchanged for said in counts.values())
+
+
+def test_empty_texts_are_null_as_in_a_release(dirt: str, tmp_path: Path) -> None:
+    change(dirt, "UPDATE ratings_session SET \"user\" = ''")
+
+    dm.load(dirt, tmp_path / "new.db")
+
+    with dm.open(tmp_path / "new.db") as db:
+        assert set(db.scalars(sa.select(dm.Session.user))) == {None}
+        assert "" not in set(db.scalars(sa.select(dm.Rating.notes)))
+
+
+def test_one_from_before_there_were_comments_loads_with_a_finding(
+    dirt: str, tmp_path: Path
+) -> None:
+    change(
+        dirt,
+        "ALTER TABLE ratings_rating DROP COLUMN comments",
+        "ALTER TABLE ratings_clickedcoordinate DROP COLUMN comments",
+    )
+
+    loaded = dm.load(dirt, tmp_path / "new.db")
+
+    told = [f.examples for f in loaded.findings if f.code == "no-notes"]
+    assert told == [
+        ("ratings_clickedcoordinate has no column notes",),
+        ("ratings_rating has no column notes",),
+    ]
+
+
+def test_a_column_of_a_later_dirt_is_told_and_left_out(dirt: str, tmp_path: Path) -> None:
+    change(dirt, "ALTER TABLE ratings_rating ADD COLUMN confidence integer")
+
+    loaded = dm.load(dirt, tmp_path / "new.db")
+
+    (told,) = [f for f in loaded.findings if f.code == "extra-column"]
+    assert told.examples[0].startswith("ratings_rating column confidence (int64)")
+
+
+def test_rows_that_cannot_be_loaded_are_refused_or_quarantined(dirt: str, tmp_path: Path) -> None:
+    change(
+        dirt, "UPDATE ratings_rating SET rating = 3 WHERE id = (SELECT min(id) FROM ratings_rating)"
+    )
+
+    with pytest.raises(dm.ReleaseError, match="ratings_rating row 1: rating 3 is not PASS"):
+        dm.load(dirt, tmp_path / "new.db")
+
+    assert not (tmp_path / "new.db").exists()
+    assert dm.load(dirt, tmp_path / "new.db", quarantine=True).n_quarantined == 1
+
+
+def test_it_is_only_read(dirt: str, tmp_path: Path) -> None:
+    before = Path(dirt).read_bytes() if Path(dirt).exists() else b""
+
+    dm.load(dirt, tmp_path / "new.db")
+
+    assert (Path(dirt).read_bytes() if Path(dirt).exists() else b"") == before
+
+
+def test_what_is_no_moment_is_refused(tmp_path: Path, tables: dict[str, Any]) -> None:
+    path = tmp_path / "db.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SQLITE_SCHEMA)
+        insert(connection.cursor(), tables, "?")
+        connection.execute("UPDATE ratings_session SET created = 'yesterday'")
+    connection.close()
+
+    with pytest.raises(dm.ReleaseError, match="ratings_session column created holds what is not"):
+        dm.load(path, tmp_path / "new.db")
+
+
+def test_microseconds_may_be_missing(tmp_path: Path, tables: dict[str, Any]) -> None:
+    path = tmp_path / "db.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SQLITE_SCHEMA)
+        insert(connection.cursor(), tables, "?")
+        connection.execute("UPDATE ratings_session SET created = '2025-07-13 00:00:00'")
+    connection.close()
+
+    dm.load(path, tmp_path / "new.db")
+
+    with dm.open(tmp_path / "new.db") as db:
+        expected = {dt.datetime(2025, 7, 13, tzinfo=dt.UTC)}
+        assert set(db.scalars(sa.select(dm.Session.created))) == expected
+
+
+def test_a_database_without_such_tables_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE t (a)")
+    connection.close()
+
+    with pytest.raises(dm.DatabaseError, match="holds neither DIRT's tables"):
+        dm.load(tmp_path / "other.db", tmp_path / "new.db")
+
+
+def test_a_database_of_ours_is_a_release_too(published: Path, tmp_path: Path) -> None:
+    dm.load(published, tmp_path / "one.db")
+
+    dm.load(tmp_path / "one.db", tmp_path / "two.db")
+
+    assert content(tmp_path / "two.db") == content(tmp_path / "one.db")

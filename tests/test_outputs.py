@@ -1,0 +1,434 @@
+"""Rows leave as table, csv, tsv, json, ndjson or parquet; all but table as a stream."""
+
+import csv
+import datetime as dt
+import decimal
+import io
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dirtmodel as dm
+from dirtmodel import outputs
+from dirtmodel.models import Step
+
+MOMENT = dt.datetime(2025, 7, 23, 12, 0, 0, 123456, tzinfo=dt.UTC)
+ONE_PIXEL = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b"
+)
+NAMES = ["text", "number", "real", "flag", "step", "moment", "blob"]
+FULL = ("a b", 7, 0.5, True, Step.DTIFIT, MOMENT, ONE_PIXEL)
+NULLS = (None,) * len(NAMES)
+
+
+def written(
+    columns: list[str], rows: Iterable[Any], format_: str, schema: pa.Schema | None = None
+) -> bytes:
+    file = io.BytesIO()
+    outputs.write(columns, rows, format_, file, schema=schema)
+    assert not file.closed
+    return file.getvalue()
+
+
+def text(columns: list[str], rows: Iterable[Any], format_: str) -> str:
+    return written(columns, rows, format_).decode()
+
+
+def parquet(columns: list[str], rows: Iterable[Any], schema: pa.Schema | None = None) -> pa.Table:
+    return pq.read_table(io.BytesIO(written(columns, rows, "parquet", schema)))
+
+
+class TestFormatOf:
+    @pytest.mark.parametrize(
+        ("path", "asked", "expected"),
+        [
+            (None, None, "table"),
+            (None, "json", "json"),
+            ("a.csv", None, "csv"),
+            ("a.TSV", None, "tsv"),
+            ("a.json", None, "json"),
+            ("a.jsonl", None, "ndjson"),
+            ("a.ndjson", None, "ndjson"),
+            ("a.parquet", None, "parquet"),
+            ("a.txt", None, "table"),
+            ("a", None, "table"),
+            ("a.csv", "tsv", "tsv"),
+        ],
+    )
+    def test_is_what_was_asked_for_else_what_the_suffix_says(
+        self, path: str | None, asked: str | None, expected: str
+    ) -> None:
+        assert outputs.format_of(Path(path) if path else None, asked) == expected
+
+
+class TestTable:
+    def test_every_kind_of_value(self) -> None:
+        header, _, full, nulls = text(NAMES, [FULL, NULLS], "table").splitlines()
+        assert header.split() == NAMES
+        assert re.split(r" {2,}", full) == [
+            *("a b", "7", "0.5", "true", "DTIFIT"),
+            *("2025-07-23T12:00:00.123456+00:00", "<GIF 1×1, 43 bytes>"),
+        ]
+        assert nulls.strip() == ""
+
+    def test_numbers_line_up_on_the_right_and_text_on_the_left(self) -> None:
+        rows = [(1.5, 22, "a", None), (100.25, None, "bb", None)]
+        assert text(["real", "n", "text", "none"], rows, "table") == (
+            "  real    n  text    none\n"
+            "------  ---  ------  ------\n"
+            "   1.5   22  a\n"
+            "100.25       bb\n"
+        )
+
+    def test_text_that_looks_like_a_number_stays_text(self) -> None:
+        assert text(["run"], [("01",), ("1e5",)], "table").splitlines()[2:] == ["01", "1e5"]
+
+    def test_no_rows(self) -> None:
+        assert text(["a", "b"], [], "table") == "a    b\n---  ---\n"
+
+    @pytest.mark.parametrize(
+        "nasty", ["\x1b[31mred", "a\nb", "a\tb", "\x07", "\x9b2J", "\u202ertl"]
+    )
+    def test_control_characters_are_shown_not_obeyed(self, nasty: str) -> None:
+        shown = text(["notes"], [(nasty,)], "table")
+        assert len(shown.splitlines()) == 3
+        assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown) is None
+
+    def test_unicode(self) -> None:
+        assert "naïve 🧠 日本" in text(["notes"], [("naïve 🧠 日本",)], "table")
+
+    def test_what_is_not_finite(self) -> None:
+        shown = text(["x"], [(math.inf,), (-math.inf,), (math.nan,)], "table")
+        assert shown.split()[2:] == ["inf", "-inf", "nan"]
+
+
+class TestCsv:
+    def test_every_kind_of_value(self) -> None:
+        assert text(NAMES, [FULL, NULLS], "csv") == (
+            "text,number,real,flag,step,moment,blob\n"
+            'a b,7,0.5,true,DTIFIT,2025-07-23T12:00:00.123456+00:00,"<GIF 1×1, 43 bytes>"\n'
+            ",,,,,,\n"
+        )
+
+    def test_the_only_null_of_a_row_is_not_an_empty_line(self) -> None:
+        assert text(["a"], [(None,), (1,)], "csv") == 'a\n""\n1\n'
+
+    def test_no_rows(self) -> None:
+        assert text(["a", "b"], [], "csv") == "a,b\n"
+
+    @given(
+        st.lists(
+            st.tuples(st.text(st.characters(codec="utf-8")), st.text(alphabet='a,"\n\r\t;|\\ ')),
+            max_size=4,
+        )
+    )
+    def test_comes_back_from_python_s_reader(self, rows: list[tuple[str, str]]) -> None:
+        file = io.StringIO(text(["a", "b"], rows, "csv"), newline="")
+        assert [tuple(row) for row in csv.reader(file)] == [("a", "b"), *rows]
+
+    def test_comes_back_from_pandas_and_duckdb(self, tmp_path: Path) -> None:
+        import duckdb
+        import pandas as pd
+
+        notes = ["plain", "a,b", 'say "no"', "two\nlines", "lone\rreturn", "<script>", "ü🧠"]
+        path = tmp_path / "a.csv"
+        path.write_bytes(written(["n", "notes"], list(enumerate(notes)), "csv"))
+        assert pd.read_csv(path)["notes"].tolist() == notes
+        assert duckdb.read_csv(str(path)).fetchall() == list(enumerate(notes))
+
+    def test_numbers_keep_every_digit(self) -> None:
+        assert text(["x", "n"], [(0.1 + 0.2, 2**63)], "csv") == (
+            "x,n\n0.30000000000000004,9223372036854775808\n"
+        )
+
+    def test_what_is_not_finite(self) -> None:
+        assert text(["x"], [(math.inf,), (math.nan,)], "csv") == "x\ninf\nnan\n"
+
+    def test_lists_objects_and_decimals(self) -> None:
+        rows = [(["a", "b"], {"k": None}, decimal.Decimal("2.50"))]
+        assert text(["l", "o", "d"], rows, "csv") == 'l,o,d\na b,"{""k"": null}",2.50\n'
+
+
+class TestTsv:
+    def test_every_kind_of_value(self) -> None:
+        assert text(NAMES, [FULL, NULLS], "tsv") == (
+            "text\tnumber\treal\tflag\tstep\tmoment\tblob\n"
+            "a b\t7\t0.5\ttrue\tDTIFIT\t2025-07-23T12:00:00.123456+00:00\t<GIF 1×1, 43 bytes>\n"
+            "n/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\n"
+        )
+
+    @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.text("a\t\n\r"))))
+    def test_a_row_is_a_line_and_a_value_a_field(self, rows: list[tuple[str, str]]) -> None:
+        lines = text(["a", "b"], rows, "tsv").splitlines()
+        assert [line.count("\t") for line in lines] == [1] * (len(rows) + 1)
+
+    def test_a_tab_is_escaped_because_bids_knows_no_quotes(self) -> None:
+        assert text(["a"], [('x\ty "z"\n',)], "tsv") == 'a\nx\\ty "z"\\n\n'
+
+    def test_no_rows(self) -> None:
+        assert text(["a", "b"], [], "tsv") == "a\tb\n"
+
+
+class TestJson:
+    EXPECTED = (
+        {
+            "text": "a b",
+            "number": 7,
+            "real": 0.5,
+            "flag": True,
+            "step": "DTIFIT",
+            "moment": "2025-07-23T12:00:00.123456+00:00",
+            "blob": "<GIF 1×1, 43 bytes>",
+        },
+        dict.fromkeys(NAMES),
+    )
+
+    def test_every_kind_of_value(self) -> None:
+        assert json.loads(text(NAMES, [FULL, NULLS], "json")) == list(self.EXPECTED)
+
+    def test_ndjson_is_one_object_a_line(self) -> None:
+        lines = text(NAMES, [FULL, NULLS], "ndjson").splitlines()
+        assert [json.loads(line) for line in lines] == list(self.EXPECTED)
+
+    @pytest.mark.parametrize(("format_", "nothing"), [("json", "[\n]\n"), ("ndjson", "")])
+    def test_no_rows(self, format_: str, nothing: str) -> None:
+        assert text(["a"], [], format_) == nothing
+
+    def test_is_json_for_everybody(self) -> None:
+        rows = [(math.nan,), (math.inf,), (decimal.Decimal("NaN"),)]
+        assert json.loads(text(["x"], rows, "json"), parse_constant=pytest.fail) == [
+            {"x": None},
+            {"x": None},
+            {"x": None},
+        ]
+
+    def test_decimals_of_postgres_are_numbers(self) -> None:
+        rows = [(decimal.Decimal(12),), (decimal.Decimal("2.5000"),)]
+        assert text(["x"], rows, "ndjson") == '{"x": 12}\n{"x": 2.5}\n'
+
+    def test_lists_and_objects_stay_what_they_are(self) -> None:
+        assert text(["x"], [(({"a": Step.MASK}, 1.5),)], "ndjson") == (
+            '{"x": [{"a": "MASK"}, 1.5]}\n'
+        )
+
+    def test_unicode_and_line_ends(self) -> None:
+        (line,) = text(["x"], [("ü🧠\n\r\x00",)], "ndjson").splitlines()
+        assert json.loads(line) == {"x": "ü🧠\n\r\x00"}
+
+
+class TestParquet:
+    def test_every_kind_of_value(self) -> None:
+        table = parquet(NAMES, [FULL, NULLS])
+        assert [str(field.type) for field in table.schema] == [
+            "string",
+            "int64",
+            "double",
+            "bool",
+            "string",
+            "timestamp[us, tz=UTC]",
+            "string",
+        ]
+        assert table.to_pylist() == [
+            dict(zip(NAMES, (*FULL[:4], "DTIFIT", MOMENT, "<GIF 1×1, 43 bytes>"), strict=True)),
+            dict.fromkeys(NAMES),
+        ]
+
+    def test_no_rows(self) -> None:
+        table = parquet(["a", "b"], [])
+        assert (table.column_names, len(table)) == (["a", "b"], 0)
+
+    def test_no_rows_of_known_types(self) -> None:
+        schema = pa.schema([("a", pa.int64())])
+        assert parquet(["a"], [], schema).schema == schema
+
+    def test_types_agree_across_chunks(self) -> None:
+        n = outputs._CHUNK
+        rows = [*([(None, 1)] * n), *([("late", 2.5)] * n), *([(None, None)] * 2)]
+        table = parquet(["a", "b"], rows)
+        assert [str(field.type) for field in table.schema] == ["string", "double"]
+        assert table["a"].to_pylist() == [row[0] for row in rows]
+        assert table["b"].to_pylist() == [row[1] for row in rows]
+
+    @pytest.mark.parametrize(
+        ("first", "second"), [(1, "a"), ("a", 1.5), (True, 7), (MOMENT, "2025"), (2**53 + 1, 0.5)]
+    )
+    @pytest.mark.parametrize("apart", [False, True], ids=["one chunk", "two chunks"])
+    def test_a_column_of_several_types_is_refused(
+        self, first: object, second: object, *, apart: bool
+    ) -> None:
+        rows = [(0, first)] * (outputs._CHUNK if apart else 1) + [(0, second)]
+        with pytest.raises(
+            dm.OutputError,
+            match=r"^column mixed holds values of several types, which parquet cannot; "
+            r"cast it in the query or choose --format csv\Z",
+        ):
+            parquet(["n", "mixed"], rows)
+
+    def test_an_integer_beyond_64_bits_is_refused(self) -> None:
+        with pytest.raises(dm.OutputError, match="column n holds values of several types"):
+            parquet(["n"], [(2**70,)])
+
+    def test_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        parquet(["n"], [(1,)] * (outputs._CHUNK + 1))
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format_", ["json", "ndjson", "parquet"])
+def test_two_columns_of_one_name_are_refused_where_one_would_be_lost(format_: str) -> None:
+    with pytest.raises(
+        dm.OutputError,
+        match=rf"^several columns are called id, and {format_} can keep only one; "
+        r"rename them with AS, or choose --format csv\Z",
+    ):
+        written(["id", "id"], [(1, 2)], format_)
+
+
+def test_two_columns_of_one_name_are_fine_in_csv() -> None:
+    assert text(["id", "id"], [(1, 2)], "csv") == "id,id\n1,2\n"
+
+
+class TestBytes:
+    def test_are_described_never_written(self) -> None:
+        for format_ in outputs.FORMATS:
+            assert b"\x89PNG" not in written(["img"], [(b"\x89PNG\r\n\x1a\n rest",)], format_)
+
+    def test_say_what_they_are(self) -> None:
+        assert outputs.describe_bytes(ONE_PIXEL) == "<GIF 1×1, 43 bytes>"
+        assert outputs.describe_bytes(memoryview(ONE_PIXEL)) == "<GIF 1×1, 43 bytes>"
+        assert outputs.describe_bytes(b"") == "<0 bytes>"
+        assert outputs.describe_bytes(b"x" * 25_400) == "<25 KB>"
+
+
+class TestStreaming:
+    @pytest.mark.parametrize("format_", ["csv", "tsv", "json", "ndjson"])
+    def test_rows_are_written_as_they_come(self, format_: str) -> None:
+        file = io.BytesIO()
+        sizes = []
+
+        def rows() -> Iterator[tuple[str]]:
+            for _ in range(4):
+                yield ("x" * 100_000,)
+                sizes.append(file.tell())
+
+        outputs.write(["a"], rows(), format_, file)
+        assert sizes[1] < sizes[2] < sizes[3]
+
+    @pytest.mark.parametrize("format_", ["csv", "parquet"])
+    def test_many_rows_need_no_memory_to_speak_of(self, format_: str, tmp_path: Path) -> None:
+        program = (
+            "import re, sys\n"
+            "import pyarrow.parquet\n"
+            "from dirtmodel import outputs\n"
+            # Not ru_maxrss, which a process inherits from the one that started it.
+            "def peak():\n"
+            "    status = open('/proc/self/status').read()\n"
+            "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]) // 1024\n"
+            "def rows(n): return ((i, 'note ' * 8 + str(i)) for i in range(n))\n"
+            "with open(sys.argv[2], 'wb') as file:\n"
+            "    outputs.write(['id', 'notes'], rows(20_000), sys.argv[1], file)\n"
+            "before = peak()\n"
+            "with open(sys.argv[2], 'wb') as file:\n"
+            "    outputs.write(['id', 'notes'], rows(200_000), sys.argv[1], file)\n"
+            "print(peak() - before)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, format_, tmp_path / "out"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        assert int(done.stdout) < 20
+
+
+def interrupted_write(path: Path) -> None:
+    with outputs.destination(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+
+
+class TestDestination:
+    def test_takes_its_name_when_it_is_complete(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        with outputs.destination(path) as file:
+            file.write(b"new")
+            assert not path.exists()
+        assert path.read_bytes() == b"new"
+        assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
+
+    def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_bytes(b"old")
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_write(path)
+        assert path.read_bytes() == b"old"
+        assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
+
+    def test_a_full_disk_keeps_what_was_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_bytes(b"old")
+        with (
+            pytest.raises(
+                dm.OutputError,
+                match=rf"^cannot write {path}: No space left on device; "
+                r"what was there is as it was\Z",
+            ),
+            outputs.destination(path),
+        ):
+            raise OSError(28, "No space left on device")
+        assert path.read_bytes() == b"old"
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "no" / "a.csv"
+        with (
+            pytest.raises(
+                dm.OutputError,
+                match=rf"^cannot write {path}: No such file or directory; "
+                r"choose another place with -o\Z",
+            ),
+            outputs.destination(path),
+        ):
+            pytest.fail("nothing is computed for it")
+
+    def test_permissions_are_those_of_any_new_file(self, tmp_path: Path) -> None:
+        before = os.umask(0o027)
+        try:
+            with outputs.destination(tmp_path / "a.csv"):
+                pass
+        finally:
+            os.umask(before)
+        assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o640
+
+    def test_permissions_of_what_was_there_are_kept(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.touch(0o600)
+        with outputs.destination(path) as file:
+            file.write(b"new")
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
+        target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+        target.touch()
+        link.symlink_to(target)
+        with outputs.destination(link) as file:
+            file.write(b"new")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"new"
+
+    def test_a_device_stays_a_device(self) -> None:
+        with outputs.destination(Path(os.devnull)) as file:
+            file.write(b"gone")
+        assert Path(os.devnull).is_char_device()

@@ -1,0 +1,120 @@
+"""Databases of earlier revisions: upgraded, shown what an upgrade would do, and compared."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+import dirtmodel as dm
+from dirtmodel import cli, database
+from dirtmodel.releases.layout import TABLES
+
+EARLIER = database.revisions()[:-1]
+HEAD = database.revisions()[-1]
+
+
+@pytest.fixture(params=EARLIER)
+def earlier(request: pytest.FixtureRequest, release: Path, new_url: sa.URL) -> sa.URL:
+    """The release in a database of each earlier revision, on each engine."""
+    dm.load(release, new_url)
+    dm.upgrade(new_url, request.param)
+    return new_url
+
+
+def text(url: sa.URL) -> str:
+    return (
+        str(url.database) if database.is_sqlite(url) else url.render_as_string(hide_password=False)
+    )
+
+
+def everything(url: sa.URL) -> dict[str, list[Any]]:
+    with database.reach(url) as connection:
+        return {
+            table: sorted(map(repr, connection.execute(sa.text(f"SELECT * FROM {table}"))))
+            for table in TABLES
+        }
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(cli.main, arguments)
+
+
+def test_a_dry_run_prints_the_sql_and_changes_nothing(earlier: sa.URL) -> None:
+    before = everything(earlier)
+    with database.reach(earlier) as connection:
+        revision = database.current_revision(connection)
+
+    told = run("upgrade", "--db", text(earlier), "--dry-run")
+
+    assert told.exit_code == 0
+    assert f"UPDATE alembic_version SET version_num='{HEAD}'" in told.stdout
+    assert ("CREATE TABLE target" in told.stdout) == (revision < "0003")
+    assert ("fills target and picture" in told.stdout) == (revision < "0003")
+    assert everything(earlier) == before
+
+
+def test_the_sql_of_a_dry_run_works(release: Path, tmp_path: Path) -> None:
+    dm.load(release, tmp_path / "old.db")
+    dm.upgrade(tmp_path / "old.db", "0003")
+    script = database.upgrade_sql(tmp_path / "old.db")
+
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.executescript(script)
+    connection.close()
+
+    with dm.open(tmp_path / "old.db") as db:
+        assert db.execute(sa.text("SELECT count(*) FROM review")).scalar()
+
+
+def test_nothing_is_to_be_done_at_head(loaded_url: sa.URL) -> None:
+    assert database.upgrade_sql(loaded_url) == ""
+
+
+def test_a_dry_run_of_what_is_not_ours_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE t (a)")
+    connection.close()
+
+    told = run("upgrade", "--db", str(tmp_path / "other.db"), "--dry-run")
+
+    assert told.exit_code == 2
+    assert "is not a database of dirtmodel" in told.stderr
+
+
+def test_a_database_of_any_revision_is_a_side_and_stays_as_it_is(
+    earlier: sa.URL, loaded_url: sa.URL
+) -> None:
+    before = everything(earlier)
+
+    with dm.diff(earlier, loaded_url) as found:
+        counts = found.count()
+        schema = list(found.schema())
+        revision = found.old.revision
+
+    assert [e["revision"] for e in schema if e["change"] == "revision"] == [
+        r for r in database.revisions() if r > str(revision)
+    ]
+    assert {e["only_in"] for e in schema if e["change"] == "revision"} == {"new"}
+    for table, said in counts.items():
+        # Before there were notes, rows with one were without.
+        no_notes = revision == "0001" and table in {"rating", "coordinate"}
+        assert bool(said.changed) == no_notes, table
+        assert said.added == said.removed == said.rekeyed == 0
+    assert everything(earlier) == before
+
+
+def test_an_upgrade_loses_no_row(earlier: sa.URL) -> None:
+    before = everything(earlier)
+
+    told = run("upgrade", "--db", text(earlier))
+
+    assert told.exit_code == 0
+    after = everything(earlier)
+    assert {table: len(rows) for table, rows in after.items()} == {
+        table: len(rows) for table, rows in before.items()
+    }
+    assert after["image"] == before["image"]
+    assert after["session"] == before["session"]

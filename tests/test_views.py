@@ -1,0 +1,238 @@
+"""The views for ad hoc SQL, against plain Python over the release's files."""
+
+import datetime as dt
+import hashlib
+import re
+from collections import defaultdict
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+STEPS = ["MASK", "SPATIAL_NORMALIZATION", "SURFACE_LOCALIZATION", "FMAP_COREGISTRATION", "DTIFIT"]
+DISPLAYS = ["X", "Y", "Z"]
+VERDICTS = ["PASS", "UNSURE", "FAIL"]
+ENTITIES = ["sub", "ses", "task", "run", "scan", "space", "desc", "suffix"]
+
+COLUMNS = {
+    "image_labels": [
+        *("id", "step", "display", "slice", "file1", "file2", "created"),
+        *ENTITIES,
+        *("target_id", "format", "width", "height", "n_bytes", "sha256"),
+    ],
+    "rating_labels": [
+        *("id", "rating", "source_data_issue", "notes", "created", "session", "rater"),
+        *("session_step", "img_id", "step", "display", "slice", "file1", "file2"),
+        *ENTITIES,
+        "target_id",
+    ],
+    "coordinate_labels": [
+        *("id", "x", "y", "source_data_issue", "notes", "created", "session", "rater"),
+        *("session_step", "img_id", "step", "display", "slice", "file1", "file2"),
+        *ENTITIES,
+        "target_id",
+    ],
+    "review": [
+        *("kind", "img_id", "target_id", "session", "rater", "step", "created"),
+        *("verdict", "n_clicks", "source_data_issue", "notes"),
+    ],
+}
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def entities(step: int, file1: str) -> dict[str, Any]:
+    """What BIDS says of a name, word by word."""
+    words = re.split(r"[/_]", file1)
+    pairs: dict[str, str] = {}
+    for word in words:
+        key, dash, value = word.partition("-")
+        if dash:
+            pairs.setdefault(key, re.match(r"[A-Za-z0-9]*", value)[0])
+    last = file1.rsplit("/", maxsplit=1)[-1].rsplit("_", maxsplit=1)[-1].split(".", maxsplit=1)[0]
+    run = int(pairs["run"]) if "run" in pairs else None
+    scan = {0: "T1w", 1: "T1w", 2: "T1w", 4: "dwi"}.get(step)
+    if "task" in pairs:
+        scan = f"{pairs['task']}{run}"
+    return {
+        "sub": pairs.get("sub"),
+        "ses": pairs.get("ses"),
+        "task": pairs.get("task"),
+        "run": run,
+        "scan": scan if "sub" in pairs else None,
+        "space": pairs.get("space"),
+        "desc": pairs.get("desc"),
+        "suffix": last,
+    }
+
+
+def target_ids(tables: Tables) -> dict[tuple[int, str], int]:
+    keys = sorted({(image["step"], image["file1"]) for image in tables["image"]})
+    return {key: number for number, key in enumerate(keys, 1)}
+
+
+def of_image(image: dict[str, Any], targets: dict[tuple[int, str], int]) -> dict[str, Any]:
+    return {
+        "step": STEPS[image["step"]],
+        "display": DISPLAYS[image["display"]],
+        "slice": image["slice"],
+        "file1": image["file1"],
+        "file2": image["file2"],
+        **entities(image["step"], image["file1"]),
+        "target_id": targets[image["step"], image["file1"]],
+    }
+
+
+def expected_images(tables: Tables) -> list[dict[str, Any]]:
+    targets = target_ids(tables)
+    return [
+        {
+            "id": image["id"],
+            **of_image(image, targets),
+            "created": image["created"],
+            "format": "GIF" if image["img"].startswith(b"GIF") else "PNG",
+            "width": size(image["img"])[0],
+            "height": size(image["img"])[1],
+            "n_bytes": len(image["img"]),
+            "sha256": hashlib.sha256(image["img"]).hexdigest(),
+        }
+        for image in tables["image"]
+    ]
+
+
+def size(img: bytes) -> tuple[int, int]:
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(img)) as opened:
+        return opened.size
+
+
+def expected_reviewed(tables: Tables, kind: str) -> list[dict[str, Any]]:
+    """Verdicts or clicks with what their image and session say."""
+    targets = target_ids(tables)
+    images = {image["id"]: image for image in tables["image"]}
+    sessions = {session["id"]: session for session in tables["session"]}
+    rows = []
+    for row in tables[kind]:
+        session = sessions[row["session"]]
+        found = row | of_image(images[row["img_id"]], targets)
+        found |= {"rater": session["user"], "session_step": STEPS[session["step"]]}
+        if kind == "rating":
+            found["rating"] = VERDICTS[row["rating"]]
+        rows.append(found)
+    return rows
+
+
+def expected_reviews(tables: Tables) -> list[dict[str, Any]]:
+    reviews = [
+        {
+            "kind": "rating",
+            "verdict": row["rating"],
+            "n_clicks": None,
+            **{name: row[name] for name in COLUMNS["review"] if name in row},
+        }
+        for row in expected_reviewed(tables, "rating")
+    ]
+    submitted = defaultdict(list)
+    for row in expected_reviewed(tables, "coordinate"):
+        submitted[row["img_id"], row["session"]].append(row)
+    for rows in submitted.values():
+        rows.sort(key=lambda row: (row["created"], row["id"]))
+        said = [row["notes"] for row in rows if row["notes"] is not None]
+        reviews.append(
+            {
+                **{name: rows[-1][name] for name in COLUMNS["review"] if name in rows[-1]},
+                "kind": "coordinate",
+                "verdict": None,
+                "n_clicks": sum(row["x"] is not None and row["y"] is not None for row in rows),
+                "source_data_issue": any(row["source_data_issue"] for row in rows),
+                "notes": said[-1] if said else None,
+            }
+        )
+    return reviews
+
+
+EXPECTED = {
+    "image_labels": expected_images,
+    "rating_labels": lambda tables: expected_reviewed(tables, "rating"),
+    "coordinate_labels": lambda tables: expected_reviewed(tables, "coordinate"),
+    "review": expected_reviews,
+}
+
+
+def comparable(row: dict[str, Any], columns: list[str]) -> tuple[Any, ...]:
+    """A row whichever engine it comes from: SQLite has no booleans, and instants as text."""
+    values = []
+    for name in columns:
+        value = row[name]
+        if name == "created" and isinstance(value, str):
+            value = dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+        if name == "source_data_issue":
+            value = bool(value)
+        values.append(value)
+    return tuple(values)
+
+
+@pytest.mark.parametrize("view", COLUMNS)
+def test_rows_are_what_the_files_say(db: orm.Session, published: Tables, view: str) -> None:
+    columns = COLUMNS[view]
+    found = [
+        comparable(dict(row), columns)
+        for row in db.execute(sa.text(f"SELECT * FROM {view}")).mappings()
+    ]
+    expected = [comparable(row, columns) for row in EXPECTED[view](published)]
+    assert len(expected) > 100
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+
+
+@pytest.mark.parametrize("view", COLUMNS)
+def test_columns_are_these_and_never_the_picture(db: orm.Session, view: str) -> None:
+    found = list(db.execute(sa.text(f"SELECT * FROM {view} WHERE 1 = 0")).keys())
+    assert found == COLUMNS[view]
+    assert "img" not in found
+
+
+@pytest.mark.parametrize("kind", ["rating", "coordinate"])
+def test_a_review_is_one_verdict_or_one_set_of_clicks(
+    db: orm.Session, published: Tables, kind: str
+) -> None:
+    n = db.scalar(sa.text("SELECT count(*) FROM review WHERE kind = :kind"), {"kind": kind})
+    rows = published[kind]
+    sets = {(row["img_id"], row["session"]) for row in rows}
+    assert n == (len(rows) if kind == "rating" else len(sets))
+
+
+def test_a_set_of_nothing_but_nothing_wrong_has_no_clicks(db: orm.Session) -> None:
+    found = db.execute(
+        sa.text(
+            "SELECT min(n_clicks), max(n_clicks), count(*) FROM review WHERE kind = 'coordinate'"
+        )
+    ).one()
+    assert found[0] == 0
+    assert 1 < found[1] < found[2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT step, count(*) FROM rating_labels GROUP BY 1",
+        "SELECT rater, rating, count(*) FROM rating_labels GROUP BY 1, 2",
+        "SELECT sub, task, run FROM rating_labels WHERE rating = 'FAIL'",
+        "SELECT step, avg(x), avg(y) FROM coordinate_labels GROUP BY 1",
+        "SELECT * FROM review",
+        "SELECT kind, verdict, count(*) FROM review GROUP BY 1, 2",
+    ],
+)
+def test_who_asks_for_nothing_of_an_image_never_touches_its_table(
+    db: orm.Session, query: str
+) -> None:
+    if db.connection().dialect.name == "sqlite":
+        plan = "\n".join(row.detail for row in db.execute(sa.text(f"EXPLAIN QUERY PLAN {query}")))
+        touched = re.findall(r"^(?:SCAN|SEARCH) (\S+)", plan, re.MULTILINE)
+        assert "i" not in touched
+    else:
+        plan = "\n".join(db.scalars(sa.text(f"EXPLAIN {query}")))
+    assert re.search(r"\b(image|pk_image|ix_image_narrow)\b", plan) is None
