@@ -82,6 +82,12 @@ def test_the_report_reads_from_the_top_down(run: Run) -> None:
     assert places == sorted(places)
 
 
+def test_the_report_is_the_pinned_one(run: Run) -> None:
+    text = run("--step", "fmap_coregistration").stdout
+
+    assert text == (Path(__file__).parent / "data/agreement_report.txt").read_text()
+
+
 def test_a_session_as_a_rater_is_said_to_mix(run: Run) -> None:
     text = run("--step", "dtifit", "--rater", "session").stdout
 

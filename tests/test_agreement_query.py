@@ -21,7 +21,6 @@ from dirtmodel import Agreement, agreement, synthetic
 FMAP, MASK = dm.Step.FMAP_COREGISTRATION, dm.Step.MASK
 VERDICTS = ("PASS", "UNSURE", "FAIL")
 REFERENCE = json.loads((Path(__file__).parent / "data/agreement_reference.json").read_text())
-MATCHING = json.loads((Path(__file__).parent / "data/click_matching.json").read_text())["vectors"]
 
 _TINY = synthetic.make_tables(subjects=1, slices=1, pictures="tiny", hazards=False)["image"]
 GIF, PNG = (
@@ -478,8 +477,10 @@ def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
         ),
         (
             {"step": FMAP, "tolerances": 10},
-            "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; "
-            "leave it out",
+            (
+                "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; "
+                "leave it out"
+            ),
         ),
         ({"step": FMAP, "rater": "me"}, "'me' is no rater; choose user or session"),
         ({"step": FMAP, "cluster": "scan"}, "'scan' is no cluster; choose subject or None"),
