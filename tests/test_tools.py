@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -113,7 +114,14 @@ def test_polars(demo_db: Path, answer: Rows) -> None:
 
 def test_datasette(demo_db: Path, answer: Rows) -> None:
     done = subprocess.run(
-        ["datasette", str(demo_db), "--get", "/dirt.json?_shape=arrays&sql=" + quote(QUESTION)],
+        [
+            sys.executable,
+            "-m",
+            "datasette",
+            str(demo_db),
+            "--get",
+            "/dirt.json?_shape=arrays&sql=" + quote(QUESTION),
+        ],
         capture_output=True,
         text=True,
         check=True,
