@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime as dt
+import enum
 import importlib
 import inspect
 import io
 import itertools
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,21 @@ from sqlalchemy.dialects import postgresql
 import dirtmodel as dm
 from dirtmodel import database, outputs, queries
 from dirtmodel.models import Base, UTCDateTime
+from dirtmodel.queries.images import Clicks, Verdicts
 from dirtmodel.queries.inventory import inventory
 
 TABLES = sorted(Base.metadata.tables)
 VIEWS = ("coordinate_labels", "image_labels", "rating_labels", "review")
 
+ALL_IMAGES = range(1, 1_000)
+
 INSTANCES: dict[str, list[Any]] = {
+    "Agreement": [
+        *(dm.Agreement(step) for step in dm.Step),
+        dm.Agreement(dm.Step.FMAP_COREGISTRATION, rater="session", bootstrap=50),
+    ],
+    "BidsFilters": [dm.BidsFilters(dm.Exclusions(level=level)) for level in ("scan", "session")],
+    "Clicks": [Clicks(ALL_IMAGES), Clicks(ALL_IMAGES, latest=True)],
     "Coverage": [dm.Coverage(), *(dm.Coverage(step=step) for step in dm.Step)],
     "Crossed": [dm.Crossed(), dm.Crossed(steps=(dm.Step.MASK,))],
     "Exclusions": [
@@ -48,7 +58,13 @@ INSTANCES: dict[str, list[Any]] = {
         *(dm.Exclusions(step=step, source_data_issue=True) for step in dm.Step),
         dm.Exclusions(step=dm.Step.MASK, min_clicks=2, min_raters=2, images=2, status="kept"),
     ],
+    "Images": [
+        dm.Images(),
+        dm.Images(step=dm.Step.MASK, status="excluded"),
+        dm.Images(task="rest", run_number=1, display=dm.DisplayMode.Z),
+    ],
     "KitExclusions": [dm.KitExclusions()],
+    "Verdicts": [Verdicts(ALL_IMAGES)],
 }
 """Queries to ask on both engines; the first test below fails when a class has none."""
 
@@ -102,10 +118,24 @@ def _methods(kind: type, prefix: str) -> list[Any]:
 
 def ask(query: Any, db: orm.Session) -> dict[str, Any]:
     """Run a query in each of its forms."""
-    return {
-        method.__name__: [tuple(row) for row in method(query, db)]
-        for method in _methods(type(query), "run")
-    }
+    return {method.__name__: plain(method(query, db)) for method in _methods(type(query), "run")}
+
+
+def plain(value: Any) -> Any:
+    """What an answer holds, with the type of each value: to Python, 1 and True are equal."""
+    match value:
+        case dict():
+            return [(key, plain(item)) for key, item in value.items()]
+        case str() | enum.Enum():
+            return type(value), value
+        case float():
+            return float, repr(value)
+        case _ if dataclasses.is_dataclass(value):
+            return [(f.name, plain(getattr(value, f.name))) for f in dataclasses.fields(value)]
+        case Sequence():
+            return [plain(item) for item in value]
+        case _:
+            return type(value), value
 
 
 def test_every_query_class_is_asked_below() -> None:
@@ -120,14 +150,8 @@ def test_a_query_gives_the_same_rows_in_the_same_order(engines: Engines, name: s
             sqlite, postgres = ask(query, first), ask(query, second)
 
             assert sqlite == postgres, query
-            assert types(sqlite) == types(postgres), query
             found += sum(map(len, sqlite.values()))
     assert found > 0
-
-
-def types(answers: dict[str, Any]) -> list[list[list[type]]]:
-    """What each value is: to Python, 1 and True are equal."""
-    return [[[type(value) for value in row] for row in rows] for rows in answers.values()]
 
 
 def test_order_does_not_depend_on_the_collation_or_on_where_null_goes() -> None:
@@ -138,7 +162,11 @@ def test_order_does_not_depend_on_the_collation_or_on_where_null_goes() -> None:
     """
     ordered = 0
     for query in itertools.chain.from_iterable(INSTANCES.values()):
-        for method in _methods(type(query), "select"):
+        for run in _methods(type(query), "run"):
+            method = getattr(type(query), run.__name__.replace("run", "select"), None)
+            if method is None:
+                # Put together in Python, of queries that are tested by themselves.
+                continue
             clauses = method(query)._order_by_clauses
             assert clauses or type(query).__name__ in ONE_ROW, f"{query} has no order"
             for clause in clauses:
