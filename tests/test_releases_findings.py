@@ -377,7 +377,7 @@ def test_quarantine_loads_what_is_sound_unless_there_is_no_reading_the_release(
 
 
 def test_a_refusal_lists_the_findings_and_says_what_to_do(sound: Tables, tmp_path: Path) -> None:
-    release = write(appended("rating", id=NEW, rating=5)(sound), tmp_path)
+    release = write(appended("rating", id=NEW, session=NEW)(sound), tmp_path)
 
     with pytest.raises(dm.ReleaseError) as caught:
         dm.load(release, tmp_path / "dirt.db")
@@ -386,8 +386,9 @@ def test_a_refusal_lists_the_findings_and_says_what_to_do(sound: Tables, tmp_pat
     assert str(caught.value) == (
         f"{release / QC_FOLDER} has 1 error, nothing was loaded; mend the release, or load what "
         "is sound with --quarantine:\n"
-        "error    unknown-enum       rating.parquet      1  a number that DIRT gives no meaning\n"
-        f"           rating.parquet row {row}: rating 5 is not PASS (0), UNSURE (1) or FAIL (2)"
+        "error    missing-session    rating.parquet      1  a row whose session does not exist or "
+        "could not be loaded\n"
+        f"           rating.parquet row {row}: session {NEW} does not exist or could not be loaded"
     )
 
 
@@ -413,7 +414,7 @@ def test_a_release_that_cannot_be_read_is_to_be_copied_again(sound: Tables, tmp_
 
 
 def test_all_are_counted_and_the_first_five_told(sound: Tables, tmp_path: Path) -> None:
-    rating = with_column(sound["rating"], "rating", pa.array([7] * len(sound["rating"])))
+    rating = with_column(sound["rating"], "session", pa.array([NEW] * len(sound["rating"])))
     release = write({**sound, "rating": rating}, tmp_path)
 
     (found,) = check(release)
