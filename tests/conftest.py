@@ -3,6 +3,8 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,3 +126,16 @@ def published(
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of the release that `db` holds."""
     return read_release(release)
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dirtmodel demo` makes: the release, its database and three pictures; not to change."""
+    folder = tmp_path_factory.mktemp("demonstration") / "dirtmodel-demo"
+    subprocess.run(
+        [sys.executable, "-c", "from dirtmodel.cli import main; main()", "demo", folder],
+        cwd=Path(__file__).parent.parent,
+        check=True,
+        capture_output=True,
+    )
+    return folder

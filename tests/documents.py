@@ -13,8 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SHELL = """#!{python}
-import sqlite3, sys
+_SHELL = """import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as connection:
     for row in connection.execute(sys.argv[2]):
         print("|".join("" if value is None else str(value) for value in row))
@@ -45,29 +44,39 @@ def commands(document: Path) -> Iterator[Command]:
             line += part.count("\n")
 
 
-def run(command: Command, folder: Path) -> None:
+def run_all(document: Path, folder: Path) -> int:
+    """Run a document's commands, one after the other, and give their number.
+
+    What one of them exports holds for the later ones.
+    """
+    exported = ""
+    found = list(commands(document))
+    for command in found:
+        run(command, folder, before=exported)
+        if command.text.startswith("export "):
+            exported += f"{command.text}; "
+    return len(found)
+
+
+def run(command: Command, folder: Path, *, before: str = "") -> None:
     """Run a command in a folder, as a user with an empty home, and compare what it prints."""
-    tools = folder / ".tools"
-    tools.mkdir(exist_ok=True)
-    if shutil.which("sqlite3") is None:
-        shim = tools / "sqlite3"
-        shim.write_text(_SHELL.format(python=sys.executable), "utf-8")
-        shim.chmod(0o755)
     environment = {
         "HOME": str(folder),
-        "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join(
+            [str(_tools(folder)), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
         "LC_ALL": "C.UTF-8",
-    }
+    } | {name: value for name, value in os.environ.items() if name.startswith("PG")}
     done = subprocess.run(
-        ["sh", "-c", command.text],
+        ["sh", "-c", before + command.text],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     printed = done.stdout + done.stderr
     if not re.fullmatch(_pattern(command.shown), printed, re.DOTALL):
@@ -77,6 +86,21 @@ def run(command: Command, folder: Path) -> None:
             )
         )
         raise AssertionError(f"line {command.line}: $ {command.text}\n{diff}")
+
+
+def _tools(folder: Path) -> Path:
+    """Make sure that `dirtmodel` is this one, and that there is a `sqlite3`."""
+    tools = folder / ".tools"
+    tools.mkdir(exist_ok=True)
+    programs = {"dirtmodel": "from dirtmodel.cli import main\nmain()\n"}
+    if shutil.which("sqlite3") is None:
+        programs["sqlite3"] = _SHELL
+    for name, text in programs.items():
+        program = tools / name
+        if not program.exists():
+            program.write_text(f"#!{sys.executable}\n{text}", "utf-8")
+            program.chmod(0o755)
+    return tools
 
 
 def _pattern(shown: str) -> str:

@@ -1,31 +1,9 @@
 """docs/diff.md shows what the commands print."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import documents
 
 
 def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
-    # Test modules are not importable by name.
-    spec = importlib.util.spec_from_file_location("documents", ROOT / "tests" / "documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    documents = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = documents
-    spec.loader.exec_module(documents)
-
-    tools = tmp_path / ".tools"
-    tools.mkdir()
-    command_line = tools / "dirtmodel"
-    command_line.write_text(
-        f"#!{sys.executable}\nfrom dirtmodel.cli import main\nmain()\n", "utf-8"
-    )
-    command_line.chmod(0o755)
-
-    commands = list(documents.commands(ROOT / "docs" / "diff.md"))
-    for command in commands:
-        documents.run(command, tmp_path)
-
-    assert len(commands) == 5
+    assert documents.run_all(documents.ROOT / "docs" / "diff.md", tmp_path) == 5

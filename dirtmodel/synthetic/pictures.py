@@ -50,7 +50,7 @@ _VISIBLE: Final = 0.3
 """The severity from which a fault can be seen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Grid:
     """The voxels of a picture: x (1 × columns), y (rows × 1)."""
 
@@ -343,7 +343,7 @@ def _grid(columns: int, rows: int, aspect: float) -> _Grid:
     return _Grid(x.astype(np.float32)[np.newaxis, :], y.astype(np.float32)[:, np.newaxis])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waves:
     """One subject's folding: plane waves through the whole head (3 × WAVES), and its shape."""
 
@@ -366,6 +366,7 @@ def _waves(seed: int, subject: int) -> _Waves:
     )
 
 
+@functools.lru_cache(maxsize=64)  # a subject's slices come again in each of its targets
 def _folds(grid: _Grid, waves: _Waves, display: int, position: float) -> Field:
     """Sum the waves in one slice, to a standard deviation of 1; the sides mirror each other.
 
