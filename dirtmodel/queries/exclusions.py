@@ -13,7 +13,9 @@ from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     CLICK_STEPS,
     VERDICT_STEPS,
+    Coordinate,
     Picture,
+    Rating,
     Ratings,
     Release,
     Step,
@@ -261,7 +263,7 @@ class Exclusions:
         )
 
     def _verdicts_per_image(self) -> sa.Subquery:
-        verdicts = reviews.verdicts(latest=self.latest)
+        verdicts = reviews.verdicts(latest=True) if self.latest else Rating.__table__
         n_pass, n_unsure, n_fail = (
             sa.func.sum(sa.case((verdicts.c.rating == verdict, 1), else_=0)) for verdict in Ratings
         )
@@ -288,7 +290,7 @@ class Exclusions:
         )
 
     def _clicks_per_image(self) -> sa.Subquery:
-        sets = reviews.click_sets(latest=self.latest)
+        sets = reviews.click_sets(latest=self.latest, named=self.min_raters > 1)
         faulty = sets.c.n_clicks >= self.min_clicks
         if self.min_raters == 1:
             bad = reviews.any_of(faulty) == 1
@@ -309,17 +311,17 @@ class Exclusions:
     def _raters(self, keys: list[Any]) -> sa.Subquery:
         """Number of named raters by the keys of the level."""
         parts = []
-        for steps, made in (
-            (self.steps & VERDICT_STEPS, reviews.verdicts),
-            (self.steps & CLICK_STEPS, reviews.click_sets),
+        for steps, review in (
+            (self.steps & VERDICT_STEPS, Rating),
+            (self.steps & CLICK_STEPS, Coordinate),
         ):
             if steps:
-                review = made(latest=False)
+                by = reviews.raters(review)
                 parts.append(
-                    sa.select(Picture.target_id, review.c.rater)
+                    sa.select(Picture.target_id, by.c.rater)
                     .distinct()
                     .join_from(Picture, Target, Target.id == Picture.target_id)
-                    .join(review, review.c.img_id == Picture.img_id)
+                    .join(by, by.c.img_id == Picture.img_id)
                     .where(Target.step.in_(sorted(steps)))
                 )
         pairs = (sa.union_all(*parts) if len(parts) > 1 else parts[0]).subquery("pairs")

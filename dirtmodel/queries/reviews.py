@@ -7,6 +7,7 @@ crossed ones (verdicts on click steps, clicks on verdict steps) out.
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from dirtmodel.models import Coordinate, Rating, Session
 
@@ -26,7 +27,7 @@ def verdicts(*, latest: bool) -> sa.Subquery:
     return _latest(rows) if latest else rows
 
 
-def click_sets(*, latest: bool) -> sa.Subquery:
+def click_sets(*, latest: bool, named: bool = True) -> sa.Subquery:
     """One row per image and session: `img_id, session, rater, n_clicks, source_data_issue`.
 
     `n_clicks` counts the rows that have both x and y; a review without any found nothing wrong.
@@ -35,31 +36,42 @@ def click_sets(*, latest: bool) -> sa.Subquery:
     ----------
     latest
         Only each rater's last session on an image, the (created, id) of its last click deciding.
+    named
+        Without it there is no `rater`, and who does not need it is spared looking it up.
     """
     click = sa.case((Coordinate.x.is_not(None) & Coordinate.y.is_not(None), 1), else_=0)
-    rows = _with_rater(Coordinate, click.label("click")).subquery("clicked")
     sets = (
         sa.select(
-            rows.c.img_id,
-            rows.c.session,
-            rows.c.rater,
-            sa.cast(sa.func.sum(rows.c.click), sa.Integer).label("n_clicks"),
-            any_of(rows.c.source_data_issue).label("source_data_issue"),
+            Coordinate.img_id,
+            Coordinate.session_id.label("session"),
+            sa.cast(sa.func.sum(click), sa.Integer).label("n_clicks"),
+            any_of(Coordinate.source_data_issue).label("source_data_issue"),
         )
-        .group_by(rows.c.img_id, rows.c.session, rows.c.rater)
+        .group_by(Coordinate.img_id, Coordinate.session_id)
         .subquery("click_sets")
     )
-    if not latest:
-        return sets
-    last = _latest(rows, "last_click")
+    statement = sa.select(*sets.c)
+    if latest:
+        last = _latest(_with_rater(Coordinate).subquery("clicked"), "last_click")
+        same = (last.c.img_id == sets.c.img_id) & (last.c.session == sets.c.session)
+        statement = statement.join(last, same)
+    if named:
+        statement = statement.add_columns(Session.user.label("rater")).outerjoin(
+            Session, Session.id == sets.c.session
+        )
+    return statement.subquery("last_click_sets" if latest else "named_click_sets")
+
+
+def raters(review: Review) -> sa.Subquery:
+    """One row per row of the table: `img_id, rater`."""
     return (
-        sa.select(*sets.c)
-        .join(last, (last.c.img_id == sets.c.img_id) & (last.c.session == sets.c.session))
-        .subquery("last_click_sets")
+        sa.select(review.img_id, Session.user.label("rater"))
+        .join_from(review, Session, Session.id == review.session_id, isouter=True)
+        .subquery("raters_of_" + review.__tablename__)
     )
 
 
-def any_of(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+def any_of(condition: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]) -> sa.ColumnElement[int]:
     """Aggregate: 1 when the condition holds in any row, else 0 (NULL counts as no)."""
     return sa.func.max(sa.case((condition, 1), else_=0))
 
