@@ -71,7 +71,9 @@ def raters(review: Review) -> sa.Subquery:
     )
 
 
-def any_of(condition: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]) -> sa.ColumnElement[int]:
+def any_of(
+    condition: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
+) -> sa.ColumnElement[int]:
     """Aggregate: 1 when the condition holds in any row, else 0 (NULL counts as no)."""
     return sa.func.max(sa.case((condition, 1), else_=0))
 
