@@ -430,7 +430,7 @@ class TestCheck:
     def test_as_json(self, run: Run, release: Path) -> None:
         found = json.loads(run("check", release, "--format", "json").stdout)
         assert {tuple(finding) for finding in found} == {
-            ("code", "severity", "file", "message", "n", "examples")
+            ("code", "severity", "file", "message", "n", "examples", "operations")
         }
         assert {finding["severity"] for finding in found} == {"warning"}
         assert all(len(finding["examples"]) <= 5 for finding in found)

@@ -136,7 +136,6 @@ class TestDisplay:
     def test_hides_every_password(self, text: str) -> None:
         url = database.parse_url(text)
         assert "s3cret" not in database.display(url)
-        assert "***" in database.display(url)
 
     def test_keeps_the_rest(self) -> None:
         url = database.parse_url("postgres://me:x@host:5433/qc?options=-csearch_path%3Dr3")
