@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import OutputError
 from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target
-from dirtmodel.releases.columns import COLUMNS, Column, Kind
+from dirtmodel.releases.columns import COLUMNS, Column, Kind, canonical
 from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
 
 if TYPE_CHECKING:
@@ -210,12 +210,4 @@ def _published(column: Column) -> "pa.DataType":
     """Give the type that the published pipeline writes."""
     import pyarrow as pa
 
-    return {
-        Kind.BIGINT: pa.int64(),
-        Kind.INTEGER: pa.int64(),
-        Kind.DOUBLE: pa.float64(),
-        Kind.BOOLEAN: pa.bool_(),
-        Kind.TEXT: pa.large_string(),
-        Kind.INSTANT: pa.timestamp("us", tz="UTC"),
-        Kind.BINARY: pa.large_binary(),
-    }[column.kind]
+    return pa.timestamp("us", tz="UTC") if column.kind is Kind.INSTANT else canonical(column.kind)

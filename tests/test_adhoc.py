@@ -481,7 +481,8 @@ class TestResults:
         assert [line for line in lines if line.endswith(",")] == []
 
 
-@pytest.mark.parametrize("name", ["csv", "ndjson", "parquet"])
+# csv stands for all formats that are written line by line; parquet has to find its types out.
+@pytest.mark.parametrize("name", ["csv", "parquet"])
 def test_a_million_rows_stream_in_little_memory(
     loaded_url: sa.URL, tmp_path: Path, name: str
 ) -> None:

@@ -130,9 +130,9 @@ def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
         array = array.dictionary_decode()
     none = np.zeros(len(array), dtype=np.bool_)
     if pt.is_null(array.type):
-        return pa.nulls(len(array), _canonical(kind)), none
+        return pa.nulls(len(array), canonical(kind)), none
     if kind in {Kind.TEXT, Kind.BINARY}:
-        return array.cast(_canonical(kind)), none
+        return array.cast(canonical(kind)), none
     converters = {
         Kind.BIGINT: _bigint,
         Kind.INTEGER: _integer,
@@ -177,7 +177,8 @@ def text_of(scalar: "pa.Scalar") -> str | None:
     return str(naive.cast(pa.string()).as_py())
 
 
-def _canonical(kind: Kind) -> "pa.DataType":
+def canonical(kind: Kind) -> "pa.DataType":
+    """Give the type that every accepted one is brought to; timestamps are UTC without saying so."""
     import pyarrow as pa
 
     return {
