@@ -51,14 +51,7 @@ def load(
 
 @click.command()
 @options.EXISTING_RELEASE
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
+@options.report_format
 @options.quiet
 def check(release: str, format_: str, *, quiet: bool) -> int:
     """Report what is wrong or odd in a release, without loading it.
@@ -86,14 +79,7 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
 
 @click.command()
 @options.database
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
+@options.report_format
 def info(db: str, format_: str) -> None:
     """Tell what a database holds: release, revision, rows, size, findings.
 

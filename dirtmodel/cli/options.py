@@ -52,6 +52,14 @@ def output_format(*more: str) -> Callable[[_Command], _Command]:
     )
 
 
+report_format: Final = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
+)
 quiet: Final = click.option("-q", "--quiet", is_flag=True, help="Show no progress and no warnings.")
 
 
