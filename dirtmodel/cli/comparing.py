@@ -112,10 +112,10 @@ def _emit_all(found: "Differences", format_: str | None, path: Path | None) -> N
 
 def _write_page(found: "Differences", path: Path) -> None:
     from dirtmodel import outputs
-    from dirtmodel.differences import page
+    from dirtmodel.differences.page import write
 
     with outputs.destination(path) as file:
-        page.write(found, file)
+        write(found, file)
     options.warn(f"Wrote {path}.")
 
 
