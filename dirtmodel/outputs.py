@@ -92,6 +92,16 @@ def _refuse_equal_names(columns: Sequence[str], format: str) -> None:  # noqa: A
             )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another place with -o"
+        ) from error
+
+
 @contextlib.contextmanager
 def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
     """Open a file that takes its name only when it is complete.

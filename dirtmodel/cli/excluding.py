@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from dirtmodel.cli import options, rules
-from dirtmodel.errors import OutputError, UsageError
+from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import orm
@@ -130,12 +130,14 @@ def _emit_filters(
     query: "Exclusions", session: "orm.Session", path: str | None, *, quiet: bool
 ) -> None:
     """Write the filters, and say on stderr what they cannot say."""
+    from dirtmodel.outputs import make_folder
     from dirtmodel.queries.bids_filters import BidsFilters, limits
 
     found = BidsFilters(query).run(session)
     filters = {one.sub: one.filter for one in found if one.filter is not None}
     if path is not None and (path.endswith("/") or Path(path).is_dir()):
-        folder = _made_folder(Path(path))
+        folder = Path(path)
+        make_folder(folder)
         for sub, chosen in filters.items():
             options.emit_json(chosen, folder / f"sub-{sub}.json")
         stale = [
@@ -153,13 +155,3 @@ def _emit_filters(
     if not quiet:
         for line in limits(found):
             options.warn(line)
-
-
-def _made_folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {path}: {error.strerror}; choose another place with -o"
-        ) from error
-    return path

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dirtmodel import database
 from dirtmodel.errors import PictureError, ReleaseError
 from dirtmodel.pictures.header import Header, probe
 from dirtmodel.releases import operations, rules
@@ -201,7 +202,7 @@ class Reader:
         try:
             yield
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            first = database.first_line(error)
             unreadable = Findings()
             file = self.release.file(table)
             unreadable.add("unreadable-file", file, 1, [f"{file}: {first}"])

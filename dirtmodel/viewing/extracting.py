@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import orm
 
 from dirtmodel import outputs
-from dirtmodel.errors import OutputError, PictureError
+from dirtmodel.errors import PictureError
 from dirtmodel.queries.images import FoundImage, blobs
 from dirtmodel.viewing import material, saving
 from dirtmodel.viewing.material import Progress, Wanted
@@ -53,12 +53,7 @@ def extract(
     session, found = material.find(images, db)
     folder = Path(folder)
     paths = {image.id: folder / file_name(image) for image in found}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another place with -o"
-        ) from error
+    outputs.make_folder(folder)
     saving.refuse_existing(list(paths.values()), replace=replace)
     damaged = []
     for image, data in blobs(session, found):
