@@ -461,12 +461,20 @@ def check_foreign_keys(connection: sa.Connection) -> None:
     """Make sure that no row points to one that is not there (Postgres checks by itself)."""
     if connection.dialect.name != "sqlite":
         return
-    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-    if dangling is not None:
-        raise DatabaseError(
-            f"row {dangling[1]} of table {dangling[0]} points to a missing row of {dangling[2]}; "
-            "nothing was changed"
-        )
+    inspector = sa.inspect(connection)
+    for name in inspector.get_table_names():
+        for key in inspector.get_foreign_keys(name):
+            (column,), (referred,) = key["constrained_columns"], key["referred_columns"]
+            child = sa.table(name, sa.column(column)).c[column]
+            parent = sa.table(key["referred_table"], sa.column(referred)).c[referred]
+            # Each value that occurs is looked up once; PRAGMA foreign_key_check asks for each row.
+            dangling = sa.select(child).distinct().where(child.not_in(sa.select(parent))).limit(1)
+            found = connection.scalar(dangling)
+            if found is not None:
+                raise DatabaseError(
+                    f"{name}.{column} holds {found}, but there is no {key['referred_table']} of "
+                    f"that {referred}; nothing was changed"
+                )
 
 
 def _raw(connection: sa.Connection) -> Any:

@@ -78,7 +78,7 @@ def loading(
         {before}
         def slowly(table, rows, n_bytes):
             print("begun", flush=True)
-            time.sleep(0.02)
+            time.sleep(0.1)
         try:
             dm.load({str(release)!r}, {str(db)!r}, replace=True, progress={progress})
         except dm.DirtmodelError as error:
@@ -247,10 +247,14 @@ def test_a_folder_that_refuses_even_root(small: Path) -> None:
 def test_a_folder_that_turns_out_to_be_read_only(
     small: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise OSError(30, "Read-only file system")
+    open_ = os.open
 
-    monkeypatch.setattr(Path, "touch", refuse)
+    def refuse(path: Any, *args: Any, **options: Any) -> int:
+        if str(path).endswith(".partial"):
+            raise OSError(30, "Read-only file system")
+        return open_(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
 
     with pytest.raises(dm.DatabaseError) as caught:
         dm.load(small, destination, replace=True)
@@ -565,12 +569,14 @@ def test_a_partial_file_taken_by_another_load_is_left_to_it(
 def test_a_release_that_vanishes_meanwhile_is_not_blamed_on_the_database(
     small: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hashlib as hashing
+    open_ = Path.open
 
-    def fail(*_: Any) -> Any:
-        raise OSError(5, "Input/output error")
+    def fail(path: Path, *args: Any, **options: Any) -> Any:
+        if path.suffix == ".parquet":
+            raise OSError(5, "Input/output error")
+        return open_(path, *args, **options)
 
-    monkeypatch.setattr(hashing, "file_digest", fail)
+    monkeypatch.setattr(Path, "open", fail)
 
     with pytest.raises(dm.ReleaseError) as caught:
         dm.load(small, destination, replace=True)

@@ -1,15 +1,18 @@
 """Batches → rows, all of them or none.
 
+- `runs`: rows in an order that is quick to write
 - `rows`: what goes into each table, whichever engine
 - `sqlite`, `postgres`: one writer per engine, each at its engine's speed
 """
 
 import concurrent.futures
+import contextlib
 import datetime as dt
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -17,12 +20,16 @@ import dirtmodel
 from dirtmodel import database
 from dirtmodel.errors import ReleaseError
 from dirtmodel.loading import rows
+from dirtmodel.loading.runs import in_runs
 from dirtmodel.loading.writer import Writer
 from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
 from dirtmodel.releases import Batch, Place, Reader, Source, opened
 from dirtmodel.releases import Finding as Found
 from dirtmodel.releases.layout import TABLES
 from dirtmodel.releases.reading import InvalidReleaseError, Progress
+
+_HASHED_BYTES: Final = 1 << 20
+"""Read and hashed at a time, so that a load that fails need not wait for all."""
 
 __all__ = ["Loaded", "load"]
 
@@ -75,32 +82,24 @@ def load(
     """
     url = database.parse_url(db)
     writer = _writer(url, replace=replace)
-    with opened(release) as source:
+    with opened(release) as source, _hashing(source) as hashes:
         writer.check_destination(source.n_bytes)
         reader = Reader(source)
         targets = rows.number_targets(
             _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
         )
-        with (
-            concurrent.futures.ThreadPoolExecutor(1) as pool,
-            writer.transaction() as connection,
-        ):
-            hashes = pool.submit(_hash_files, source)
-            try:
-                n_quarantined = _write(
-                    writer, reader, targets, quarantine=quarantine, progress=progress
-                )
-                loaded = Loaded(
-                    url,
-                    label or source.name,
-                    dict(reader.n_rows),
-                    n_quarantined,
-                    reader.findings.report(),
-                )
-                _record(connection, loaded, reader, hashes.result())
-            except BaseException:
-                hashes.cancel()
-                raise
+        with writer.transaction() as connection:
+            n_quarantined = _write(
+                writer, reader, targets, quarantine=quarantine, progress=progress
+            )
+            loaded = Loaded(
+                url,
+                label or source.name,
+                dict(reader.n_rows),
+                n_quarantined,
+                reader.findings.report(),
+            )
+            _record(connection, loaded, reader, hashes())
     return loaded
 
 
@@ -137,7 +136,7 @@ def _write(
     n_quarantined = 0
     shown: rows.Targets = {}
     batches = reader.batches(pictures=True, keep_rejected=quarantine)
-    for batch in _refuse_errors(reader, _ahead(batches), quarantine=quarantine):
+    for batch in _refuse_errors(reader, _ahead(in_runs(batches)), quarantine=quarantine):
         table = Base.metadata.tables[batch.table]
         writer.insert(table, *rows.of_batch(writer, batch))
         if batch.pictures is not None:
@@ -206,19 +205,35 @@ def _kept(found: Found) -> dict[str, Any]:
     return kept
 
 
-def _hash_files(source: Source) -> dict[str, str]:
+@contextlib.contextmanager
+def _hashing(source: Source) -> Iterator[Callable[[], dict[str, str]]]:
+    """Hash the files of a release in a second thread; what is given waits for their sha256."""
+    stopped = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        hashes = pool.submit(_hash_files, source, stopped)
+        try:
+            yield hashes.result
+        finally:
+            stopped.set()
+
+
+def _hash_files(source: Source, stopped: threading.Event) -> dict[str, str]:
     import hashlib
 
     hashes = {}
+    buffer = bytearray(_HASHED_BYTES)
     for table in TABLES:
         path = source.path(table)
         if path is None:
             continue
+        digest = hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                hashes[table] = hashlib.file_digest(file, "sha256").hexdigest()
+            with path.open("rb", buffering=0) as file:
+                while (n := file.readinto(buffer)) and not stopped.is_set():
+                    digest.update(memoryview(buffer)[:n])
         except OSError as error:
             raise ReleaseError(
                 f"cannot read {path}: {error.strerror}; nothing was loaded"
             ) from error
+        hashes[table] = digest.hexdigest()
     return hashes

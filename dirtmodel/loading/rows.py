@@ -7,7 +7,7 @@ from typing import Any
 from dirtmodel.entities import parse, scan
 from dirtmodel.loading.writer import Writer
 from dirtmodel.releases import Batch, Rejected
-from dirtmodel.releases.reading import PictureFacts, views
+from dirtmodel.releases.reading import Pictures
 
 Targets = dict[tuple[int, str], int]
 """(step, file1) → target.id"""
@@ -30,16 +30,18 @@ def of_batch(writer: Writer, batch: Batch) -> Rows:
     columns = []
     for name, array in batch.columns.items():
         match name:
-            case "img":
-                columns.append(views(array))
             case "created":
                 columns.append(writer.instants(array))
             case _:
                 columns.append(array.to_pylist())
-    return list(batch.columns), zip(*columns, strict=True)
+    names = list(batch.columns)
+    if batch.pictures is not None:
+        names.append("img")
+        columns.append(batch.pictures.img)
+    return names, zip(*columns, strict=True)
 
 
-def of_pictures(batch: Batch, facts: PictureFacts, targets: Targets) -> Rows:
+def of_pictures(batch: Batch, pictures: Pictures, targets: Targets) -> Rows:
     """Rows of `picture` for a batch of images."""
     names = ["img_id", "target_id", "format", "width", "height", "n_bytes", "sha256"]
     ids = batch.columns["id"].to_pylist()
@@ -47,7 +49,7 @@ def of_pictures(batch: Batch, facts: PictureFacts, targets: Targets) -> Rows:
     return names, (
         (img_id, target_id, *header, n_bytes, sha256)
         for img_id, target_id, header, n_bytes, sha256 in zip(
-            ids, target_ids, facts.headers, facts.n_bytes, facts.sha256, strict=True
+            ids, target_ids, pictures.headers, pictures.n_bytes, pictures.sha256, strict=True
         )
     )
 

@@ -4,13 +4,15 @@ The new database grows in a file beside its destination, without journal or fsyn
 destination's place by a rename when it is complete: whatever happens before, the old one is there.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -19,6 +21,23 @@ from dirtmodel.errors import DatabaseError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_WRITING: Final = (
+    "synchronous=OFF",
+    "foreign_keys=OFF",
+    # The reader has found every value known to its enum; SQLite would take longer to ask than to
+    # write.
+    "ignore_check_constraints=ON",
+    # Pictures pass through; more would only add to the memory that a load needs.
+    "cache_size=-16384",
+)
+_SORTING: Final = (
+    # No pictures are held any more; what does not fit is sorted in pieces, in files.
+    "cache_size=-131072",
+    "threads=2",
+)
+_FLUSH_SECONDS: Final = 0.2
 
 
 class SqliteWriter:
@@ -80,15 +99,17 @@ class SqliteWriter:
         """Build the new file; on success it takes the destination's place."""
         try:
             self._clear_stale()
-            with self._claim() as connection:
-                with connection.begin():
+            with self._claim() as (connection, handle):
+                with _written_back(handle), connection.begin():
                     indexes = _empty_schema(connection)
                     yield connection
+                    for pragma in _SORTING:
+                        connection.exec_driver_sql(f"PRAGMA {pragma}")
                     for sql in indexes:
                         connection.exec_driver_sql(sql)
                     database.check_foreign_keys(connection)
                     connection.exec_driver_sql("ANALYZE")
-                self._put_in_place()
+                self._put_in_place(handle)
         except (sqlite3.Error, sa.exc.DBAPIError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             raise DatabaseError(
@@ -97,38 +118,37 @@ class SqliteWriter:
             ) from error
 
     @contextlib.contextmanager
-    def _claim(self) -> Iterator[sa.Connection]:
+    def _claim(self) -> Iterator[tuple[sa.Connection, int]]:
         """Make the partial file, and hold its lock until it is renamed or removed.
 
-        Only who holds the lock may do either, so that two loads never take each other's file.
+        Only who holds the lock may do either, so that two loads never take each other's file. The
+        handle given beside the connection stays open as long: closing any handle of a file gives
+        up the process's locks on it.
         """
         try:
-            self._partial.touch(exist_ok=False)
+            handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError as error:
             raise self._busy() from error
-        own = _inode(self._partial)
+        own: int | None = os.fstat(handle).st_ino
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
-        with engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
-            self._connection = raw
-            try:
-                if not _lock(raw) or _inode(self._partial) != own:
-                    own = None
-                    raise self._busy()
-                for pragma in (
-                    "synchronous=OFF",
-                    "foreign_keys=OFF",
-                    # Pictures pass through; more would only add to the memory that a load needs.
-                    "cache_size=-16384",
-                    f"application_id={database.APPLICATION_ID}",
-                ):
-                    raw.execute(f"PRAGMA {pragma}")
-                yield connection
-            finally:
-                self._connection = None
-                if own is not None and _inode(self._partial) == own:
-                    self._partial.unlink()
+        try:
+            with engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
+                self._connection = raw
+                try:
+                    if not _lock(raw) or _inode(self._partial) != own:
+                        own = None
+                        raise self._busy()
+                    for pragma in (*_WRITING, f"application_id={database.APPLICATION_ID}"):
+                        raw.execute(f"PRAGMA {pragma}")
+                    yield connection, handle
+                finally:
+                    if own is not None and _inode(self._partial) == own:
+                        self._partial.unlink()
+        finally:
+            self._connection = None
+            os.close(handle)
 
     def _clear_stale(self) -> None:
         """Remove what a killed load left behind, unless a living one holds it."""
@@ -144,15 +164,10 @@ class SqliteWriter:
     def _busy(self) -> DatabaseError:
         return DatabaseError(f"another load into {self._shown} is running; wait for it to end")
 
-    def _put_in_place(self) -> None:
-        handle = os.open(self._partial, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-            self._check_existing()
-            self._partial.replace(self._path)
-        finally:
-            # Not earlier: closing any handle of a file gives up the process's locks on it.
-            os.close(handle)
+    def _put_in_place(self, handle: int) -> None:
+        os.fsync(handle)
+        self._check_existing()
+        self._partial.replace(self._path)
         _sync(self._path.parent)
 
     def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
@@ -170,6 +185,24 @@ class SqliteWriter:
 
         texts: list[Any] = array.cast(pa.string()).to_pylist()
         return texts
+
+
+@contextlib.contextmanager
+def _written_back(handle: int) -> Iterator[None]:
+    """Have the system bring a growing file to its disk all the while, not only at the end."""
+    done = threading.Event()
+
+    def flush() -> None:
+        while not done.wait(_FLUSH_SECONDS):
+            os.fsync(handle)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        flushing = pool.submit(flush)
+        try:
+            yield
+        finally:
+            done.set()
+    flushing.result()
 
 
 def _is_ours(path: Path) -> bool:

@@ -20,7 +20,17 @@ from dirtmodel import database
 from dirtmodel.errors import PictureError, ReleaseError
 from dirtmodel.pictures.header import Header, probe
 from dirtmodel.releases import operations, rules
-from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Mask, accepts, integers, text_of
+from dirtmodel.releases.columns import (
+    COLUMNS,
+    OPTIONAL,
+    Kind,
+    Mask,
+    accepts,
+    convert,
+    integers,
+    text_of,
+    valid,
+)
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.releases.keys import Ids, ImageKeys
 from dirtmodel.releases.layout import TABLES
@@ -31,17 +41,23 @@ if TYPE_CHECKING:
 
 MAX_PICTURE_BYTES: Final = 256 << 20
 
+GROUP_BYTES: Final = 8 << 20
+"""Bytes of pictures that are checked and written together, about; there is always one picture."""
+
 _Part = tuple[int, rules.Columns, list[rules.Problem]]
 """The number of the first row in its file, columns, and what is wrong or odd about them."""
+
+_Img = memoryview | None
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows done and its bytes of pictures done."""
 
 
 @dataclass(frozen=True)
-class PictureFacts:
-    """What is known of the pictures of a batch, row by row."""
+class Pictures:
+    """The pictures of a batch and what is known of them, row by row."""
 
+    img: list[memoryview]
     headers: list[Header]
     n_bytes: list[int]
     sha256: list[str]
@@ -66,15 +82,14 @@ class Batch:
     Parameters
     ----------
     columns
-        Canonical arrays (see `columns.convert`) of equal length by column name; `img` only where
-        pictures were asked for.
+        Canonical arrays (see `columns.convert`) of equal length by column name, all but `img`.
     pictures
-        Facts of the pictures in the same order, where they were asked for.
+        The pictures in the same order, where they were asked for.
     """
 
     table: str
     columns: dict[str, "pa.Array"]
-    pictures: PictureFacts | None
+    pictures: Pictures | None
     rejected: list[Rejected]
 
     def __len__(self) -> int:
@@ -122,9 +137,13 @@ class Reader:
         for table in TABLES:
             self.n_rows[table] = self.n_empty_rows[table] = 0
             narrow = self._narrow(table, extra=keep_rejected)
-            parts = self._with_pictures(narrow) if pictures and table == "image" else narrow
-            for first_row, columns, problems in parts:
-                yield self._batch(first_row, columns, problems, keep_rejected=keep_rejected)
+            parts = (
+                self._with_pictures(narrow)
+                if pictures and table == "image"
+                else ((*part, None) for part in narrow)
+            )
+            for first_row, columns, problems, imgs in parts:
+                yield self._batch(first_row, columns, problems, imgs, keep_rejected=keep_rejected)
 
     # -- files and their columns
 
@@ -232,32 +251,29 @@ class Reader:
             columns = rules.Columns.of(table, raw)
             yield first_row, columns, self._problems(columns, first_row)
 
-    def _with_pictures(self, narrow: Iterator[_Part]) -> Iterator[_Part]:
+    def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[_Img]]]":
         """Put the pictures, of which few can be held at a time, beside the other columns."""
-        first, columns = 1, None
-        problems: list[rules.Problem] = []
-        for first_row, raw in self._raw("image", ["img"]):
-            done = 0
-            while done < raw.num_rows:
-                start = first_row + done - first
-                if columns is None or start == len(columns):
-                    first, columns, problems = next(narrow)
-                    start = 0
-                n = min(raw.num_rows - done, len(columns) - start)
-                pictures = rules.Columns.of("image", raw.slice(done, n))
+        pictures = itertools.chain.from_iterable(
+            views(convert(Kind.BINARY, raw.column(0))[0]) for _, raw in self._raw("image", ["img"])
+        )
+        for first_row, columns, problems in narrow:
+            start = 0
+            while start < len(columns):
+                imgs = list(_some(pictures, len(columns) - start))
                 yield (
-                    first + start,
-                    columns.part(start, n).beside(pictures),
-                    [problem.part(start, n) for problem in problems]
-                    + rules.value_problems(pictures),
+                    first_row + start,
+                    columns.part(start, len(imgs)),
+                    [problem.part(start, len(imgs)) for problem in problems],
+                    imgs,
                 )
-                done += n
+                start += len(imgs)
 
     def _batch(
         self,
         first_row: int,
         columns: rules.Columns,
         problems: list[rules.Problem],
+        imgs: list[_Img] | None,
         *,
         keep_rejected: bool,
     ) -> Batch:
@@ -265,6 +281,10 @@ class Reader:
 
         table = columns.table
         filled = ~columns.empty()
+        if imgs is not None:
+            missing = np.array([img is None for img in imgs], np.bool_)
+            filled |= ~missing
+            problems = [*problems, rules.null_problem("img", missing)]
         file = self.release.file(table)
         n_empty = len(columns) - int(filled.sum())
         self.n_empty_rows[table] += n_empty
@@ -275,9 +295,9 @@ class Reader:
         for problem in problems:
             if problem.code in ERRORS:
                 sound &= ~problem.rows
-        facts = None
-        if "img" in columns.arrays:
-            picture_problem, facts = _check_pictures(columns, sound)
+        pictures = None
+        if imgs is not None:
+            picture_problem, pictures = _check_pictures(columns, imgs, sound)
             problems = [*problems, picture_problem]
             sound &= ~picture_problem.rows
         for problem in problems:
@@ -288,8 +308,8 @@ class Reader:
             {name: array.take(kept) for name, array in columns.arrays.items()}
             if not sound.all()
             else dict(columns.arrays),
-            facts,
-            _rejected(columns, problems, first_row, filled & ~sound) if keep_rejected else [],
+            pictures,
+            _rejected(columns, imgs, problems, first_row, filled & ~sound) if keep_rejected else [],
         )
         self._remember(batch)
         return batch
@@ -383,24 +403,37 @@ def check(release: Source, progress: Progress | None = None) -> list[Finding]:
     return reader.findings.report()
 
 
-def _check_pictures(columns: rules.Columns, sound: Mask) -> tuple[rules.Problem, PictureFacts]:
+def _some(pictures: Iterator[_Img], at_most: int) -> Iterator[_Img]:
+    """Take so many pictures as are well handled together."""
+    n_bytes = 0
+    for img in itertools.islice(pictures, at_most):
+        yield img
+        n_bytes += 0 if img is None else img.nbytes
+        if n_bytes >= GROUP_BYTES:
+            return
+
+
+def _check_pictures(
+    columns: rules.Columns, imgs: list[_Img], sound: Mask
+) -> tuple[rules.Problem, Pictures]:
     """Hash and probe the pictures of rows that are sound so far."""
     bad = np.zeros(len(columns), np.bool_)
     reasons: dict[int, str] = {}
-    facts = PictureFacts([], [], [])
-    for row, data in enumerate(views(columns.arrays["img"])):
-        if not sound[row]:
-            continue
+    pictures = Pictures([], [], [], [])
+    for row in np.flatnonzero(sound).tolist():
+        img = imgs[row]
+        assert img is not None  # noqa: S101 - for the type checker: a NULL is no sound row
         try:
-            header = _probe(data)
+            header = _probe(img)
         except PictureError as error:
             bad[row] = True
             reasons[row] = f"image {columns.arrays['id'][row]}: the picture is {error}"
             continue
-        facts.headers.append(header)
-        facts.n_bytes.append(data.nbytes)
-        facts.sha256.append(hashlib.sha256(data).hexdigest())
-    return rules.Problem("bad-picture", bad, reasons.__getitem__), facts
+        pictures.img.append(img)
+        pictures.headers.append(header)
+        pictures.n_bytes.append(img.nbytes)
+        pictures.sha256.append(hashlib.sha256(img).hexdigest())
+    return rules.Problem("bad-picture", bad, reasons.__getitem__), pictures
 
 
 def _probe(data: memoryview) -> Header:
@@ -409,20 +442,24 @@ def _probe(data: memoryview) -> Header:
     return probe(data)
 
 
-def views(array: "pa.Array") -> list[memoryview]:
-    """Give the values of a large_binary array as slices of its buffer, nothing copied.
-
-    NULL is empty here.
-    """
+def views(array: "pa.Array") -> list[_Img]:
+    """Give the values of a large_binary array as slices of its buffer, nothing copied."""
     _, offsets_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
     data = memoryview(data_buffer or b"").cast("B")
-    ends = offsets.tolist()
-    return [data[start:end] for start, end in itertools.pairwise(ends)]
+    found: list[_Img] = [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
+    if array.null_count:
+        for row in np.flatnonzero(~valid(array)):
+            found[row] = None
+    return found
 
 
 def _rejected(
-    columns: rules.Columns, problems: list[rules.Problem], first_row: int, rows: Mask
+    columns: rules.Columns,
+    imgs: list[_Img] | None,
+    problems: list[rules.Problem],
+    first_row: int,
+    rows: Mask,
 ) -> list[Rejected]:
     rejected = []
     for row in np.flatnonzero(rows).tolist():
@@ -434,7 +471,7 @@ def _rejected(
                 id=columns.arrays["id"][row].as_py(),
                 code=errors[0].code,
                 reason="; ".join(problem.describe(row) for problem in errors),
-                row=_json_row(columns.raw, row),
+                row=_json_row(columns.raw, row) | _json_img(imgs, row),
             )
         )
     return rejected
@@ -442,6 +479,13 @@ def _rejected(
 
 def _json_row(raw: "dict[str, pa.Array]", row: int) -> dict[str, Any]:
     return {name: _json_value(array[row]) for name, array in raw.items()}
+
+
+def _json_img(imgs: list[_Img] | None, row: int) -> dict[str, Any]:
+    if imgs is None:
+        return {}
+    img = imgs[row]
+    return {"img": None if img is None else base64.b64encode(img).decode("ascii")}
 
 
 def _json_value(scalar: "pa.Scalar") -> Any:

@@ -85,16 +85,6 @@ class Columns:
             {name: array.slice(start, length) for name, array in self.raw.items()},
         )
 
-    def beside(self, other: "Columns") -> "Columns":
-        """The columns of both, which have the same rows."""
-        return Columns(
-            self.table,
-            self.n_rows,
-            self.arrays | other.arrays,
-            self.bad | other.bad,
-            self.raw | other.raw,
-        )
-
     def __len__(self) -> int:
         return self.n_rows
 
@@ -165,9 +155,7 @@ def value_problems(columns: Columns) -> list[Problem]:
         if bad.any():
             problems.append(Problem("bad-value", bad, _bad_value(columns, name, column.kind)))
         if not column.nullable:
-            null = ~(columns.given(name) | bad)
-            code = "null-id" if name == "id" else "null-value"
-            problems.append(Problem(code, null, _say(f"{name} is NULL")))
+            problems.append(null_problem(name, ~(columns.given(name) | bad)))
         if column.values is not None:
             numbers = columns.numbers(name)
             known = np.isin(numbers, [int(value) for value in column.values])
@@ -179,6 +167,11 @@ def value_problems(columns: Columns) -> list[Problem]:
             nul_mask = nul.to_numpy(zero_copy_only=False)
             problems.append(Problem("nul-character", nul_mask, _say(f"{name} has a NUL in it")))
     return problems
+
+
+def null_problem(name: str, rows: Mask) -> Problem:
+    """Rows in which a column is NULL that must not be."""
+    return Problem("null-id" if name == "id" else "null-value", rows, _say(f"{name} is NULL"))
 
 
 def reference_problems(columns: Columns, images: Known, sessions: Known) -> list[Problem]:
