@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Coordinate,
         DisplayMode,
         Image,
+        Judgement,
         Picture,
         Rating,
         Ratings,
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
         Review,
         Session,
         Step,
+        Tally,
         Target,
+        TargetRater,
     )
     from dirtmodel.queries import agreement
     from dirtmodel.queries.agreement.query import Agreement
@@ -68,6 +71,7 @@ _HOMES = {
         "Coordinate",
         "DisplayMode",
         "Image",
+        "Judgement",
         "Picture",
         "Rating",
         "Ratings",
@@ -75,7 +79,9 @@ _HOMES = {
         "Review",
         "Session",
         "Step",
+        "Tally",
         "Target",
+        "TargetRater",
     ),
     "dirtmodel.queries.agreement.query": ("Agreement",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),

@@ -465,6 +465,109 @@ class Review(View):
         return f"<Review of image {self.img_id} by {self.rater or 'unknown'}: {found}>"
 
 
+class Judgement(Base):
+    """One review that decides something: a verdict, or one session's clicks on one image.
+
+    Verdicts on images that are judged by clicks, and clicks on those judged by verdicts, decide
+    nothing and are not here. Triggers keep the table true to `rating`, `coordinate` and `session`:
+    it is there to be read.
+    """
+
+    __tablename__ = "judgement"
+    __table_args__ = (
+        {
+            "comment": "local: one row per review that decides something, kept by triggers; "
+            "read only",
+            "sqlite_with_rowid": False,
+        },
+    )
+
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, primary_key=True, autoincrement=False, comment="the image reviewed"
+    )
+    id: orm.Mapped[int] = orm.mapped_column(
+        BigInt,
+        primary_key=True,
+        autoincrement=False,
+        comment="of the rating, or of the last row of a set of clicks",
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, comment="the session it was made in"
+    )
+    rater: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the session's user; NULL is unknown, never one more rater"
+    )
+    verdict: orm.Mapped[Ratings | None] = orm.mapped_column(
+        comment="0 PASS, 1 UNSURE, 2 FAIL; NULL for clicks"
+    )
+    n_clicks: orm.Mapped[int | None] = orm.mapped_column(
+        comment="clicks that have a position; 0: nothing wrong; NULL for a verdict"
+    )
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing"
+    )
+    superseded: orm.Mapped[bool] = orm.mapped_column(
+        comment="the same rater reviewed the image again later"
+    )
+
+    def __repr__(self) -> str:
+        found = f"{self.n_clicks} clicks" if self.verdict is None else _name(self.verdict)
+        return f"<Judgement of image {self.img_id} by {self.rater or 'unknown'}: {found}>"
+
+
+class Tally(Base):
+    """The judgements of one image added up, in two rows: every one, and each rater's latest."""
+
+    __tablename__ = "tally"
+    __table_args__ = (
+        {
+            "comment": "local: the judgements of each image added up, kept by triggers; read only",
+            "sqlite_with_rowid": False,
+        },
+    )
+
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, primary_key=True, autoincrement=False, comment="the image reviewed"
+    )
+    latest: orm.Mapped[bool] = orm.mapped_column(
+        primary_key=True, comment="of each rater's latest review only, or of every review"
+    )
+    n_reviews: orm.Mapped[int] = orm.mapped_column(comment="reviews")
+    n_pass: orm.Mapped[int] = orm.mapped_column(comment="verdicts PASS")
+    n_unsure: orm.Mapped[int] = orm.mapped_column(comment="verdicts UNSURE")
+    n_fail: orm.Mapped[int] = orm.mapped_column(comment="verdicts FAIL")
+    n_clicks: orm.Mapped[int] = orm.mapped_column(comment="clicks that have a position")
+    n_flagged: orm.Mapped[int] = orm.mapped_column(comment="reviews that blame the raw data")
+
+    def __repr__(self) -> str:
+        which = "latest reviews" if self.latest else "reviews"
+        return f"<Tally of image {self.img_id}: {self.n_reviews} {which}>"
+
+
+class TargetRater(Base):
+    """Which known rater reviewed which target."""
+
+    __tablename__ = "target_rater"
+    __table_args__ = (
+        {
+            "comment": "local: which known rater reviewed which target, kept by triggers; "
+            "read only",
+            "sqlite_with_rowid": False,
+        },
+    )
+
+    target_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, primary_key=True, autoincrement=False, comment="the derivative reviewed"
+    )
+    rater: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="user of the sessions")
+    n_reviews: orm.Mapped[int] = orm.mapped_column(
+        comment="reviews of its images, superseded ones included"
+    )
+
+    def __repr__(self) -> str:
+        return f"<TargetRater {self.rater}: {self.n_reviews} reviews of target {self.target_id}>"
+
+
 class Release(Base):
     """What was loaded; a database holds one release."""
 

@@ -116,7 +116,7 @@ def test_the_walk(tree: Path, run: Run, releases: tuple[Path, Path], postgres_se
     for patch in blocks("diff"):
         apply(patch, tree)
     (migration,) = blocks("python")
-    (tree / "migrations" / "versions" / "0006_eddy.py").write_text(migration, "utf-8")
+    (tree / "migrations" / "versions" / "0007_eddy.py").write_text(migration, "utf-8")
 
     for place in places:
         # 4. Nothing is lost, and what was new is there.

@@ -2,6 +2,7 @@
 
 - `runs`: rows in an order that is quick to write
 - `rows`: what goes into each table, whichever engine
+- `judgements`: what the rows come to
 - `sqlite`, `postgres`: one writer per engine, each at its engine's speed
 """
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
-from dirtmodel.loading import schemas
+from dirtmodel.loading import judgements, schemas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,9 +85,12 @@ class PostgresWriter:
         schemas.use(connection, building)
         database.migrate(connection)
         constraints = _drop(connection)
+        _let_triggers(connection, "DISABLE")
         yield
         for statement in constraints:
             schemas.execute(connection, statement)
+        judgements.fill(connection)
+        _let_triggers(connection, "ENABLE")
         _advance_sequences(connection)
         tables = ", ".join(schemas.quote(table.name) for table in database.tables())
         schemas.execute(connection, f"ANALYZE {tables}")
@@ -194,10 +197,15 @@ def _drop(connection: sa.Connection) -> list[str]:
     return [*added, *(definition for _, definition in indexes)]
 
 
+def _let_triggers(connection: sa.Connection, what: str) -> None:
+    for table in database.tables():
+        schemas.execute(connection, f"ALTER TABLE {schemas.quote(table.name)} {what} TRIGGER USER")
+
+
 def _advance_sequences(connection: sa.Connection) -> None:
     """Set sequences past the loaded ids, so that an insert through the ORM finds a free one."""
     for table in database.tables():
-        if "id" not in table.c or not table.c.id.primary_key:
+        if [column.name for column in table.primary_key] != ["id"]:
             continue
         name = schemas.quote(table.name)
         schemas.execute(

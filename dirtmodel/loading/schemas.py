@@ -15,6 +15,8 @@ PATIENCE: Final = 300.0
 
 _VIEWS: Final = ("review", "coordinate_labels", "rating_labels", "image_labels")
 _VERSION: Final = "alembic_version"
+_FUNCTION: Final = "judgement_follow()"
+"""What the triggers of the tables call."""
 _MIRRORED: Final = {"session", "image", "rating", "coordinate"}
 _ELSEWHERE: Final = "choose another schema with ?options=-csearch_path%3Dname"
 
@@ -128,6 +130,8 @@ def exchange(connection: sa.Connection, schema: str, building: str) -> None:
                 execute(connection, f"DROP {kind} {place}.{quote(name)}")
         for name in names:
             execute(connection, f"ALTER {kind} {new}.{quote(name)} SET SCHEMA {place}")
+    execute(connection, f"DROP FUNCTION IF EXISTS {place}.{_FUNCTION}")
+    execute(connection, f"ALTER FUNCTION {new}.{_FUNCTION} SET SCHEMA {place}")
     execute(connection, f"DROP SCHEMA {new}")
     use(connection, schema)
     for statement in kept:
@@ -237,6 +241,7 @@ _DEPENDENTS: Final = sa.text(
     "WHERE k.contype = 'f' AND k.conrelid NOT IN (SELECT oid FROM ours) "
     "UNION SELECT 'trigger ' || quote_ident(t.tgname) || ' of ' || t.tgrelid::regclass "
     "FROM pg_trigger AS t JOIN ours ON ours.oid = t.tgrelid WHERE NOT t.tgisinternal "
+    "AND NOT starts_with(t.tgname, 'judgement_after_') "
     "UNION SELECT 'policy ' || quote_ident(p.polname) || ' of ' || p.polrelid::regclass "
     "FROM pg_policy AS p JOIN ours ON ours.oid = p.polrelid "
     "UNION SELECT 'child table ' || i.inhrelid::regclass "

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
+from dirtmodel.loading import judgements
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,11 +102,14 @@ class SqliteWriter:
             self._clear_stale()
             with self._claim() as (connection, handle):
                 with _written_back(handle), connection.begin():
-                    indexes = _empty_schema(connection)
+                    indexes, triggers = _empty_schema(connection)
                     yield connection
                     for pragma in _SORTING:
                         connection.exec_driver_sql(f"PRAGMA {pragma}")
                     for sql in indexes:
+                        connection.exec_driver_sql(sql)
+                    judgements.fill(connection)
+                    for sql in triggers:
                         connection.exec_driver_sql(sql)
                     database.check_foreign_keys(connection)
                     connection.exec_driver_sql("ANALYZE")
@@ -235,15 +239,20 @@ def _lock(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _empty_schema(connection: sa.Connection) -> list[str]:
-    """Make tables and views, and give the statements that make the indexes."""
+def _empty_schema(connection: sa.Connection) -> tuple[list[str], list[str]]:
+    """Make tables and views, and give the statements that make the indexes and the triggers."""
     database.migrate(connection)
-    indexes = connection.exec_driver_sql(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    return _taken(connection, "index"), _taken(connection, "trigger")
+
+
+def _taken(connection: sa.Connection, kind: str) -> list[str]:
+    """Drop what costs less at the end, and give the statements that bring it back."""
+    found = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL", (kind,)
     ).all()
-    for name, _ in indexes:
-        connection.exec_driver_sql(f"DROP INDEX {name}")
-    return [sql for _, sql in indexes]
+    for name, _ in found:
+        connection.exec_driver_sql(f"DROP {kind} {name}")
+    return [sql for _, sql in found]
 
 
 def _inode(path: Path) -> int | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import CLICK_STEPS, Coordinate, Picture, Rating, Session, Step, Target
+from dirtmodel.models import Picture, Step, Tally, Target, TargetRater
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -91,26 +91,14 @@ class Coverage:
 
     def _images(self) -> Statement:
         """One row per image: its target and the number of its reviews."""
-        verdicts = (
-            sa.select(Rating.img_id, sa.func.count().label("n"))
-            .group_by(Rating.img_id)
-            .subquery("verdicts")
-        )
-        clicked = (
-            sa.select(Coordinate.img_id, sa.func.count(Coordinate.session_id.distinct()).label("n"))
-            .group_by(Coordinate.img_id)
-            .subquery("clicked")
-        )
-        n_reviews = sa.case((Target.step.in_(CLICK_STEPS), clicked.c.n), else_=verdicts.c.n)
         images = (
             sa.select(
                 Target.step,
                 Picture.target_id,
-                sa.func.coalesce(n_reviews, 0).label("n_reviews"),
+                sa.func.coalesce(Tally.n_reviews, 0).label("n_reviews"),
             )
             .join_from(Picture, Target, Target.id == Picture.target_id)
-            .outerjoin(verdicts, verdicts.c.img_id == Picture.img_id)
-            .outerjoin(clicked, clicked.c.img_id == Picture.img_id)
+            .outerjoin(Tally, (Tally.img_id == Picture.img_id) & Tally.latest.is_(False))
         )
         return images if self.step is None else images.where(Target.step == self.step)
 
@@ -127,18 +115,9 @@ def _counts(images: sa.Subquery) -> list[sa.ColumnElement[int]]:
 
 def _raters() -> sa.Subquery:
     """Named raters per step of the images they judged."""
-    pairs = []
-    for review, steps in ((Rating, set(Step) - CLICK_STEPS), (Coordinate, CLICK_STEPS)):
-        pairs.append(
-            sa.select(Target.step, Session.user)
-            .join_from(review, Session, Session.id == review.session_id)
-            .join(Picture, Picture.img_id == review.img_id)
-            .join(Target, Target.id == Picture.target_id)
-            .where(Target.step.in_(steps))
-        )
-    named = sa.union(*pairs).subquery()
     return (
-        sa.select(named.c.step, sa.func.count(named.c.user).label("n_raters"))
-        .group_by(named.c.step)
+        sa.select(Target.step, sa.func.count(TargetRater.rater.distinct()).label("n_raters"))
+        .join_from(TargetRater, Target, Target.id == TargetRater.target_id)
+        .group_by(Target.step)
         .subquery("raters")
     )

@@ -13,15 +13,14 @@ from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     CLICK_STEPS,
     VERDICT_STEPS,
-    Coordinate,
+    Judgement,
     Picture,
-    Rating,
-    Ratings,
     Release,
     Step,
+    Tally,
     Target,
+    TargetRater,
 )
-from dirtmodel.queries import reviews
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.rules import KEYS, ROW_TYPES, Level, Rule, Status, Unsure, member
@@ -159,12 +158,16 @@ class Exclusions:
         order; `run` gives a sorted list.
         """
         level = Level(self.level)
-        targets = self._targets().subquery("targets")
         target = Target.__table__.c
         keys = [target[name] for name in KEYS[level]]
-        if level is Level.TARGET:
-            keys = [*keys, target.id]
-        raters = self._raters(keys)
+        units = self._units(keys)
+        targets = self._targets().subquery("targets")
+        raters = (
+            sa.select(units.c.unit, sa.func.count(TargetRater.rater.distinct()).label("n_raters"))
+            .join_from(units, TargetRater, TargetRater.target_id == units.c.target_id)
+            .group_by(units.c.unit)
+            .subquery("raters")
+        )
         sums = {
             name: sa.cast(sa.func.sum(targets.c[name]), sa.BigInteger)
             for name in ("n_images", "n_reviewed", "n_bad_images")
@@ -179,11 +182,10 @@ class Exclusions:
             (sums["n_reviewed"] < sums["n_images"], Status.PARTIAL.value),
             else_=Status.KEPT.value,
         )
-        same = sa.and_(*(raters.c[key.name].is_not_distinct_from(key) for key in keys))
         release = sa.select(Release.label).order_by(Release.id).limit(1).scalar_subquery()
         statement = (
             sa.select(
-                *(target[name] for name in KEYS[level]),
+                *keys,
                 status.label("status"),
                 *(value.label(name) for name, value in sums.items()),
                 sa.func.coalesce(sa.func.max(raters.c.n_raters), 0).label("n_raters"),
@@ -193,9 +195,10 @@ class Exclusions:
                 sa.literal(self.rule_text).label("rule"),
                 release.label("release"),
             )
-            .join_from(targets, Target, target.id == targets.c.target_id)
-            .outerjoin(raters, same)
-            .group_by(*keys)
+            .join_from(targets, units, units.c.target_id == targets.c.target_id)
+            .join(Target, target.id == units.c.unit)
+            .outerjoin(raters, raters.c.unit == units.c.unit)
+            .group_by(target.id)
             .order_by(*([target.id] if level is Level.TARGET else map(ascending, keys)))
         )
         if set(self.statuses) != set(Status):
@@ -216,6 +219,16 @@ class Exclusions:
         )
         return Rows(self.row_type, rows)
 
+    def _units(self, keys: list[Any]) -> sa.Subquery:
+        """Give each target the first one that has the same keys: integers group fast."""
+        first = sa.func.min(Target.id).over(partition_by=keys)
+        unit = Target.id if self.level == Level.TARGET else first
+        return (
+            sa.select(Target.id.label("target_id"), unit.label("unit"))
+            .where(Target.step.in_(sorted(self.steps)))
+            .subquery("units")
+        )
+
     def _targets(self) -> sa.Select[Any]:
         """One row per target: counts over its images, and whether it is excluded (0 or 1)."""
         images = self._images().subquery("images")
@@ -231,7 +244,7 @@ class Exclusions:
             sa.func.sum(images.c.reviewed).label("n_reviewed"),
             n_bad.label("n_bad_images"),
             *(
-                sa.func.sum(images.c[name]).label(name)
+                sa.func.coalesce(sa.func.sum(images.c[name]), 0).label(name)
                 for name in ("n_pass", "n_unsure", "n_fail", "n_clicks")
             ),
             flagged.label("source_data_issue"),
@@ -239,98 +252,60 @@ class Exclusions:
             sa.case((excluded, 1), else_=0).label("excluded"),
         ).group_by(images.c.target_id)
 
-    def _images(self) -> sa.CompoundSelect[Any] | sa.Select[Any]:
-        """One row per image: its verdicts or clicks, and whether it is bad (0 or 1)."""
-        parts = []
-        if steps := self.steps & VERDICT_STEPS:
-            parts.append(self._judged_images(steps, self._verdicts_per_image()))
-        if steps := self.steps & CLICK_STEPS:
-            parts.append(self._judged_images(steps, self._clicks_per_image()))
-        return sa.union_all(*parts) if len(parts) > 1 else parts[0]
-
-    def _judged_images(self, steps: Collection[Step], judged: sa.Subquery) -> sa.Select[Any]:
-        names = ("bad", "n_pass", "n_unsure", "n_fail", "n_clicks", "source_data_issue")
-        return (
+    def _images(self) -> sa.Select[Any]:
+        """One row per image: its tally, and whether it is bad (0 or 1)."""
+        tally = Tally.__table__.c
+        statement = (
             sa.select(
                 Picture.target_id,
                 Picture.img_id,
-                sa.case((judged.c.img_id.is_not(None), 1), else_=0).label("reviewed"),
-                *(sa.func.coalesce(judged.c[name], 0).label(name) for name in names),
+                _flag(tally.img_id.is_not(None)).label("reviewed"),
+                *(tally[name] for name in ("n_pass", "n_unsure", "n_fail", "n_clicks")),
+                _flag(tally.n_flagged > 0).label("source_data_issue"),
             )
-            .join_from(Picture, Target, Target.id == Picture.target_id)
-            .outerjoin(judged, judged.c.img_id == Picture.img_id)
-            .where(Target.step.in_(sorted(steps)))
+            .join_from(Target, Picture, Picture.target_id == Target.id)
+            .outerjoin(Tally, (tally.img_id == Picture.img_id) & tally.latest.is_(self.latest))
+            .where(Target.step.in_(sorted(self.steps)))
+        )
+        # Of a click step an image has no verdicts that count, of a verdict step no clicks.
+        if (self.min_clicks, self.min_raters) == (1, 1):
+            return statement.add_columns(
+                _flag(self._failed(tally) | (tally.n_clicks > 0)).label("bad")
+            )
+        clicked = self._clicked()
+        bad = self._failed(tally) | clicked.c.img_id.is_not(None)
+        return statement.add_columns(_flag(bad).label("bad")).outerjoin(
+            clicked, clicked.c.img_id == Picture.img_id
         )
 
-    def _verdicts_per_image(self) -> sa.Subquery:
-        verdicts = reviews.verdicts(latest=True) if self.latest else Rating.__table__
-        n_pass, n_unsure, n_fail = (
-            sa.func.sum(sa.case((verdicts.c.rating == verdict, 1), else_=0)) for verdict in Ratings
-        )
-        against = n_fail + n_unsure if self.unsure == Unsure.FAIL else n_fail
-        in_favour = n_pass + n_unsure if self.unsure == Unsure.PASS else n_pass
-        bad = {
+    def _failed(self, tally: Any) -> sa.ColumnElement[bool]:
+        """Whether an image's verdicts make it bad."""
+        against = tally.n_fail + (tally.n_unsure if self.unsure == Unsure.FAIL else 0)
+        in_favour = tally.n_pass + (tally.n_unsure if self.unsure == Unsure.PASS else 0)
+        found: sa.ColumnElement[bool] = {
             Rule.ANY_FAIL: against > 0,
             Rule.MAJORITY: (against > 0) & (against >= in_favour),
             Rule.UNANIMOUS: (against > 0) & (in_favour == 0),
             Rule.MIN_FAILS: against >= (self.min_fails or 1),
         }[Rule(self.rule)]
+        return found
+
+    def _clicked(self) -> sa.Subquery:
+        """Images that have enough clicks in enough reviews."""
+        statement = sa.select(Judgement.img_id).where(Judgement.n_clicks >= self.min_clicks)
+        if self.latest:
+            statement = statement.where(Judgement.superseded.is_(False))
+        enough = sa.func.count(Judgement.rater.distinct()) >= self.min_raters
         return (
-            sa.select(
-                verdicts.c.img_id,
-                sa.case((bad, 1), else_=0).label("bad"),
-                n_pass.label("n_pass"),
-                n_unsure.label("n_unsure"),
-                n_fail.label("n_fail"),
-                sa.literal(0).label("n_clicks"),
-                reviews.any_of(verdicts.c.source_data_issue).label("source_data_issue"),
-            )
-            .group_by(verdicts.c.img_id)
-            .subquery("verdicts_per_image")
+            statement.group_by(Judgement.img_id)
+            .having(enough if self.min_raters > 1 else sa.true())
+            .subquery("clicked")
         )
 
-    def _clicks_per_image(self) -> sa.Subquery:
-        sets = reviews.click_sets(latest=self.latest, named=self.min_raters > 1)
-        faulty = sets.c.n_clicks >= self.min_clicks
-        if self.min_raters == 1:
-            bad = reviews.any_of(faulty) == 1
-        else:
-            bad = sa.func.count(sa.case((faulty, sets.c.rater)).distinct()) >= self.min_raters
-        return (
-            sa.select(
-                sets.c.img_id,
-                sa.case((bad, 1), else_=0).label("bad"),
-                *(sa.literal(0).label(name) for name in ("n_pass", "n_unsure", "n_fail")),
-                sa.func.sum(sets.c.n_clicks).label("n_clicks"),
-                sa.func.max(sets.c.source_data_issue).label("source_data_issue"),
-            )
-            .group_by(sets.c.img_id)
-            .subquery("clicks_per_image")
-        )
 
-    def _raters(self, keys: list[Any]) -> sa.Subquery:
-        """Number of named raters by the keys of the level."""
-        parts = []
-        for steps, review in (
-            (self.steps & VERDICT_STEPS, Rating),
-            (self.steps & CLICK_STEPS, Coordinate),
-        ):
-            if steps:
-                by = reviews.raters(review)
-                parts.append(
-                    sa.select(Picture.target_id, by.c.rater)
-                    .distinct()
-                    .join_from(Picture, Target, Target.id == Picture.target_id)
-                    .join(by, by.c.img_id == Picture.img_id)
-                    .where(Target.step.in_(sorted(steps)))
-                )
-        pairs = (sa.union_all(*parts) if len(parts) > 1 else parts[0]).subquery("pairs")
-        return (
-            sa.select(*keys, sa.func.count(pairs.c.rater.distinct()).label("n_raters"))
-            .join_from(pairs, Target, Target.id == pairs.c.target_id)
-            .group_by(*keys)
-            .subquery("raters")
-        )
+def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """1 when the condition holds, else 0 (NULL counts as no)."""
+    return sa.case((condition, 1), else_=0)
 
 
 def _id_list(text: str | None) -> list[int]:

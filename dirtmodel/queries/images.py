@@ -14,6 +14,7 @@ from dirtmodel.models import (
     Coordinate,
     DisplayMode,
     Image,
+    Judgement,
     Picture,
     Rating,
     Ratings,
@@ -21,7 +22,6 @@ from dirtmodel.models import (
     Step,
     Target,
 )
-from dirtmodel.queries import reviews
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
@@ -239,9 +239,12 @@ class Clicks:
         if self.rater is not None:
             statement = statement.where(Session.user == self.rater)
         if self.latest:
-            last = reviews.click_sets(latest=True)
-            same = (last.c.img_id == Coordinate.img_id) & (last.c.session == Coordinate.session_id)
-            statement = statement.join(last, same)
+            same = (
+                (Judgement.img_id == Coordinate.img_id)
+                & (Judgement.session_id == Coordinate.session_id)
+                & Judgement.superseded
+            )
+            statement = statement.where(~sa.exists().where(same))
         return statement
 
     def run(self, session: orm.Session) -> Rows[ImageClick]:
@@ -284,7 +287,9 @@ def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
 
 
 def _said(
-    review: reviews.Review, images: Collection[int], *columns: sa.ColumnElement[Any] | Any
+    review: type[Rating] | type[Coordinate],
+    images: Collection[int],
+    *columns: sa.ColumnElement[Any] | Any,
 ) -> Statement:
     return (
         sa.select(

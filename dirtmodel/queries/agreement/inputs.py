@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtmodel.queries.agreement.clicks import ClickAgreement, ClickPairs, match
-from dirtmodel.queries.agreement.scan import Clicks, Clusters, Reviewers, Reviews
+from dirtmodel.queries.agreement.scan import Clicks, Clusters, Reviewers, Reviews, Standing
 from dirtmodel.queries.agreement.summaries import one_against_rest
 from dirtmodel.queries.agreement.tallies import IntArray, Margins
 
@@ -210,7 +210,7 @@ class Inputs:
 
     `pairs` maps (first rater, second rater) to a table, first down, second across, and `repeats`
     is such a table of a rater's earlier and later judgement; `repeated` holds the row ids of the
-    two. What was not asked for is None.
+    two. What is of too many raters is None.
     """
 
     judged: Counted
@@ -224,6 +224,28 @@ class Inputs:
     clicks: ClickInputs | None
 
 
+def count(
+    batches: Iterable[Standing],
+    reviewers: Reviewers,
+    clusters: Clusters | None,
+    *,
+    categories: tuple[str, ...],
+) -> Counted:
+    """Count the judgement alone, which is all that its coefficients need; see `gather`."""
+    judged = _Variable(categories, len(reviewers.names))
+    n_units = 0
+    for batch in batches:
+        cluster = _cluster_of(clusters, batch.target, batch.unit + n_units)
+        judged.add(batch.unit, cluster, batch.rater, batch.code, each=False)
+        n_units += int(batch.unit[-1]) + 1
+    return judged.result()
+
+
+def _cluster_of(clusters: Clusters | None, target: IntArray, unit: IntArray) -> IntArray:
+    """Give the cluster of each review: its target's, or its image itself."""
+    return unit if clusters is None else clusters.cluster[np.searchsorted(clusters.targets, target)]
+
+
 def gather(
     batches: Iterable[Reviews],
     reviewers: Reviewers,
@@ -231,7 +253,6 @@ def gather(
     *,
     categories: tuple[str, ...],
     tolerances: Sequence[float],
-    pairwise: bool,
 ) -> Inputs:
     """Count everything in one pass.
 
@@ -243,10 +264,8 @@ def gather(
         Of the judgement.
     tolerances
         Greatest distances of matched clicks, in pixels; none for verdicts.
-    pairwise
-        Whether to count what takes longer and the coefficients do not need.
     """
-    counter = _Counter(reviewers, clusters, categories, tolerances, pairwise=pairwise)
+    counter = _Counter(reviewers, clusters, categories, tolerances)
     for batch in batches:
         counter.add(batch)
     return counter.result()
@@ -259,14 +278,11 @@ class _Counter:
         clusters: Clusters | None,
         categories: tuple[str, ...],
         tolerances: Sequence[float],
-        *,
-        pairwise: bool,
     ) -> None:
         self._reviewers = reviewers
         self._clusters = clusters
         self._q = len(categories)
         self._n_raters = max(len(reviewers.names), 1)
-        self._pairwise = pairwise
         self._judged = _Variable(categories, self._n_raters)
         self._flagged = _Variable(("NO_ISSUE", "ISSUE"), self._n_raters)
         self._pairs = KeyCounts()
@@ -283,22 +299,18 @@ class _Counter:
         before, after = superseded
         np.add.at(self._repeats, (before.code, after.code), 1)
         self._n_superseded += len(before.id)
-        if self._pairwise:
-            self._repeated.append(np.stack([before.id, after.id], axis=1))
+        self._repeated.append(np.stack([before.id, after.id], axis=1))
         if not len(rater):
             return
         unit = np.unique(batch.unit, return_inverse=True)[1].reshape(-1)
-        if self._clusters is None:
-            cluster = unit + self._n_units
-        else:
-            cluster = self._clusters.cluster[np.searchsorted(self._clusters.targets, batch.target)]
+        cluster = _cluster_of(self._clusters, batch.target, unit + self._n_units)
         self._n_units += int(unit[-1]) + 1
-        self._judged.add(unit, cluster, rater, batch.code, each=self._pairwise and self._few)
+        self._judged.add(unit, cluster, rater, batch.code, each=self._few)
         self._flagged.add(unit, cluster, rater, batch.flagged, each=False)
-        if self._pairwise and self._few:
+        if self._few:
             self._add_pairs(unit, rater, batch.code)
         if self._clicks is not None and batch.clicks is not None:
-            self._clicks.add(unit, cluster, batch.clicks, pairwise=self._pairwise)
+            self._clicks.add(unit, cluster, batch.clicks)
 
     @property
     def _few(self) -> bool:
@@ -316,8 +328,8 @@ class _Counter:
             self._flagged.result(),
             int(self._unknown.sum()),
             self._n_superseded,
-            self._judged.each_rating() if self._pairwise and self._few else None,
-            self._tables() if self._pairwise and self._few else None,
+            self._judged.each_rating() if self._few else None,
+            self._tables() if self._few else None,
             self._repeats,
             np.concatenate(self._repeated),
             None if self._clicks is None else self._clicks.result(),
@@ -374,15 +386,13 @@ class _ClickCounter:
         self._counts: Counter[tuple[int, tuple[tuple[int, int], ...]]] = Counter()
         self._n_nowhere = 0
 
-    def add(self, unit: IntArray, cluster: IntArray, clicks: Clicks, *, pairwise: bool) -> None:
+    def add(self, unit: IntArray, cluster: IntArray, clicks: Clicks) -> None:
         self._n_nowhere += int((clicks.n - clicks.n_finite).sum())
         starts = np.flatnonzero(np.diff(unit, prepend=-1))
         numbers = clicks.n.tolist()
         for start, stop in itertools.pairwise([*starts.tolist(), len(unit)]):
             made = tuple(sorted(Counter(numbers[start:stop]).items()))
             self._counts[int(cluster[start]), made] += 1
-        if not pairwise:
-            return
         for first, second in pairs_within(unit):
             either = (clicks.n_finite[first] > 0) | (clicks.n_finite[second] > 0)
             n_clean = int((~either).sum())

@@ -1,9 +1,8 @@
 """One pass over the reviews of a step, image by image, in bounded memory.
 
-Everything about agreement comes from this pass. Ranking the reviews of each rater and image in the
-database (`ROW_NUMBER`) takes longer than handing all of them over along the covering index, and
-pairs and repeats need them one by one anyway. What a row holds is integers: raters and clusters are
-looked up here, where they are few, instead of being joined to a million rows.
+`standing` hands over what the coefficients need, one text per image instead of ten rows; `scan` has
+all the rest, every review as a row of its own. What a row holds is integers: raters and clusters
+are looked up here, where they are few, instead of being joined to a million rows.
 """
 
 import contextlib
@@ -14,11 +13,22 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import CLICK_STEPS, Coordinate, Picture, Rating, Session, Step, Target
+from dirtmodel.models import (
+    CLICK_STEPS,
+    Coordinate,
+    Judgement,
+    Picture,
+    Rating,
+    Session,
+    Step,
+    Target,
+)
 from dirtmodel.queries.agreement.tallies import IntArray
 from dirtmodel.queries.agreement.weights import FloatArray
 
 _ROWS_AT_ONCE: Final = 4096
+_CODES: Final = 4
+"""More than there are categories."""
 
 
 class Reviewers(NamedTuple):
@@ -120,6 +130,41 @@ def clusters(session: orm.Session, step: Step) -> Clusters:
     return Clusters(
         np.array([row.id for row in rows], dtype=np.int64), np.array(cluster, dtype=np.int64)
     )
+
+
+class Standing(NamedTuple):
+    """Each known rater's latest review of some images, one entry per review in every array.
+
+    `unit` numbers the images of this batch, `rater` is as in `Reviewers`, and `code` the category:
+    the verdict, or whether there are clicks.
+    """
+
+    unit: IntArray
+    target: IntArray
+    rater: IntArray
+    code: IntArray
+
+
+def standing(session: orm.Session, step: Step, reviewers: Reviewers) -> Iterator[Standing]:
+    """Give the latest reviews of a step's images by known users, in batches of whole images."""
+    verdict = sa.type_coerce(Judgement.verdict, sa.Integer)
+    clicked = sa.case((Judgement.n_clicks > 0, 1), else_=0)
+    code = clicked if step in CLICK_STEPS else verdict
+    packed = sa.cast(Judgement.session_id * _CODES + code, sa.Text)
+    statement = (
+        sa.select(Picture.target_id, sa.func.count(), sa.func.aggregate_strings(packed, ","))
+        .join_from(Target, Picture, Picture.target_id == Target.id)
+        .join(Judgement, Judgement.img_id == Picture.img_id)
+        .where(Target.step == step, Judgement.superseded.is_(False), Judgement.rater.is_not(None))
+        .group_by(Picture.target_id, Picture.img_id)
+        .order_by(Picture.target_id, Picture.img_id)
+    )
+    for rows in _driver_rows(session, statement):
+        targets, numbers, texts = zip(*rows, strict=True)
+        unit = np.repeat(np.arange(len(rows)), numbers)
+        sitting, code_ = np.divmod(np.fromstring(",".join(texts), np.int64, sep=","), _CODES)
+        rater = reviewers.rater[np.searchsorted(reviewers.sessions, sitting)]
+        yield Standing(unit, np.array(targets, np.int64)[unit], rater, code_)
 
 
 def scan(session: orm.Session, step: Step, sessions: IntArray) -> Iterator[Reviews]:

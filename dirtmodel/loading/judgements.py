@@ -1,0 +1,124 @@
+"""From rows to judgements: a million at once, as the migrations' triggers do it one by one.
+
+`tests/test_judgements.py` holds the two against each other.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from dirtmodel.models import (
+    CLICK_STEPS,
+    Coordinate,
+    Judgement,
+    Picture,
+    Rating,
+    Ratings,
+    Session,
+    Tally,
+    Target,
+    TargetRater,
+)
+
+
+def fill(connection: sa.Connection) -> None:
+    """Fill `judgement`, `tally` and `target_rater`, which are empty, from the reviews."""
+    for model, statement in (
+        (Judgement, _judgements()),
+        (Tally, _tallies()),
+        (TargetRater, _raters()),
+    ):
+        # In the order of the primary key, which these tables begin with: so rows are appended.
+        found = statement.subquery()
+        columns = list(model.__table__.columns)
+        key = [ours for ours, column in zip(found.c, columns, strict=True) if column.primary_key]
+        ordered = sa.select(found).order_by(*key)
+        connection.execute(sa.insert(model).from_select([c.name for c in columns], ordered))
+
+
+def _judgements() -> sa.CompoundSelect[*tuple[Any, ...]]:
+    clicked = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
+    row = sa.orm.aliased(Coordinate)
+    last = (
+        sa.select(row.id)
+        .where(row.img_id == Coordinate.img_id, row.session_id == Coordinate.session_id)
+        .order_by(row.created.desc(), row.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    sets = (
+        sa.select(
+            Coordinate.img_id,
+            last.label("id"),
+            Coordinate.session_id.label("session"),
+            sa.func.max(Coordinate.created).label("created"),
+            sa.null().label("verdict"),
+            sa.cast(sa.func.count(sa.case((clicked, 1))), sa.Integer).label("n_clicks"),
+            (sa.func.max(sa.case((Coordinate.source_data_issue, 1), else_=0)) == 1).label(
+                "source_data_issue"
+            ),
+        )
+        .group_by(Coordinate.img_id, Coordinate.session_id)
+        .subquery("click_sets")
+    )
+    verdicts = sa.select(
+        Rating.img_id,
+        Rating.id,
+        Rating.session_id.label("session"),
+        Rating.created,
+        Rating.rating.label("verdict"),
+        sa.null().label("n_clicks"),
+        Rating.source_data_issue,
+    ).subquery("verdicts")
+    by_clicks = Target.step.in_(CLICK_STEPS)
+    return sa.union_all(_judged(verdicts, ~by_clicks), _judged(sets, by_clicks))
+
+
+def _judged(reviews: sa.Subquery, of_step: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+    """Judge reviews of images of some steps; an unknown rater's session stands for itself."""
+    unknown = sa.case((Session.user.is_(None), reviews.c.session))
+    place = sa.func.row_number().over(
+        partition_by=[reviews.c.img_id, Session.user, unknown],
+        order_by=[reviews.c.created.desc(), reviews.c.id.desc()],
+    )
+    return (
+        sa.select(
+            reviews.c.img_id,
+            reviews.c.id,
+            reviews.c.session,
+            Session.user,
+            sa.cast(reviews.c.verdict, sa.Integer),
+            sa.cast(reviews.c.n_clicks, sa.Integer),
+            reviews.c.source_data_issue,
+            (place > 1).label("superseded"),
+        )
+        .join_from(reviews, Session, Session.id == reviews.c.session)
+        .join(Picture, Picture.img_id == reviews.c.img_id)
+        .join(Target, Target.id == Picture.target_id)
+        .where(of_step)
+    )
+
+
+def _tallies() -> sa.CompoundSelect[*tuple[Any, ...]]:
+    return sa.union_all(_added_up(latest=False), _added_up(latest=True))
+
+
+def _added_up(*, latest: bool) -> sa.Select[*tuple[Any, ...]]:
+    statement = sa.select(
+        Judgement.img_id,
+        sa.literal(latest).label("latest"),
+        sa.func.count(),
+        *(sa.func.count(sa.case((Judgement.verdict == verdict, 1))) for verdict in Ratings),
+        sa.func.coalesce(sa.func.sum(Judgement.n_clicks), 0),
+        sa.func.count(sa.case((Judgement.source_data_issue, 1))),
+    ).group_by(Judgement.img_id)
+    return statement.where(Judgement.superseded.is_(False)) if latest else statement
+
+
+def _raters() -> sa.Select[*tuple[Any, ...]]:
+    return (
+        sa.select(Picture.target_id, Judgement.rater, sa.func.count())
+        .join_from(Picture, Judgement, Judgement.img_id == Picture.img_id)
+        .where(Judgement.rater.is_not(None))
+        .group_by(Picture.target_id, Judgement.rater)
+    )
