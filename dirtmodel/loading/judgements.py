@@ -20,23 +20,35 @@ from dirtmodel.models import (
     TargetRater,
 )
 
+Statement = sa.Select[*tuple[Any, ...]]
+
 
 def fill(connection: sa.Connection) -> None:
     """Fill `judgement`, `tally` and `target_rater`, which are empty, from the reviews."""
-    for model, statement in (
-        (Judgement, _judgements()),
-        (Tally, _tallies()),
-        (TargetRater, _raters()),
+    for model, statements in (
+        (Judgement, [_verdicts(), _click_sets()]),
+        (Tally, [_tallies(latest=False), _tallies(latest=True)]),
+        (TargetRater, [_raters()]),
     ):
-        # In the order of the primary key, which these tables begin with: so rows are appended.
-        found = statement.subquery()
-        columns = list(model.__table__.columns)
-        key = [ours for ours, column in zip(found.c, columns, strict=True) if column.primary_key]
-        ordered = sa.select(found).order_by(*key)
-        connection.execute(sa.insert(model).from_select([c.name for c in columns], ordered))
+        names = [column.name for column in model.__table__.columns]
+        for statement in statements:
+            connection.execute(sa.insert(model).from_select(names, statement))
 
 
-def _judgements() -> sa.CompoundSelect[*tuple[Any, ...]]:
+def _verdicts() -> Statement:
+    verdicts = sa.select(
+        Rating.img_id,
+        Rating.id,
+        Rating.session_id.label("session"),
+        Rating.created,
+        Rating.rating.label("verdict"),
+        sa.null().label("n_clicks"),
+        Rating.source_data_issue,
+    ).subquery("verdicts")
+    return _judged(verdicts, Target.step.not_in(CLICK_STEPS))
+
+
+def _click_sets() -> Statement:
     clicked = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
     row = sa.orm.aliased(Coordinate)
     last = (
@@ -61,25 +73,20 @@ def _judgements() -> sa.CompoundSelect[*tuple[Any, ...]]:
         .group_by(Coordinate.img_id, Coordinate.session_id)
         .subquery("click_sets")
     )
-    verdicts = sa.select(
-        Rating.img_id,
-        Rating.id,
-        Rating.session_id.label("session"),
-        Rating.created,
-        Rating.rating.label("verdict"),
-        sa.null().label("n_clicks"),
-        Rating.source_data_issue,
-    ).subquery("verdicts")
-    by_clicks = Target.step.in_(CLICK_STEPS)
-    return sa.union_all(_judged(verdicts, ~by_clicks), _judged(sets, by_clicks))
+    return _judged(sets, Target.step.in_(CLICK_STEPS))
 
 
-def _judged(reviews: sa.Subquery, of_step: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+def _judged(reviews: sa.Subquery, of_step: sa.ColumnElement[bool]) -> Statement:
     """Judge reviews of images of some steps; an unknown rater's session stands for itself."""
     unknown = sa.case((Session.user.is_(None), reviews.c.session))
     place = sa.func.row_number().over(
         partition_by=[reviews.c.img_id, Session.user, unknown],
         order_by=[reviews.c.created.desc(), reviews.c.id.desc()],
+    )
+    images = (
+        sa.select(Picture.img_id)
+        .join_from(Picture, Target, Target.id == Picture.target_id)
+        .where(of_step)
     )
     return (
         sa.select(
@@ -92,18 +99,14 @@ def _judged(reviews: sa.Subquery, of_step: sa.ColumnElement[bool]) -> sa.Select[
             reviews.c.source_data_issue,
             (place > 1).label("superseded"),
         )
-        .join_from(reviews, Session, Session.id == reviews.c.session)
-        .join(Picture, Picture.img_id == reviews.c.img_id)
-        .join(Target, Target.id == Picture.target_id)
-        .where(of_step)
+        # An outer join, though every session exists: it makes SQLite walk the reviews by image
+        # along the covering index, and sort ten at a time instead of a million.
+        .join_from(reviews, Session, Session.id == reviews.c.session, isouter=True)
+        .where(reviews.c.img_id.in_(images))
     )
 
 
-def _tallies() -> sa.CompoundSelect[*tuple[Any, ...]]:
-    return sa.union_all(_added_up(latest=False), _added_up(latest=True))
-
-
-def _added_up(*, latest: bool) -> sa.Select[*tuple[Any, ...]]:
+def _tallies(*, latest: bool) -> Statement:
     statement = sa.select(
         Judgement.img_id,
         sa.literal(latest).label("latest"),
@@ -115,7 +118,7 @@ def _added_up(*, latest: bool) -> sa.Select[*tuple[Any, ...]]:
     return statement.where(Judgement.superseded.is_(False)) if latest else statement
 
 
-def _raters() -> sa.Select[*tuple[Any, ...]]:
+def _raters() -> Statement:
     return (
         sa.select(Picture.target_id, Judgement.rater, sa.func.count())
         .join_from(Picture, Judgement, Judgement.img_id == Picture.img_id)

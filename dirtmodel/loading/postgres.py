@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _EPOCH: Final = 946_684_800_000_000
 """2000-01-01 in µs since 1970: where Postgres starts to count."""
 
+_WORK_MEMORY: Final = "128MB"
+"""What a sort of a million reviews takes."""
+
 _WIRE_TYPES: Final = {
     # A timestamptz travels as a number of µs, json as its text.
     "timestamp with time zone": "int8",
@@ -89,10 +92,13 @@ class PostgresWriter:
         yield
         for statement in constraints:
             schemas.execute(connection, statement)
+        tables = ", ".join(schemas.quote(table.name) for table in database.tables())
+        # The server plans what it has no statistics of as if it were next to nothing.
+        schemas.execute(connection, f"ANALYZE {tables}")
+        schemas.execute(connection, f"SET LOCAL work_mem TO '{_WORK_MEMORY}'")
         judgements.fill(connection)
         _let_triggers(connection, "ENABLE")
         _advance_sequences(connection)
-        tables = ", ".join(schemas.quote(table.name) for table in database.tables())
         schemas.execute(connection, f"ANALYZE {tables}")
         if replacing:
             schemas.exchange(connection, schema, building)

@@ -1,7 +1,7 @@
 """Chance-corrected agreement of any number of raters, with standard errors: the public call."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dirtmodel.errors import UsageError
 from dirtmodel.queries.agreement.estimates import Estimator, Spread
 from dirtmodel.queries.agreement.formulas import Formula, request
-from dirtmodel.queries.agreement.tallies import Margins, tally
+from dirtmodel.queries.agreement.tallies import Labels, Margins, tally
 from dirtmodel.queries.agreement.weights import Weights
 
 NO_VARIATION: Final = "no variation"
@@ -39,7 +39,7 @@ def coefficients(
     *,
     categories: Sequence[object],
     weights: Weights | Sequence[str] | None = None,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Labels | None = None,
     multiplicity: npt.ArrayLike | None = None,
     margins: Margins | None = None,
     prevalence: str = "all",

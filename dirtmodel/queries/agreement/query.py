@@ -248,7 +248,7 @@ class Agreement:
             counts,
             categories=counted.categories,
             weights=weights,
-            clusters=clusters.tolist(),
+            clusters=clusters,
             multiplicity=multiplicity,
             margins=counted.margins_for(self.prevalence),
             prevalence=self.prevalence,

@@ -106,14 +106,16 @@ class Clicks(NamedTuple):
 
 def reviewers(session: orm.Session, *, rater: str) -> Reviewers:
     """Number the raters: users in the order of their names, or each session as one."""
-    rows = session.execute(sa.select(Session.id, Session.user).order_by(Session.id)).all()
-    ids = np.array([row.id for row in rows], dtype=np.int64)
-    known = np.array([row.user is not None for row in rows], dtype=bool)
+    sittings = sa.select(Session.id, Session.user).order_by(Session.id)
+    rows = session.connection().execute(sittings).all()
+    ids = np.array([number for number, _ in rows], dtype=np.int64)
+    users = [user for _, user in rows]
+    known = np.array([user is not None for user in users], dtype=bool)
     if rater == "session":
         return Reviewers(ids, np.arange(len(ids)), known, ids.tolist())
-    names = sorted({row.user for row in rows if row.user is not None})
+    names = sorted({user for user in users if user is not None})
     number = {name: n for n, name in enumerate(names)}
-    raters = np.array([number.get(row.user, -1) for row in rows], dtype=np.int64)
+    raters = np.array([-1 if user is None else number[user] for user in users], dtype=np.int64)
     return Reviewers(ids, raters, known, names)
 
 
@@ -227,7 +229,9 @@ def _whole_images(
         yield kept
 
 
-def _driver_rows(session: orm.Session, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+def _driver_rows(
+    session: orm.Session, statement: sa.Select[*tuple[Any, ...]]
+) -> Iterator[Sequence[Any]]:
     """Stream rows as the driver makes them: wrapping a million takes as long as fetching them."""
     connection = session.connection()
     dialect = connection.dialect
