@@ -41,6 +41,33 @@ KIT = """
     WHERE image.step = 3 AND rating.rating = 2 ORDER BY ALL
 """
 
+# The exclusions of fieldmap coregistration with all their evidence, likewise.
+EVIDENCE = """
+    WITH image AS (
+        SELECT id, regexp_extract(file1, 'sub-([a-zA-Z0-9]+)', 1) AS sub,
+            regexp_extract(file1, 'ses-([a-zA-Z0-9]+)', 1) AS ses,
+            regexp_extract(file1, 'task-([a-z]+)', 1) AS task,
+            regexp_extract(file1, 'run-([0-9]+)', 1)::int AS run
+        FROM read_parquet('{qc}/image.parquet') WHERE step = 3
+    ), judged AS (
+        SELECT img_id, count(*) FILTER (rating = 0) AS n_pass,
+            count(*) FILTER (rating = 1) AS n_unsure, count(*) FILTER (rating = 2) AS n_fail,
+            bool_or(source_data_issue) AS flagged
+        FROM read_parquet('{qc}/rating.parquet') GROUP BY img_id
+    ), raters AS (
+        SELECT sub, ses, task, run, count(DISTINCT "user") AS n_raters
+        FROM read_parquet('{qc}/rating.parquet') AS rating
+        JOIN read_parquet('{qc}/session.parquet') AS session ON session.id = rating.session
+        JOIN image ON image.id = rating.img_id GROUP BY ALL
+    )
+    SELECT sub, ses, task, run, count(*), count(img_id), count(*) FILTER (n_fail > 0),
+        any_value(n_raters), sum(n_pass)::bigint, sum(n_unsure)::bigint, sum(n_fail)::bigint,
+        bool_or(flagged), list_sort(list(id) FILTER (n_fail > 0))
+    FROM image LEFT JOIN judged ON judged.img_id = image.id
+    JOIN raters USING (sub, ses, task, run)
+    GROUP BY sub, ses, task, run HAVING count(*) FILTER (n_fail > 0) > 0 ORDER BY ALL
+"""
+
 
 def main() -> None:
     """Run the parts asked for."""
@@ -48,6 +75,7 @@ def main() -> None:
         "sqlite": bench_sqlite,
         "postgres": bench_postgres,
         "query": bench_query,
+        "review": bench_review,
     }
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all by default")
@@ -137,6 +165,51 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
     show("DuckDB on the parquet files", f"{theirs * 1e3:7.1f} ms  {theirs / ours:6.2f} ×")
 
 
+def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
+    """Ask what touches every review: exclusions with their evidence, and agreement."""
+    release = synthetic.write_release(
+        folder / "release",
+        subjects=1200,
+        steps=[3],
+        slices=7,
+        raters=50,
+        reviews_per_image=10,
+        pictures="tiny",
+    )
+    dm.load(release, folder / "dirt.db")
+    options: dict[str, dict[str, Any]] = {
+        "dirtmodel exclusions --step 3": {},
+        "... --latest --rule majority": {"latest": True, "rule": "majority"},
+        "... --level participant": {"level": "participant"},
+        "... --status all": {"status": None},
+    }
+    agreement = dm.Agreement(step=dm.Step.FMAP_COREGISTRATION)
+    with dm.open(folder / "dirt.db") as session:
+        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
+        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        queries = {name: dm.Exclusions(step=3, **given) for name, given in options.items()}
+        ours = {name: typical(lambda q=q: q.run(session), 5) for name, q in queries.items()}
+        ours["dirtmodel agreement, coefficients"] = typical(
+            lambda: agreement.coefficients(session), 5
+        )
+        ours["dirtmodel agreement, everything"] = typical(lambda: agreement.run(session), 1)
+        first = next(iter(ours))
+        names = ("n_images", "n_reviewed", "n_bad_images", "n_raters", "n_pass", "n_unsure")
+        names = ("sub", "ses", "task", "run", *names, "n_fail", "source_data_issue", "image_ids")
+        excluded = [
+            tuple(getattr(row, name) for name in names) for row in queries[first].run(session)
+        ]
+    statement = EVIDENCE.format(qc=release / "pre-surgery/mris/derivatives/qc")
+    with duckdb.connect() as connection:
+        theirs = typical(lambda: connection.sql(statement).fetchall(), 5)
+        if connection.sql(statement).fetchall() != excluded:
+            sys.exit("DuckDB gives other exclusions")
+    print(f"\nquestions to {n_images:,} images and {n_ratings:,} ratings by 50 raters, warm")
+    for name, seconds in ours.items():
+        show(name, f"{seconds:7.2f} s")
+    show("DuckDB, the first of these", f"{theirs:7.2f} s  {theirs / ours[first]:6.2f} ×")
+
+
 def make_release(folder: Path, megabytes: int) -> Path:
     """Make up a release with so many megabytes of incompressible pictures."""
     return synthetic.write_release(
@@ -190,10 +263,10 @@ def timed(way: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def typical(way: Callable[[], object]) -> float:
+def typical(way: Callable[[], object], questions: int = QUESTIONS) -> float:
     """Median seconds of a call once it is warm."""
     way()
-    return statistics.median(timed(way) for _ in range(QUESTIONS))
+    return statistics.median(timed(way) for _ in range(questions))
 
 
 def write_flat_file(release: Path, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Judgements, tallies and raters are true to the reviews, however these come and go."""
 
+import concurrent.futures
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -260,6 +261,29 @@ def test_a_table_emptied_at_a_stroke(session: orm.Session) -> None:
         session.execute(sa.delete(dm.Rating))
     else:
         session.execute(sa.text("TRUNCATE rating"))
+
+    assert kept(session) == expected(session)
+
+
+def test_two_who_review_an_image_at_once(session: orm.Session, new_url: sa.URL) -> None:
+    if session.get_bind().dialect.name != "postgresql":
+        # One writer at a time is all that SQLite has.
+        return
+
+    def add() -> None:
+        with orm.Session(database.engine(new_url)) as other:
+            for said in (dm.Ratings.FAIL, 1.5):
+                review(other, 0, 0, 2, said)
+            other.commit()
+
+    for said in (dm.Ratings.PASS, 2.5):
+        review(session, 0, 0, 1, said)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(add)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        session.commit()
+        waiting.result(timeout=10)
 
     assert kept(session) == expected(session)
 

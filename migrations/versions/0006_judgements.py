@@ -241,6 +241,8 @@ DECLARE
   images bigint[] := '{{}}';
   targets bigint[] := '{{}}';
 BEGIN
+  -- Of two who review an image at once, the second has to see what the first has added.
+  PERFORM pg_advisory_xact_lock(hashtextextended('judgement ' || TG_TABLE_SCHEMA, 0));
   IF TG_OP = 'TRUNCATE' THEN
     EXECUTE format('SELECT array_agg(DISTINCT img_id) FROM %1$I.judgement', TG_TABLE_SCHEMA)
       INTO images;
