@@ -324,7 +324,7 @@ def fresh_sqlite(path: Path) -> sa.Engine:
 
 
 def make_schema(url: sa.URL) -> sa.Engine:
-    """Our tables, without the indexes that a load makes at its end."""
+    """Our tables, without the indexes and triggers that a load makes at its end."""
     engine = database.engine(url)
     with engine.begin() as connection:
         if not database.is_sqlite(url):
@@ -335,6 +335,12 @@ def make_schema(url: sa.URL) -> sa.Engine:
             for index in inspector.get_indexes(table.name):
                 if not index.get("duplicates_constraint"):
                     connection.exec_driver_sql(f"DROP INDEX {index['name']}")
+            if not database.is_sqlite(url):
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
+        if database.is_sqlite(url):
+            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+            for (name,) in connection.exec_driver_sql(triggers).all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
     return engine
 
 

@@ -33,11 +33,8 @@ _WRITING: Final = (
     # Pictures pass through; more would only add to the memory that a load needs.
     "cache_size=-16384",
 )
-_SORTING: Final = (
-    # No pictures are held any more; what does not fit is sorted in pieces, in files.
-    "cache_size=-131072",
-    "threads=2",
-)
+# What is sorted for an index comes on top of it, and what does not fit goes through files.
+_SORTING: Final = "cache_size=-32768"
 _FLUSH_SECONDS: Final = 0.2
 
 
@@ -104,8 +101,7 @@ class SqliteWriter:
                 with _written_back(handle), connection.begin():
                     indexes, triggers = _empty_schema(connection)
                     yield connection
-                    for pragma in _SORTING:
-                        connection.exec_driver_sql(f"PRAGMA {pragma}")
+                    connection.exec_driver_sql(f"PRAGMA {_SORTING}")
                     for sql in indexes:
                         connection.exec_driver_sql(sql)
                     judgements.fill(connection)
