@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -261,6 +262,26 @@ def test_a_folder_that_turns_out_to_be_read_only(
 
     assert str(caught.value).startswith(
         f"could not write {destination}.partial: Read-only file system; "
+    )
+
+
+def test_a_disk_that_takes_no_more_while_the_file_grows(
+    sizeable: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = threading.Event()
+
+    def refuse(_: int) -> None:
+        flushed.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    with pytest.raises(dm.DatabaseError) as caught:
+        # So slowly that there is something to flush before the end.
+        dm.load(sizeable, destination, replace=True, progress=lambda *_: flushed.wait(5))
+
+    assert str(caught.value).startswith(
+        f"could not write {destination}.partial: Input/output error; "
     )
 
 

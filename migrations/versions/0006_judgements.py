@@ -77,7 +77,7 @@ INSERT INTO {{schema}}target_rater {RATERS};
 ALL = "IS NOT NULL"
 
 BIGINT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-TABLES = {
+TABLES: dict[str, list[sa.schema.SchemaItem]] = {
     "judgement": [
         sa.Column("img_id", BIGINT, autoincrement=False, nullable=False),
         sa.Column("id", BIGINT, autoincrement=False, nullable=False),
@@ -157,9 +157,9 @@ def upgrade() -> None:
                 f"CREATE TRIGGER {name} AFTER {event} "
                 "FOR EACH STATEMENT EXECUTE FUNCTION judgement_follow()"
             )
-        for table, (meaning, columns) in COMMENTS.items():
+        for table, (meaning, meanings) in COMMENTS.items():
             set_comment(f"TABLE {table}", meaning)
-            for column, words in columns.items():
+            for column, words in meanings.items():
                 set_comment(f"COLUMN {table}.{column}", words)
         return
     for name, (event, body) in SQLITE_TRIGGERS.items():
