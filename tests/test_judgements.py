@@ -216,7 +216,7 @@ CHANGES = st.lists(
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes=CHANGES)
