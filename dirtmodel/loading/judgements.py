@@ -6,6 +6,7 @@
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from dirtmodel.models import (
     CLICK_STEPS,
@@ -50,7 +51,7 @@ def _verdicts() -> Statement:
 
 def _click_sets() -> Statement:
     clicked = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
-    row = sa.orm.aliased(Coordinate)
+    row = orm.aliased(Coordinate)
     last = (
         sa.select(row.id)
         .where(row.img_id == Coordinate.img_id, row.session_id == Coordinate.session_id)
