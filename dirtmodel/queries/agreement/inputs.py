@@ -26,7 +26,7 @@ _PATTERN_BITS: Final = 32
 
 
 class KeyCounts:
-    """How often each integer occurred, in memory that grows with the different ones only."""
+    """How often each integer from 0 occurred, in memory that grows with the different ones."""
 
     def __init__(self) -> None:
         self._keys = np.empty(0, dtype=np.int64)
@@ -50,11 +50,11 @@ class KeyCounts:
     def _merge(self) -> None:
         parts = [(self._keys, self._counts), *self._pending]
         keys, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        self._keys, place = np.unique(keys, return_inverse=True)
-        # As doubles, which are exact far beyond any number of reviews.
-        self._counts = np.bincount(place, weights=counts, minlength=len(self._keys)).astype(
-            np.int64
-        )
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        self._keys = keys[first]
+        self._counts = np.add.reduceat(counts[order], first) if len(first) else counts
         self._pending, self._n_pending = [], 0
 
 
@@ -99,7 +99,7 @@ class Counted:
     counts: IntArray
     clusters: IntArray
     multiplicity: IntArray
-    margins: IntArray
+    margins: npt.NDArray[np.int32]
 
     def against_rest(self, category: int, names: tuple[str, str]) -> "Counted":
         """Merge all categories but one."""
@@ -117,12 +117,14 @@ class Counted:
 
     def margins_for(self, prevalence: str) -> Margins:
         """Give who rated what, of all units or of those with two ratings or more."""
-        rater, cluster, code, pairable, n = self.margins.T
-        used = np.flatnonzero(pairable) if prevalence == "pairable" else np.arange(len(n))
-        most = int(cluster.max(initial=0)) + 1
-        who, place = np.unique(rater[used] * most + cluster[used], return_inverse=True)
+        rows = self.margins
+        if prevalence == "pairable":
+            rows = rows[rows[:, 3] == 1]
+        most = int(rows[:, 1].max(initial=0)) + 1
+        both = rows[:, 0].astype(np.int64) * most + rows[:, 1]
+        who, place = np.unique(both, return_inverse=True)
         counts = np.zeros((len(who), len(self.categories)), dtype=np.int64)
-        np.add.at(counts, (place.reshape(-1), code[used]), n[used])
+        np.add.at(counts, (place.reshape(-1), rows[:, 2]), rows[:, 4])
         return Margins(who // most, counts, who % most)
 
     def counts_for(self, prevalence: str) -> tuple[IntArray, IntArray, IntArray]:
@@ -165,15 +167,17 @@ class _Variable:
         patterns = self._patterns.rows()
         rows, n = self._margins.result()
         q = len(self._categories)
-        rows, pairable = np.divmod(rows, 2)
-        rows, code = np.divmod(rows, q)
-        cluster, rater = np.divmod(rows, self._n_raters)
+        margins = np.empty((len(rows), 5), dtype=np.int32)
+        margins[:, 4] = n
+        for column, base in ((3, 2), (2, q), (0, self._n_raters)):
+            rows, margins[:, column] = np.divmod(rows, base)
+        margins[:, 1] = rows
         return Counted(
             self._categories,
             patterns[keys & ((1 << _PATTERN_BITS) - 1)],
             keys >> _PATTERN_BITS,
             multiplicity,
-            np.stack([rater, cluster, code, pairable, n], axis=1),
+            margins,
         )
 
     def each_rating(self) -> "EachRating":

@@ -349,9 +349,11 @@ def _margin_matrix(
         )
     from scipy import sparse
 
-    entry, category = np.nonzero(counts)
-    matrix = sparse.csr_matrix(
-        (counts[entry, category], (row[entry], rater[entry] * q + category)),
-        shape=(len(group_of), len(rater_of) * q),
+    shape = (len(group_of), len(rater_of) * q)
+    # One category at a time, for a million ratings have many raters within many clusters.
+    matrix = sum(
+        sparse.csr_matrix((counts[used, k], (row[used], rater[used] * q + k)), shape=shape)
+        for k in range(q)
+        for used in [np.flatnonzero(counts[:, k])]
     )
     return matrix, np.zeros((len(rater_of), q))
