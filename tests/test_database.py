@@ -588,6 +588,31 @@ class TestUpgrade:
             dm.upgrade(path)
         assert sha256(path) == before
 
+    def test_tables_of_others_may_refer_as_they_like(self, made: Callable[..., Path]) -> None:
+        path = made(revision="0005")
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE visit (sub, ses, PRIMARY KEY (sub, ses))")
+            other.execute("INSERT INTO visit VALUES ('1', 'V1')")
+            other.execute(
+                "CREATE TABLE mine (sub, ses, img REFERENCES image, "
+                "FOREIGN KEY (sub, ses) REFERENCES visit (sub, ses))"
+            )
+            other.execute("INSERT INTO mine VALUES ('1', 'V1', NULL)")
+            other.commit()
+        assert dm.upgrade(path)[0] == "0005"
+
+    def test_a_row_of_others_left_dangling_is_noticed(self, made: Callable[..., Path]) -> None:
+        path = made(revision="0005")
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE mine (img REFERENCES image (id))")
+            other.execute("INSERT INTO mine VALUES (5)")
+            other.commit()
+        with pytest.raises(
+            dm.DatabaseError,
+            match=r"^row 1 of table mine points to a missing row of image; nothing was changed\Z",
+        ):
+            dm.upgrade(path)
+
     def test_a_file_that_may_not_be_written(self, made: Callable[..., Path]) -> None:
         path = made(revision="0002")
         with closing(sqlite3.connect(path)) as other:

@@ -3,7 +3,7 @@
 `tests/test_judgements.py` holds the two against each other.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -23,14 +23,15 @@ from dirtmodel.models import (
 
 Statement = sa.Select[*tuple[Any, ...]]
 
+FILLED: Final = (Judgement, Tally, TargetRater)
+"""In the order in which each is made from those before it."""
+
 
 def fill(connection: sa.Connection) -> None:
     """Fill `judgement`, `tally` and `target_rater`, which are empty, from the reviews."""
-    for model, statements in (
-        (Judgement, [_verdicts(), _click_sets()]),
-        (Tally, [_tallies(latest=False), _tallies(latest=True)]),
-        (TargetRater, [_raters()]),
-    ):
+    tallies = [_tallies(latest=False), _tallies(latest=True)]
+    made = ([_verdicts(), _click_sets()], tallies, [_raters()])
+    for model, statements in zip(FILLED, made, strict=True):
         names = [column.name for column in model.__table__.columns]
         for statement in statements:
             connection.execute(sa.insert(model).from_select(names, statement))

@@ -92,14 +92,13 @@ class PostgresWriter:
         yield
         for statement in constraints:
             schemas.execute(connection, statement)
-        tables = ", ".join(schemas.quote(table.name) for table in database.tables())
         # The server plans what it has no statistics of as if it were next to nothing.
-        schemas.execute(connection, f"ANALYZE {tables}")
+        _analyze(connection, (table.name for table in database.tables()))
         schemas.execute(connection, f"SET LOCAL work_mem TO '{_WORK_MEMORY}'")
         judgements.fill(connection)
         _let_triggers(connection, "ENABLE")
         _advance_sequences(connection)
-        schemas.execute(connection, f"ANALYZE {tables}")
+        _analyze(connection, (model.__tablename__ for model in judgements.FILLED))
         if replacing:
             schemas.exchange(connection, schema, building)
 
@@ -206,6 +205,10 @@ def _drop(connection: sa.Connection) -> list[str]:
 def _let_triggers(connection: sa.Connection, what: str) -> None:
     for table in database.tables():
         schemas.execute(connection, f"ALTER TABLE {schemas.quote(table.name)} {what} TRIGGER USER")
+
+
+def _analyze(connection: sa.Connection, tables: Iterable[str]) -> None:
+    schemas.execute(connection, f"ANALYZE {', '.join(map(schemas.quote, tables))}")
 
 
 def _advance_sequences(connection: sa.Connection) -> None:

@@ -485,7 +485,11 @@ def _json_img(imgs: list[_Img] | None, row: int) -> dict[str, Any]:
     if imgs is None:
         return {}
     img = imgs[row]
-    return {"img": None if img is None else base64.b64encode(img).decode("ascii")}
+    return {"img": None if img is None else _base64(img)}
+
+
+def _base64(data: bytes | memoryview) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def _json_value(scalar: "pa.Scalar") -> Any:
@@ -496,7 +500,7 @@ def _json_value(scalar: "pa.Scalar") -> Any:
         # Python has no dates, times and durations like Arrow's largest and finest.
         value = f"{scalar.type} {scalar.cast('int64').as_py()}"
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
+        return _base64(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):
