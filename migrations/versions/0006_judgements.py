@@ -66,14 +66,14 @@ SELECT p.target_id, j.rater, count(*)
 FROM {schema}picture AS p JOIN {schema}judgement AS j ON j.img_id = p.img_id
 WHERE j.rater IS NOT NULL AND p.target_id {targets} GROUP BY p.target_id, j.rater
 """
-ANEW = f"""
-DELETE FROM {{schema}}judgement WHERE img_id {{images}};
-INSERT INTO {{schema}}judgement {JUDGEMENTS};
-DELETE FROM {{schema}}tally WHERE img_id {{images}};
-INSERT INTO {{schema}}tally {TALLIES};
-DELETE FROM {{schema}}target_rater WHERE target_id {{targets}};
-INSERT INTO {{schema}}target_rater {RATERS};
-"""
+ANEW = (
+    "DELETE FROM {schema}judgement WHERE img_id {images}",
+    f"INSERT INTO {{schema}}judgement {JUDGEMENTS}",
+    "DELETE FROM {schema}tally WHERE img_id {images}",
+    f"INSERT INTO {{schema}}tally {TALLIES}",
+    "DELETE FROM {schema}target_rater WHERE target_id {targets}",
+    f"INSERT INTO {{schema}}target_rater {RATERS}",
+)
 ALL = "IS NOT NULL"
 
 BIGINT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -147,9 +147,9 @@ def upgrade() -> None:
     postgres = op.get_context().dialect.name == "postgresql"
     for table, columns in TABLES.items():
         op.create_table(table, *columns, sqlite_with_rowid=False)
-    fill = ANEW.format(schema="", any="bool_or" if postgres else "max", images=ALL, targets=ALL)
-    for statement in fill.strip().rstrip(";").split(";"):
-        op.execute(statement)
+    either = "bool_or" if postgres else "max"
+    for statement in ANEW:
+        op.execute(statement.format(schema="", any=either, images=ALL, targets=ALL))
     if postgres:
         op.execute(FOLLOW)
         for name, event in POSTGRES_TRIGGERS.items():
@@ -190,7 +190,10 @@ def sqlite_anew(row: str, table: str) -> str:
     target = f"= {row}.target_id"
     if table != "picture":
         target = f"= (SELECT target_id FROM picture WHERE img_id {image})"
-    return ANEW.format(schema="", any="max", images=image, targets=target)
+    return "".join(
+        statement.format(schema="", any="max", images=image, targets=target) + ";\n"
+        for statement in ANEW
+    )
 
 
 # What is not about one image is handed down to the rows that are.
@@ -230,10 +233,10 @@ POSTGRES_TRIGGERS = {
     }.items()
     for event in events
 }
-RENEWED = ANEW.format(schema="%1$I.", any="bool_or", images="= ANY ($1)", targets="= ANY ($2)")
+PLACES = {"schema": "%1$I.", "any": "bool_or", "images": "= ANY ($1)", "targets": "= ANY ($2)"}
 EACH_RENEWED = "\n".join(
-    f"EXECUTE format($sql${statement}$sql$, TG_TABLE_SCHEMA) USING images, targets;"
-    for statement in RENEWED.strip().rstrip(";").split(";")
+    f"EXECUTE format($sql${sql}$sql$, TG_TABLE_SCHEMA) USING images, targets;"
+    for sql in (statement.format(**PLACES) for statement in ANEW)
 )
 FOLLOW = f"""
 CREATE FUNCTION judgement_follow() RETURNS trigger LANGUAGE plpgsql AS $$
