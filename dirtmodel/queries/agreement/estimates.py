@@ -142,7 +142,10 @@ class Estimator:
         moves = np.zeros((len(self._rows), len(self.request.matrices)))
         if t.margins is not None and t.margins_total is not None:
             for column, w in enumerate(self.request.matrices.values()):
-                moves[:, column] = t.margins @ conger_gradient(t.margins_total, w).reshape(-1)
+                gradient = conger_gradient(t.margins_total, w)
+                moves[:, column] = sum(
+                    matrix @ slope for matrix, slope in zip(t.margins, gradient.T, strict=True)
+                )
         return moves
 
     def _ordinal_moves(self) -> FloatArray:
@@ -159,7 +162,7 @@ class Estimator:
         random = np.random.default_rng(seed)
         n = round(t.n_rows)
         width = len(t.multiplicity) + self._rows.shape[1] + t.coincidence[:1].size
-        width += 0 if t.margins is None else t.margins.shape[1]
+        width += 0 if t.margins is None or t.margins_total is None else t.margins_total.size
         block = max(1, _BLOCK // width)
         drawn = []
         for start in range(0, replicates, block):
@@ -167,8 +170,8 @@ class Estimator:
             repeats = random.multinomial(n, t.multiplicity / t.n_rows, size=size).astype(np.float64)
             conger = np.full((size, len(self.request.matrices)), np.nan)
             if t.margins is not None and t.margins_total is not None:
-                margins = (t.margins.T @ repeats.T).T.reshape(size, *t.margins_total.shape)
-                conger = self._conger(margins)
+                drawn_margins = [(matrix.T @ repeats.T).T for matrix in t.margins]
+                conger = self._conger(np.stack(drawn_margins, axis=-1))
             coincidence = np.tensordot(repeats, t.coincidence, axes=1)
             drawn.append(self._evaluated(repeats @ self._rows, conger, 0.0, coincidence))
         return np.concatenate(drawn, axis=1)

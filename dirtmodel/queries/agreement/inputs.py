@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtmodel.queries.agreement.clicks import ClickAgreement, ClickPairs, match
+from dirtmodel.queries.agreement.counting import Int32Array, KeyCounts, Patterns
 from dirtmodel.queries.agreement.scan import Clicks, Clusters, Reviewers, Reviews, Standing
 from dirtmodel.queries.agreement.summaries import one_against_rest
 from dirtmodel.queries.agreement.tallies import IntArray, Margins
@@ -21,63 +22,7 @@ from dirtmodel.queries.agreement.tallies import IntArray, Margins
 MOST_RATERS_IN_PAIRS: Final = 200
 """Pairs of more raters than these are not told apart: nobody reads 20,000 of them."""
 
-_PENDING: Final = 1 << 16
 _PATTERN_BITS: Final = 32
-
-
-class KeyCounts:
-    """How often each integer from 0 occurred, in memory that grows with the different ones."""
-
-    def __init__(self) -> None:
-        self._keys = np.empty(0, dtype=np.int64)
-        self._counts = np.empty(0, dtype=np.int64)
-        self._pending: list[tuple[IntArray, IntArray]] = []
-        self._n_pending = 0
-
-    def add(self, keys: IntArray) -> None:
-        """Count keys."""
-        different, counts = np.unique(keys, return_counts=True)
-        self._pending.append((different, counts))
-        self._n_pending += len(different)
-        if self._n_pending > max(_PENDING, len(self._keys)):
-            self._merge()
-
-    def result(self) -> tuple[IntArray, IntArray]:
-        """Give the different keys in order, and how often each occurred."""
-        self._merge()
-        return self._keys, self._counts
-
-    def _merge(self) -> None:
-        parts = [(self._keys, self._counts), *self._pending]
-        keys, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        first = np.flatnonzero(np.diff(keys, prepend=-1))
-        self._keys = keys[first]
-        self._counts = np.add.reduceat(counts[order], first) if len(first) else counts
-        self._pending, self._n_pending = [], 0
-
-
-class Patterns:
-    """Numbers for the different rows of counts, in order of appearance."""
-
-    def __init__(self, n_categories: int) -> None:
-        self._n_categories = n_categories
-        self._number: dict[tuple[int, ...], int] = {}
-
-    def numbers(self, counts: IntArray) -> IntArray:
-        """Give each row's number."""
-        # A row as one number: sorting these is many times faster than sorting rows.
-        place_values = (int(counts.max(initial=0)) + 1) ** np.arange(self._n_categories)
-        _, first, place = np.unique(counts @ place_values, return_index=True, return_inverse=True)
-        known = self._number
-        numbers = [known.setdefault(tuple(row), len(known)) for row in counts[first].tolist()]
-        number: IntArray = np.array(numbers, dtype=np.int64)[place.reshape(-1)]
-        return number
-
-    def rows(self) -> IntArray:
-        """Give patterns × categories, by number."""
-        return np.array(list(self._number), dtype=np.int64).reshape(-1, self._n_categories)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,45 +36,56 @@ class Counted:
     counts, clusters, multiplicity
         Rows × categories with the cluster of each row, and how many units it stands for.
     margins
-        Rater, cluster, category, whether the unit has two ratings or more, and how many ratings;
-        one row each.
+        Of each rater within each cluster; one row for units with two ratings or more, and one for
+        the others.
+    pairable
+        Which rows of `margins` are the former.
     """
 
     categories: tuple[str, ...]
-    counts: IntArray
+    counts: Int32Array
     clusters: IntArray
-    multiplicity: IntArray
-    margins: npt.NDArray[np.int32]
+    multiplicity: Int32Array
+    margins: Margins
+    pairable: npt.NDArray[np.bool_]
 
     def against_rest(self, category: int, names: tuple[str, str]) -> "Counted":
         """Merge all categories but one."""
-        margins = self.margins.copy()
-        margins[:, 2] = margins[:, 2] == category
-        counts = one_against_rest(self.counts, category)
-        return dataclasses.replace(self, categories=names, counts=counts, margins=margins)
+        counts, rated = (
+            one_against_rest(table, category).astype(np.int32)
+            for table in (self.counts, self.margins.counts)
+        )
+        return dataclasses.replace(
+            self,
+            categories=names,
+            counts=counts,
+            margins=dataclasses.replace(self.margins, counts=rated),
+        )
 
     def by_rater(self) -> dict[int, IntArray]:
         """Give how often each rater used each category."""
-        raters, place = np.unique(self.margins[:, 0], return_inverse=True)
+        raters, place = np.unique(np.asarray(self.margins.raters), return_inverse=True)
         used = np.zeros((len(raters), len(self.categories)), dtype=np.int64)
-        np.add.at(used, (place.reshape(-1), self.margins[:, 2]), self.margins[:, 4])
+        np.add.at(used, place.reshape(-1), np.asarray(self.margins.counts))
         return dict(zip(raters.tolist(), used, strict=True))
 
     def margins_for(self, prevalence: str) -> Margins:
         """Give who rated what, of all units or of those with two ratings or more."""
-        rows = self.margins
-        if prevalence == "pairable":
-            rows = rows[rows[:, 3] == 1]
-        most = int(rows[:, 1].max(initial=0)) + 1
-        both = rows[:, 0].astype(np.int64) * most + rows[:, 1]
-        who, place = np.unique(both, return_inverse=True)
-        counts = np.zeros((len(who), len(self.categories)), dtype=np.int64)
-        np.add.at(counts, (place.reshape(-1), rows[:, 2]), rows[:, 4])
-        return Margins(who // most, counts, who % most)
+        if prevalence == "all":
+            return self.margins
+        chosen = self.pairable
+        return Margins(
+            *(
+                np.asarray(column)[chosen]
+                for column in (self.margins.raters, self.margins.counts, self.margins.clusters)
+            )
+        )
 
-    def counts_for(self, prevalence: str) -> tuple[IntArray, IntArray, IntArray]:
+    def counts_for(self, prevalence: str) -> tuple[Int32Array, IntArray, Int32Array]:
         """Give counts, clusters, multiplicity of the same units as `margins_for`."""
-        used = self.counts.sum(axis=1) >= (2 if prevalence == "pairable" else 1)
+        if prevalence == "all":
+            return self.counts, self.clusters, self.multiplicity
+        used = self.counts.sum(axis=1) > 1
         return self.counts[used], self.clusters[used], self.multiplicity[used]
 
 
@@ -141,7 +97,7 @@ class _Variable:
         self._n_raters = max(n_raters, 1)
         self._patterns = Patterns(len(categories))
         self._units = KeyCounts()
-        self._margins = KeyCounts()
+        self._margins = KeyCounts(len(categories))
         self._others = KeyCounts()
 
     def add(
@@ -158,33 +114,30 @@ class _Variable:
         rated = total > 0
         self._units.add((cluster_of_unit << _PATTERN_BITS | pattern)[rated])
         pairable = (total > 1)[unit]
-        self._margins.add(((cluster * self._n_raters + rater) * q + code) * 2 + pairable)
+        self._margins.add((cluster * self._n_raters + rater) * 2 + pairable, code)
         if each:
             self._others.add((rater * q + code) << _PATTERN_BITS | pattern[unit])
 
     def result(self) -> Counted:
         keys, multiplicity = self._units.result()
         patterns = self._patterns.rows()
-        rows, n = self._margins.result()
-        q = len(self._categories)
-        margins = np.empty((len(rows), 5), dtype=np.int32)
-        margins[:, 4] = n
-        for column, base in ((3, 2), (2, q), (0, self._n_raters)):
-            rows, margins[:, column] = np.divmod(rows, base)
-        margins[:, 1] = rows
+        who, rated = self._margins.result()
+        cluster = (who // (2 * self._n_raters)).astype(np.int32)
+        rater = ((who >> 1) % self._n_raters).astype(np.int32)
         return Counted(
             self._categories,
             patterns[keys & ((1 << _PATTERN_BITS) - 1)],
             keys >> _PATTERN_BITS,
-            multiplicity,
-            margins,
+            multiplicity[:, 0],
+            Margins(rater, rated, cluster),
+            (who & 1).astype(np.bool_),
         )
 
     def each_rating(self) -> "EachRating":
         keys, multiplicity = self._others.result()
         counts = self._patterns.rows()[keys & ((1 << _PATTERN_BITS) - 1)]
         rater, code = np.divmod(keys >> _PATTERN_BITS, len(self._categories))
-        return EachRating(rater, code, counts, multiplicity)
+        return EachRating(rater, code, counts, multiplicity[:, 0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,8 +146,8 @@ class EachRating:
 
     raters: IntArray
     codes: IntArray
-    counts: IntArray
-    multiplicity: IntArray
+    counts: Int32Array
+    multiplicity: Int32Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -227,7 +180,7 @@ class Inputs:
     n_unknown_sessions: int
     n_superseded: int
     each_rating: EachRating | None
-    pairs: dict[tuple[int, int], IntArray] | None
+    pairs: dict[tuple[int, int], Int32Array] | None
     repeats: IntArray
     repeated: IntArray
     clicks: ClickInputs | None
@@ -294,7 +247,7 @@ class _Counter:
         self._n_raters = max(len(reviewers.names), 1)
         self._judged = _Variable(categories, self._n_raters)
         self._flagged = _Variable(("NO_ISSUE", "ISSUE"), self._n_raters)
-        self._pairs = KeyCounts()
+        self._pairs = KeyCounts(self._q**2)
         self._repeats = np.zeros((self._q, self._q), dtype=np.int64)
         self._repeated: list[IntArray] = [np.empty((0, 2), dtype=np.int64)]
         self._unknown = np.zeros(len(reviewers.sessions), dtype=bool)
@@ -329,7 +282,7 @@ class _Counter:
         q = self._q
         for first, second in pairs_within(unit):
             raters = rater[first] * self._n_raters + rater[second]
-            self._pairs.add((raters * q + code[first]) * q + code[second])
+            self._pairs.add(raters, code[first] * q + code[second])
 
     def result(self) -> Inputs:
         return Inputs(
@@ -344,16 +297,11 @@ class _Counter:
             None if self._clicks is None else self._clicks.result(),
         )
 
-    def _tables(self) -> dict[tuple[int, int], IntArray]:
-        keys, counts = self._pairs.result()
-        raters, cell = np.divmod(keys, self._q**2)
-        tables: dict[tuple[int, int], IntArray] = {}
-        for pair, place, n in zip(raters.tolist(), cell.tolist(), counts.tolist(), strict=True):
-            table = tables.setdefault(
-                divmod(pair, self._n_raters), np.zeros((self._q, self._q), dtype=np.int64)
-            )
-            table[divmod(place, self._q)] = n
-        return tables
+    def _tables(self) -> dict[tuple[int, int], Int32Array]:
+        pairs, cells = self._pairs.result()
+        tables = cells.reshape(-1, self._q, self._q)
+        raters = (divmod(pair, self._n_raters) for pair in pairs.tolist())
+        return dict(zip(raters, tables, strict=True))
 
 
 def by_rater(

@@ -149,12 +149,7 @@ class Agreement:
 
     def coefficients(self, session: orm.Session) -> list[Coefficient]:
         """Give the coefficients alone, in a fraction of the time."""
-        reviewers = scan.reviewers(session, rater=self.rater)
-        if self.rater == "session":
-            return self._coefficients(self._inputs(session, reviewers).judged)
-        latest = scan.standing(session, self.step, reviewers)
-        clusters = self._clusters(session)
-        return self._coefficients(count(latest, reviewers, clusters, categories=self.categories))
+        return self._coefficients(self._judged(session))
 
     def run(self, session: orm.Session) -> AgreementResult:
         """Give everything."""
@@ -227,6 +222,13 @@ class Agreement:
                     found.append((score, int(batch.image[start]), verdicts))
         found.sort(key=lambda row: (-row[0], -len(row[2]), row[1]))
         return Rows(Disagreement, _described(session, found))
+
+    def _judged(self, session: orm.Session) -> Counted:
+        reviewers = scan.reviewers(session, rater=self.rater)
+        if self.rater == "session":
+            return self._inputs(session, reviewers).judged
+        latest = scan.standing(session, self.step, reviewers)
+        return count(latest, reviewers, self._clusters(session), categories=self.categories)
 
     def _inputs(self, session: orm.Session, reviewers: scan.Reviewers) -> Inputs:
         return gather(
