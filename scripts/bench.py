@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import database, synthetic
@@ -76,6 +78,7 @@ def main() -> None:
         "postgres": bench_postgres,
         "query": bench_query,
         "review": bench_review,
+        "agreement": bench_agreement,
     }
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all by default")
@@ -166,7 +169,7 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
-    """Ask what touches every review: exclusions with their evidence, and agreement."""
+    """Ask what touches every review: exclusions with their evidence, against DuckDB."""
     release = synthetic.write_release(
         folder / "release",
         subjects=1200,
@@ -183,16 +186,11 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
         "... --level participant": {"level": "participant"},
         "... --status all": {"status": None},
     }
-    agreement = dm.Agreement(step=dm.Step.FMAP_COREGISTRATION)
     with dm.open(folder / "dirt.db") as session:
         n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
         n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
         queries = {name: dm.Exclusions(step=3, **given) for name, given in options.items()}
         ours = {name: typical(lambda q=q: q.run(session), 5) for name, q in queries.items()}
-        ours["dirtmodel agreement, coefficients"] = typical(
-            lambda: agreement.coefficients(session), 5
-        )
-        ours["dirtmodel agreement, everything"] = typical(lambda: agreement.run(session), 1)
         first = next(iter(ours))
         names = ("n_images", "n_reviewed", "n_bad_images", "n_raters", "n_pass", "n_unsure")
         names = ("sub", "ses", "task", "run", *names, "n_fail", "source_data_issue", "image_ids")
@@ -208,6 +206,36 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
     for name, seconds in ours.items():
         show(name, f"{seconds:7.2f} s")
     show("DuckDB, the first of these", f"{theirs:7.2f} s  {theirs / ours[first]:6.2f} ×")
+
+
+def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
+    """Ask whether 50 raters agree, and how much memory Python and numpy take for it."""
+    release = synthetic.write_release(
+        folder / "release",
+        subjects=2400,
+        steps=[3],
+        slices=7,
+        raters=50,
+        reviews_per_image=5,
+        pictures="tiny",
+    )
+    dm.load(release, folder / "dirt.db")
+    agreement = dm.Agreement(step=dm.Step.FMAP_COREGISTRATION)
+    ways: dict[str, Callable[[orm.Session], object]] = {
+        "the coefficients": agreement.coefficients,
+        "everything": agreement.run,
+    }
+    with dm.open(folder / "dirt.db") as session:
+        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
+        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        print(f"\nagreement on {n_images:,} images, {n_ratings:,} ratings by 50 raters, warm")
+        for name, way in ways.items():
+            seconds = typical(lambda way=way: way(session), 3)
+            tracemalloc.start()
+            way(session)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            show(f"dirtmodel agreement, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
 
 
 def make_release(folder: Path, megabytes: int) -> Path:
