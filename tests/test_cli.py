@@ -505,3 +505,10 @@ class TestStartUp:
     def test_a_query_waits_for_sqlalchemy_alone(self, loaded: Path, args: list[str]) -> None:
         heavy = {"pyarrow", "numpy", "scipy", "alembic", "PIL", "psycopg"}
         assert self.imported(*args, "--db", loaded) & heavy == set()
+
+    def test_a_load_does_not_wait_for_what_pyarrow_would_like_to_have(
+        self, release: Path, tmp_path: Path
+    ) -> None:
+        imported = self.imported("load", release, "--db", tmp_path / "dirt.db")
+        assert "pyarrow" in imported
+        assert "pandas" not in imported

@@ -25,8 +25,26 @@ _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a stdout that goes to a file may run into."""
 
 
+class _WithoutPandas:
+    """Hides pandas, which no command needs.
+
+    pyarrow would import it wherever it is installed, as soon as it meets a value of Python's: a
+    third of the time that a small load takes.
+    """
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Say that there is no pandas, and nothing of other modules."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
 class _Main(click.Group):
     """Turns our errors, and only ours, into one line and exit code 2."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Be the program; who only wants the command line run within theirs calls `main`."""
+        sys.meta_path.insert(0, _WithoutPandas())
+        return super().__call__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
