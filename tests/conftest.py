@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -131,11 +132,16 @@ def published(
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `dirtmodel demo` makes: the release, its database and three pictures; not to change."""
-    folder = tmp_path_factory.mktemp("demonstration") / "dirtmodel-demo"
-    subprocess.run(
-        [sys.executable, "-c", "from dirtmodel.cli import main; main()", "demo", folder],
-        cwd=Path(__file__).parent.parent,
-        check=True,
-        capture_output=True,
-    )
+    # The folder of this run of pytest; with several workers, each has one of its own below it.
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / "dirtmodel-demo"
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            subprocess.run(
+                [sys.executable, "-c", "from dirtmodel.cli import main; main()", "demo", folder],
+                cwd=Path(__file__).parent.parent,
+                check=True,
+                capture_output=True,
+            )
     return folder

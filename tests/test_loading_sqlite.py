@@ -22,6 +22,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from forking import Forked
 
 import dirtmodel as dm
 from dirtmodel import database, synthetic
@@ -67,11 +68,10 @@ def destination(request: pytest.FixtureRequest, small: Path, folder: Path) -> It
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 
 
-def loading(
-    release: Path, db: Path, *, before: str = "", progress: str = "None"
-) -> "subprocess.Popen[str]":
-    """Load in a process of its own; it says "begun" when it starts to write."""
-    program = f"""
+def program(release: Path, db: Path, *, before: str = "", progress: str = "None") -> str:
+    """Load; it says "begun" when it starts to write."""
+    return textwrap.dedent(
+        f"""
         import os, signal, sys, time
         import dirtmodel as dm
         from dirtmodel.cli import _interrupt
@@ -86,19 +86,8 @@ def loading(
             print(error)
             sys.exit(2)
         print("done")
-    """
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=PROJECT,
+        """
     )
-
-
-def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
 
 
 # -- the finished file
@@ -388,14 +377,13 @@ def test_an_exception_leaves_no_trace(
 def test_an_interruption_leaves_no_trace(
     number: signal.Signals, delay: float, sizeable: Path, destination: Path
 ) -> None:
-    process = loading(sizeable, destination, progress="slowly")
-    assert process.stdout
-    assert process.stdout.readline() == "begun\n"
+    process = Forked(program(sizeable, destination, progress="slowly"))
+    assert process.out.readline() == "begun\n"
     time.sleep(delay)
 
     process.send_signal(number)
 
-    code, out, err = finished(process)
+    code, out, err = process.finished()
     assert code != 0
     assert "done" not in out
     assert "KeyboardInterrupt" in err
@@ -408,14 +396,13 @@ def test_a_kill_leaves_the_old_database_and_the_next_load_cleans_up(
     path = folder / "dirt.db"
     dm.load(small, path, label="old")
     before = path.read_bytes()
-    process = loading(sizeable, path, progress="slowly")
-    assert process.stdout
-    assert process.stdout.readline() == "begun\n"
+    process = Forked(program(sizeable, path, progress="slowly"))
+    assert process.out.readline() == "begun\n"
     time.sleep(delay)
 
-    process.kill()
+    process.send_signal(signal.SIGKILL)
 
-    finished(process)
+    process.finished()
     assert path.read_bytes() == before
     assert (folder / "dirt.db.partial").exists()
     dm.load(small, path, label="new", replace=True)
@@ -440,7 +427,7 @@ def test_a_kill_at_any_step_leaves_the_old_database_or_the_whole_new_one(
     dm.load(small, path, label="old")
     kill = "kill = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
 
-    code, _, err = finished(loading(small, path, before=f"{kill}; {moment}"))
+    code, _, err = Forked(program(small, path, before=f"{kill}; {moment}")).finished()
 
     assert code == -signal.SIGKILL, err
     with dm.open(path) as session:
@@ -455,7 +442,7 @@ def test_a_kill_at_any_step_leaves_the_old_database_or_the_whole_new_one(
 def test_a_full_disk_leaves_no_trace(kilobytes: int, sizeable: Path, destination: Path) -> None:
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes << 10},) * 2)"
 
-    code, out, err = finished(loading(sizeable, destination, before=limit))
+    code, out, err = Forked(program(sizeable, destination, before=limit)).finished()
 
     assert (code, err) == (2, "")
     what = f"{destination} is as it was" if destination.exists() else "nothing was loaded"
@@ -504,15 +491,14 @@ def test_of_two_loads_at_once_the_second_is_refused(
     sizeable: Path, small: Path, folder: Path
 ) -> None:
     path = folder / "dirt.db"
-    first = loading(sizeable, path, progress="slowly")
-    assert first.stdout
-    assert first.stdout.readline() == "begun\n"
+    first = Forked(program(sizeable, path, progress="slowly"))
+    assert first.out.readline() == "begun\n"
 
     with pytest.raises(dm.DatabaseError) as caught:
         dm.load(small, path)
 
     assert str(caught.value) == f"another load into {path} is running; wait for it to end"
-    code, out, err = finished(first)
+    code, out, err = first.finished()
     assert (code, err) == (0, "")
     assert out.endswith("done\n")
     with dm.open(path) as session:
@@ -551,9 +537,9 @@ def test_a_database_that_appears_meanwhile_is_not_overwritten(small: Path, folde
 
 def test_loads_that_start_at_once_never_spoil_each_other(small: Path, folder: Path) -> None:
     path = folder / "dirt.db"
-    processes = [loading(small, path) for _ in range(4)]
+    processes = [Forked(program(small, path)) for _ in range(4)]
 
-    ended = [finished(process) for process in processes]
+    ended = [process.finished() for process in processes]
 
     assert {code for code, _, _ in ended} <= {0, 2}
     assert any(code == 0 for code, _, _ in ended)
@@ -614,9 +600,14 @@ def peak_of_loading(release: Path, db: Path) -> int:
     Unlike getrusage, the kernel's status file knows nothing of the process that started it.
     """
     say = """import atexit; atexit.register(lambda: print(open("/proc/self/status").read()))"""
-    code, out, err = finished(loading(release, db, before=say))
-    assert (code, err) == (0, "")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", out)[0]) << 10
+    done = subprocess.run(
+        [sys.executable, "-c", program(release, db, before=say)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)[0]) << 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
