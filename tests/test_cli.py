@@ -472,6 +472,17 @@ class TestDemo:
         assert (second.exit_code, second.stdout) == (0, first.stdout)
 
 
+def test_python_runs_it_where_the_program_is_on_no_path() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dirtmodel", "load", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Usage: dirtmodel load ")
+
+
 class TestStartUp:
     """What is not imported does not have to be waited for."""
 

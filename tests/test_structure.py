@@ -39,6 +39,7 @@ ALLOWED = {
     "outputs": {"errors", "pictures"},
     "viewing": {"errors", "models", "queries", "pictures", "outputs"},
     "synthetic": set(),
+    "__main__": {"cli"},
     "cli": {
         "errors",
         "models",
