@@ -12,7 +12,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 WIDTH = 100
 
 SCHEMA_INTRODUCTION = """\
-<!-- Written by scripts/docs from the comments in dirtmodel/models.py and dirtmodel/views.py. -->
+<!-- Written by scripts/docs from the comments in dirtmodel/models/ and dirtmodel/views.py. -->
 
 # The schema
 

@@ -1,0 +1,195 @@
+"""DIRT's four tables.
+
+They carry the names of the published release (`img_id`, `session`, `notes`, `coordinate`), not
+those of Django (`image_id`, `session_id`, `comments`, `clickedcoordinate`), so that SQL written
+against the release's documentation runs unchanged.
+"""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.models.types import (
+    Base,
+    BigInt,
+    DisplayMode,
+    PrimaryKey,
+    Ratings,
+    Step,
+    enum_check,
+    name_of,
+    reference,
+)
+from dirtmodel.showing import Shown
+
+if TYPE_CHECKING:
+    from dirtmodel.models.local import Picture, Review
+
+
+class Session(Base):
+    """One sitting of one reviewer on one step."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        enum_check("step", Step),
+        {"comment": "one sitting of one reviewer on one step"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    step: orm.Mapped[Step] = orm.mapped_column(
+        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
+        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+    )
+    user: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the rater; NULL is unknown, never one more rater",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when the sitting began, UTC")
+
+    ratings: orm.Mapped[list["Rating"]] = orm.relationship(
+        back_populates="session", cascade="all, delete-orphan", passive_deletes=True
+    )
+    coordinates: orm.Mapped[list["Coordinate"]] = orm.relationship(
+        back_populates="session", cascade="all, delete-orphan", passive_deletes=True
+    )
+    reviews: orm.Mapped[list["Review"]] = orm.relationship(
+        primaryjoin="Session.id == foreign(Review.session_id)",
+        order_by="[Review.created, Review.img_id]",
+        back_populates="session",
+        viewonly=True,
+    )
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {name_of(self.step)} by {self.user or 'unknown'}>"
+
+
+class Image(Shown, Base):
+    """One rendered picture shown to reviewers."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        enum_check("display", DisplayMode),
+        enum_check("step", Step),
+        sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
+        # Covers every column but the picture: whoever asks for these never reads a picture's page.
+        sa.Index("ix_image_narrow", "step", "file1", "display", "slice", "id", "file2", "created"),
+        {"comment": "one rendered picture shown to reviewers"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    slice: orm.Mapped[int | None] = orm.mapped_column(
+        comment="index of the cut along the display axis; NULL where a picture has none (DTIFIT)",
+    )
+    file1: orm.Mapped[str] = orm.mapped_column(comment="the derivative under review")
+    file2: orm.Mapped[str | None] = orm.mapped_column(
+        comment="the file drawn beneath or beside it, where there is one",
+    )
+    display: orm.Mapped[DisplayMode] = orm.mapped_column(comment="axis of the cut: 0 X, 1 Y, 2 Z")
+    step: orm.Mapped[Step] = orm.mapped_column(
+        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
+        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(
+        comment="when first rendered, UTC; a picture drawn anew in place keeps it",
+    )
+    # Last, so that reading any other column never walks through the pages that hold pictures.
+    img: orm.Mapped[bytes] = orm.mapped_column(
+        deferred=True, comment="the picture itself, PNG or GIF"
+    )
+
+    ratings: orm.Mapped[list["Rating"]] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    coordinates: orm.Mapped[list["Coordinate"]] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    picture: orm.Mapped["Picture | None"] = orm.relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+    reviews: orm.Mapped[list["Review"]] = orm.relationship(
+        primaryjoin="Image.id == foreign(Review.img_id)",
+        order_by="[Review.created, Review.session_id]",
+        back_populates="image",
+        viewonly=True,
+    )
+
+    def __repr__(self) -> str:
+        where = f"{name_of(self.display)}" + ("" if self.slice is None else f" {self.slice}")
+        return f"<Image {self.id} {name_of(self.step)} {self.file1} {where}>"
+
+
+class Rating(Base):
+    """A verdict: one session's PASS, UNSURE or FAIL on one image."""
+
+    __tablename__ = "rating"
+    __table_args__ = (
+        enum_check("rating", Ratings),
+        sa.Index("ix_rating_image", "img_id", "session", "created", "rating", "source_data_issue"),
+        sa.Index("ix_rating_rating", "rating", "img_id"),
+        sa.Index("ix_rating_session", "session"),
+        {"comment": "one session's verdict on one image"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing",
+    )
+    rating: orm.Mapped[Ratings] = orm.mapped_column(comment="0 PASS, 1 UNSURE, 2 FAIL")
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, reference("image.id"), comment="the image judged"
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, reference("session.id"), comment="the session it was judged in"
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
+    notes: orm.Mapped[str | None] = orm.mapped_column(
+        comment="free text of the reviewer, verbatim as published; NULL where empty",
+    )
+
+    image: orm.Mapped[Image] = orm.relationship(back_populates="ratings")
+    session: orm.Mapped[Session] = orm.relationship(back_populates="ratings")
+
+    def __repr__(self) -> str:
+        return f"<Rating {self.id} {name_of(self.rating)} of image {self.img_id}>"
+
+
+class Coordinate(Base):
+    """A click: where one session saw a fault on one image; x and y NULL where it saw none."""
+
+    __tablename__ = "coordinate"
+    __table_args__ = (
+        sa.Index(
+            "ix_coordinate_image", "img_id", "session", "created", "x", "y", "source_data_issue"
+        ),
+        sa.Index("ix_coordinate_session", "session"),
+        {"comment": "one click of one session on one image; x and y NULL: nothing wrong"},
+    )
+
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
+    source_data_issue: orm.Mapped[bool] = orm.mapped_column(
+        comment="the reviewer blames the raw data rather than the processing",
+    )
+    x: orm.Mapped[float | None] = orm.mapped_column(
+        comment="pixels from the picture's left edge; may lie outside it",
+    )
+    y: orm.Mapped[float | None] = orm.mapped_column(
+        comment="pixels from the picture's top edge, downwards; may lie outside it",
+    )
+    img_id: orm.Mapped[int] = orm.mapped_column(
+        BigInt, reference("image.id"), comment="the image clicked on"
+    )
+    session_id: orm.Mapped[int] = orm.mapped_column(
+        "session", BigInt, reference("session.id"), comment="the session it was clicked in"
+    )
+    created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
+    notes: orm.Mapped[str | None] = orm.mapped_column(
+        comment="free text of the reviewer, verbatim as published; NULL where empty",
+    )
+
+    image: orm.Mapped[Image] = orm.relationship(back_populates="coordinates")
+    session: orm.Mapped[Session] = orm.relationship(back_populates="coordinates")
+
+    def __repr__(self) -> str:
+        where = "clean" if self.x is None and self.y is None else f"({self.x}, {self.y})"
+        return f"<Coordinate {self.id} {where} on image {self.img_id}>"
