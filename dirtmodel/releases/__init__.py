@@ -7,18 +7,23 @@
 - `findings`: what is wrong or odd, with stable codes
 - `rules`: what makes a row unsound or odd
 - `keys`: which rows repeat a key
+- `pictures`: the pictures of a batch, hashed and found to be whole
+- `rejected`: rows that cannot be loaded, kept whole
 - `reading`: all of it in bounded memory, checked
 """
 
 from dirtmodel.releases.findings import Finding, Findings
 from dirtmodel.releases.layout import ReleaseFiles, find
-from dirtmodel.releases.reading import Batch, Reader, Rejected, check
+from dirtmodel.releases.pictures import Pictures
+from dirtmodel.releases.reading import Batch, Reader, check
+from dirtmodel.releases.rejected import Rejected
 from dirtmodel.releases.sources import Place, Source, opened
 
 __all__ = [
     "Batch",
     "Finding",
     "Findings",
+    "Pictures",
     "Place",
     "Reader",
     "Rejected",

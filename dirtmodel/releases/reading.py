@@ -5,20 +5,16 @@ then, in a load, all that is narrow, so that a faulty release is refused before 
 copied; at last everything.
 """
 
-import base64
 import contextlib
-import hashlib
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dirtmodel import database
-from dirtmodel.errors import PictureError, ReleaseError
-from dirtmodel.pictures.header import Header, probe
+from dirtmodel.errors import ReleaseError
 from dirtmodel.releases import operations, rules
 from dirtmodel.releases.columns import (
     COLUMNS,
@@ -28,51 +24,22 @@ from dirtmodel.releases.columns import (
     accepts,
     convert,
     integers,
-    text_of,
-    valid,
 )
 from dirtmodel.releases.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.releases.keys import Ids, ImageKeys
 from dirtmodel.releases.layout import TABLES
+from dirtmodel.releases.pictures import Img, Pictures, check_pictures, group_of, views
+from dirtmodel.releases.rejected import Rejected, rejected
 from dirtmodel.releases.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_PICTURE_BYTES: Final = 256 << 20
-
-GROUP_BYTES: Final = 8 << 20
-"""Bytes of pictures that are checked and written together, about; there is always one picture."""
-
 _Part = tuple[int, rules.Columns, list[rules.Problem]]
 """The number of the first row in its file, columns, and what is wrong or odd about them."""
 
-_Img = memoryview | None
-
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows done and its bytes of pictures done."""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of a batch and what is known of them, row by row."""
-
-    img: list[memoryview]
-    headers: list[Header]
-    n_bytes: list[int]
-    sha256: list[str]
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be loaded, whole."""
-
-    table: str
-    file_row: int
-    id: int | None
-    code: str
-    reason: str
-    row: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -251,7 +218,7 @@ class Reader:
             columns = rules.Columns.of(table, raw)
             yield first_row, columns, self._problems(columns, first_row)
 
-    def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[_Img]]]":
+    def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[Img]]]":
         """Put the pictures, of which few can be held at a time, beside the other columns."""
         pictures = itertools.chain.from_iterable(
             views(convert(Kind.BINARY, raw.column(0))[0]) for _, raw in self._raw("image", ["img"])
@@ -259,7 +226,7 @@ class Reader:
         for first_row, columns, problems in narrow:
             start = 0
             while start < len(columns):
-                imgs = list(_some(pictures, len(columns) - start))
+                imgs = list(group_of(pictures, len(columns) - start))
                 yield (
                     first_row + start,
                     columns.part(start, len(imgs)),
@@ -273,7 +240,7 @@ class Reader:
         first_row: int,
         columns: rules.Columns,
         problems: list[rules.Problem],
-        imgs: list[_Img] | None,
+        imgs: list[Img] | None,
         *,
         keep_rejected: bool,
     ) -> Batch:
@@ -297,7 +264,7 @@ class Reader:
                 sound &= ~problem.rows
         pictures = None
         if imgs is not None:
-            picture_problem, pictures = _check_pictures(columns, imgs, sound)
+            picture_problem, pictures = check_pictures(columns, imgs, sound)
             problems = [*problems, picture_problem]
             sound &= ~picture_problem.rows
         for problem in problems:
@@ -309,7 +276,7 @@ class Reader:
             if not sound.all()
             else dict(columns.arrays),
             pictures,
-            _rejected(columns, imgs, problems, first_row, filled & ~sound) if keep_rejected else [],
+            rejected(columns, imgs, problems, first_row, filled & ~sound) if keep_rejected else [],
         )
         self._remember(batch)
         return batch
@@ -401,114 +368,6 @@ def check(release: Source, progress: Progress | None = None) -> list[Finding]:
     except InvalidReleaseError as error:
         return error.findings
     return reader.findings.report()
-
-
-def _some(pictures: Iterator[_Img], at_most: int) -> Iterator[_Img]:
-    """Take so many pictures as are well handled together."""
-    n_bytes = 0
-    for img in itertools.islice(pictures, at_most):
-        yield img
-        n_bytes += 0 if img is None else img.nbytes
-        if n_bytes >= GROUP_BYTES:
-            return
-
-
-def _check_pictures(
-    columns: rules.Columns, imgs: list[_Img], sound: Mask
-) -> tuple[rules.Problem, Pictures]:
-    """Hash and probe the pictures of rows that are sound so far."""
-    bad = np.zeros(len(columns), np.bool_)
-    reasons: dict[int, str] = {}
-    pictures = Pictures([], [], [], [])
-    for row in np.flatnonzero(sound).tolist():
-        img = imgs[row]
-        assert img is not None  # noqa: S101 - for the type checker: a NULL is no sound row
-        try:
-            header = _probe(img)
-        except PictureError as error:
-            bad[row] = True
-            reasons[row] = f"image {columns.arrays['id'][row]}: the picture is {error}"
-            continue
-        pictures.img.append(img)
-        pictures.headers.append(header)
-        pictures.n_bytes.append(img.nbytes)
-        pictures.sha256.append(hashlib.sha256(img).hexdigest())
-    return rules.Problem("bad-picture", bad, reasons.__getitem__), pictures
-
-
-def _probe(data: memoryview) -> Header:
-    if data.nbytes > MAX_PICTURE_BYTES:
-        raise PictureError(f"absurdly large ({data.nbytes:,} bytes)")
-    return probe(data)
-
-
-def views(array: "pa.Array") -> list[_Img]:
-    """Give the values of a large_binary array as slices of its buffer, nothing copied."""
-    _, offsets_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
-    data = memoryview(data_buffer or b"").cast("B")
-    found: list[_Img] = [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
-    if array.null_count:
-        for row in np.flatnonzero(~valid(array)):
-            found[row] = None
-    return found
-
-
-def _rejected(
-    columns: rules.Columns,
-    imgs: list[_Img] | None,
-    problems: list[rules.Problem],
-    first_row: int,
-    rows: Mask,
-) -> list[Rejected]:
-    rejected = []
-    for row in np.flatnonzero(rows).tolist():
-        errors = [problem for problem in problems if problem.code in ERRORS and problem.rows[row]]
-        rejected.append(
-            Rejected(
-                table=columns.table,
-                file_row=first_row + row,
-                id=columns.arrays["id"][row].as_py(),
-                code=errors[0].code,
-                reason="; ".join(problem.describe(row) for problem in errors),
-                row=_json_row(columns.raw, row) | _json_img(imgs, row),
-            )
-        )
-    return rejected
-
-
-def _json_row(raw: "dict[str, pa.Array]", row: int) -> dict[str, Any]:
-    return {name: _json_value(array[row]) for name, array in raw.items()}
-
-
-def _json_img(imgs: list[_Img] | None, row: int) -> dict[str, Any]:
-    if imgs is None:
-        return {}
-    img = imgs[row]
-    return {"img": None if img is None else _base64(img)}
-
-
-def _base64(data: bytes | memoryview) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _json_value(scalar: "pa.Scalar") -> Any:
-    """Bring any value of Arrow's into JSON such that nothing of it is lost."""
-    try:
-        value = text_of(scalar) or scalar.as_py()
-    except (ValueError, OverflowError):
-        # Python has no dates, times and durations like Arrow's largest and finest.
-        value = f"{scalar.type} {scalar.cast('int64').as_py()}"
-    if isinstance(value, bytes):
-        return _base64(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str):
-        # Postgres keeps no NUL, not even in JSON; U+2400 is its visible stand-in.
-        return value.replace("\0", "␀")
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return str(value)
 
 
 def _repeats(columns: rules.Columns, code: str) -> rules.Describe:
