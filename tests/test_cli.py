@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,13 +32,11 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run() -> Run:
     """Run the command line in this process; bugs come out with their traceback."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def invoke(*args: object, **options: Any) -> Result:
         result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        signal.signal(signal.SIGTERM, before)
         return result
 
     return invoke
@@ -465,6 +464,29 @@ class TestDemo:
         assert f"export DIRTMODEL_DB={tmp_path}/demo/dirt.db" in result.stderr
         for name in ("annotated.png", "failures.png", "clicks.png"):
             assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
+
+    @pytest.mark.parametrize("name", ["dirt.db", "release/image.parquet"])
+    def test_leaves_what_is_somebody_else_s_alone(
+        self, run: Run, loaded: Path, tmp_path: Path, name: str
+    ) -> None:
+        theirs = tmp_path / "qc" / name
+        theirs.parent.mkdir(parents=True)
+        shutil.copy(loaded, theirs)
+        result = run("demo", tmp_path / "qc")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            f"Error: {tmp_path}/qc holds other things than a finished demo, which might be "
+            "overwritten; empty it, or name another folder: dirtmodel demo FOLDER\n"
+        )
+        assert theirs.read_bytes() == loaded.read_bytes()
+        assert list((tmp_path / "qc").iterdir()) == [tmp_path / "qc" / name.partition("/")[0]]
+
+    def test_needs_a_folder(self, run: Run, tmp_path: Path) -> None:
+        file = tmp_path / "file"
+        file.touch()
+        result = run("demo", file)
+        message = f"cannot make a demo in {file}: Not a directory; name another folder"
+        assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
 
     def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
         first = run("demo", tmp_path / "demo")

@@ -180,3 +180,11 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 def test_every_room_is_in_the_table() -> None:
     assert {room_of(name_of(path)) for path in MODULES} <= set(ALLOWED)
+
+
+def test_the_package_lists_what_it_forwards() -> None:
+    # Written out, not made of the table: type checkers read it.
+    import dirtmodel
+
+    forwarded = {*dirtmodel._HOME, *dirtmodel._MODULES}
+    assert dirtmodel.__all__ == sorted({"__version__", *forwarded})

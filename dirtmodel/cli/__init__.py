@@ -15,7 +15,16 @@ from typing import Any, NoReturn
 import click
 
 from dirtmodel import __version__
-from dirtmodel.cli import agreeing, asking, comparing, excluding, filling, looking, querying
+from dirtmodel.cli import (
+    agreeing,
+    asking,
+    comparing,
+    demonstrating,
+    excluding,
+    filling,
+    looking,
+    querying,
+)
 from dirtmodel.errors import DirtmodelError, OutputError
 
 INTERRUPTED = 130
@@ -44,6 +53,10 @@ class _Main(click.Group):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Be the program; who only wants the command line run within theirs calls `main`."""
         sys.meta_path.insert(0, _WithoutPandas())
+        signal.signal(signal.SIGTERM, _interrupt)
+        if sys.stdout is None:
+            # Closed by the caller, who wants nothing of it.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         return super().__call__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -74,10 +87,6 @@ class _Main(click.Group):
         standalone_mode: bool = True,  # noqa: ARG002 - click's signature; the exits are ours
         **extra: Any,
     ) -> NoReturn:
-        signal.signal(signal.SIGTERM, _interrupt)
-        if sys.stdout is None:
-            # Closed by the caller, who wants nothing of it.
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except DirtmodelError as error:
@@ -116,7 +125,7 @@ def main() -> None:
 
 
 for command in (
-    filling.demo,
+    demonstrating.demo,
     filling.load,
     filling.check,
     filling.info,

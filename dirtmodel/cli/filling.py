@@ -3,12 +3,11 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
-from dirtmodel.cli import looking, options
+from dirtmodel.cli import options
 
 
 @click.command()
@@ -120,33 +119,6 @@ def upgrade(db: str, *, dry_run: bool) -> None:
         options.warn(f"{database.display(url)} is at revision {after} already.")
     else:
         options.warn(f"Upgraded {database.display(url)} from revision {before} to {after}.")
-
-
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("dirtmodel-demo"))
-def demo(folder: Path) -> None:
-    """Make a small release up, load it, and answer the main questions.
-
-    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named).
-
-    Example: dirtmodel demo /tmp/demo
-    """
-    from dirtmodel import database, loading, synthetic
-    from dirtmodel.queries.coverage import Coverage
-    from dirtmodel.queries.kit import KitExclusions
-
-    db = folder / "dirt.db"
-    synthetic.write_release(folder / "release")
-    options.warn(f"Made a release up in {folder / 'release'}.")
-    loaded = loading.load(folder / "release", db, replace=True, label="demo")
-    options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of oddities were found.\n")
-    with database.open(db) as session:
-        click.echo("How much has been reviewed?  (dirtmodel coverage)\n")
-        options.emit(Coverage().run(session), "table", None)
-        click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
-        options.emit(KitExclusions().run(session), "table", None)
-        looking.draw_demo(session, folder)
-    options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
 @contextlib.contextmanager

@@ -198,31 +198,3 @@ def _progress(label: str, n_images: int, *, quiet: bool) -> Iterator[Callable[[i
         return
     with click.progressbar(length=n_images, label=label, file=stderr) as bar:
         yield bar.update
-
-
-def draw_demo(session: Any, folder: Path) -> None:
-    """Draw one picture of each kind for `dirtmodel demo`."""
-    import collections
-
-    from dirtmodel.models import CLICK_STEPS, DisplayMode, Step
-    from dirtmodel.pictures import annotate
-    from dirtmodel.queries.images import Clicks, Images
-    from dirtmodel.viewing import heatmaps, saving, sheets, single
-
-    clicked = [image.id for image in Images(step=CLICK_STEPS, status="excluded").run(session)]
-    raters = collections.defaultdict(set)
-    for row in Clicks(clicked).run(session):
-        if row.x is not None:
-            raters[row.img_id].add(row.rater)
-    by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
-    saving.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
-    failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")
-    sheets.sheet(failures, session).save(folder / "failures.png", replace=True)
-    clicks = heatmaps.heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
-    saving.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
-    options.warn(
-        "\nWhat does it look like?\n"
-        f"  {folder / 'annotated.png'}  dirtmodel image {by_most}\n"
-        f"  {folder / 'failures.png'}  dirtmodel sheet --step fmap_coregistration --status excluded"
-        f"\n  {folder / 'clicks.png'}  dirtmodel heatmap --step spatial_normalization --display y"
-    )

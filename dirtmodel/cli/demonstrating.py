@@ -1,0 +1,98 @@
+"""The command that shows what this is for."""
+
+import collections
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from dirtmodel.cli import options
+from dirtmodel.errors import DatabaseError, OutputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import orm
+
+_LABEL: Final = "demo"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("dirtmodel-demo"))
+def demo(folder: Path) -> None:
+    """Make a small release up, load it, and answer the main questions.
+
+    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named), which
+    is to be empty, or an earlier demo's.
+
+    Example: dirtmodel demo /tmp/demo
+    """
+    from dirtmodel import database, loading, synthetic
+    from dirtmodel.queries.coverage import Coverage
+    from dirtmodel.queries.kit import KitExclusions
+
+    _refuse_what_is_somebodys(folder)
+    db = folder / "dirt.db"
+    synthetic.write_release(folder / "release")
+    options.warn(f"Made a release up in {folder / 'release'}.")
+    loaded = loading.load(folder / "release", db, replace=True, label=_LABEL)
+    options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of oddities were found.\n")
+    with database.open(db) as session:
+        click.echo("How much has been reviewed?  (dirtmodel coverage)\n")
+        options.emit(Coverage().run(session), "table", None)
+        click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
+        options.emit(KitExclusions().run(session), "table", None)
+        _draw(session, folder)
+    options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
+
+
+def _refuse_what_is_somebodys(folder: Path) -> None:
+    """Nothing but an earlier demo is to be overwritten."""
+    try:
+        others = folder.exists() and any(folder.iterdir()) and not _is_demo(folder / "dirt.db")
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a demo in {folder}: {error.strerror}; name another folder"
+        ) from error
+    if others:
+        raise OutputError(
+            f"{folder} holds other things than a finished demo, which might be overwritten; empty "
+            "it, or name another folder: dirtmodel demo FOLDER"
+        )
+
+
+def _is_demo(db: Path) -> bool:
+    import sqlalchemy as sa
+
+    from dirtmodel import database
+    from dirtmodel.models import Release
+
+    try:
+        with database.open(db) as session:
+            return session.scalar(sa.select(Release.label)) == _LABEL
+    except DatabaseError:
+        return False
+
+
+def _draw(session: "orm.Session", folder: Path) -> None:
+    """Draw one picture of each kind."""
+    from dirtmodel.models import CLICK_STEPS, DisplayMode, Step
+    from dirtmodel.pictures import annotate
+    from dirtmodel.queries.images import Clicks, Images
+    from dirtmodel.viewing import heatmaps, saving, sheets, single
+
+    clicked = [image.id for image in Images(step=CLICK_STEPS, status="excluded").run(session)]
+    raters = collections.defaultdict(set)
+    for row in Clicks(clicked).run(session):
+        if row.x is not None:
+            raters[row.img_id].add(row.rater)
+    by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
+    saving.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
+    failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")
+    sheets.sheet(failures, session).save(folder / "failures.png", replace=True)
+    clicks = heatmaps.heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
+    saving.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
+    options.warn(
+        "\nWhat does it look like?\n"
+        f"  {folder / 'annotated.png'}  dirtmodel image {by_most}\n"
+        f"  {folder / 'failures.png'}  dirtmodel sheet --step fmap_coregistration --status excluded"
+        f"\n  {folder / 'clicks.png'}  dirtmodel heatmap --step spatial_normalization --display y"
+    )
