@@ -28,6 +28,8 @@ SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _SECRETS: Final = frozenset({"password", "passfile", "sslpassword"})
 _FAILURE: Final = sa.exc.DatabaseError
 """What SQLAlchemy makes of a damaged file; its subclasses mostly mean a mistake in a statement."""
+_READ_ONLY_TRANSACTION: Final = "25006"
+"""Postgres's code for a write in a transaction that only reads."""
 
 _MIRRORED: Final = frozenset({"session", "image", "rating", "coordinate"})
 
@@ -215,13 +217,33 @@ def reach(
         connection = made.connect()
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         raise DatabaseError(f"cannot open {display(url)}: {_reason(url, error)}") from error
+    # The caller may have other databases open, whose failures pass through here, too.
+    own: list[BaseException | None] = []
+    sa.event.listen(made, "handle_error", lambda context: own.append(context.sqlalchemy_exception))
     try:
         with connection:
             yield connection
     except sa.exc.DBAPIError as error:
-        if not isinstance(error, sa.exc.OperationalError) and type(error) is not _FAILURE:
+        message = _failure(error)
+        if message is None or not any(error is known for known in own):
             raise
-        raise DatabaseError(f"{display(url)} failed: {first_line(error)}") from error
+        raise DatabaseError(f"{display(url)} {message}") from error
+
+
+def _failure(error: sa.exc.DBAPIError) -> str | None:
+    """Say what is the matter with a database; None where it is with the statement."""
+    state = getattr(error.orig, "sqlstate", None)
+    # The kind of failure is in the lowest byte.
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code == sqlite3.SQLITE_ERROR:
+        return None
+    if code == sqlite3.SQLITE_READONLY or state == _READ_ONLY_TRANSACTION:
+        return "is open for reading only; to write, open it with read_only=False"
+    if code == sqlite3.SQLITE_BUSY:
+        return "is locked, for somebody else writes to it; try again when they have committed"
+    if isinstance(error, sa.exc.OperationalError) or type(error) is _FAILURE:
+        return f"failed: {first_line(error)}"
+    return None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import OutputError
-from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target
+from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target, member_of
 from dirtmodel.releases.columns import COLUMNS, Column, Kind, canonical
 from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
 
@@ -47,9 +47,14 @@ class Selection:
         False leaves out who the raters were: `user` is NULL throughout.
     """
 
-    steps: Collection[Step] | None = None
+    steps: Collection[Step | str | int] | None = None
     subs: Collection[str] | None = None
     users: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            steps = {member_of(Step, step) for step in self.steps}
+            object.__setattr__(self, "steps", tuple(sorted(steps)))
 
     def images(self) -> sa.Select[Any] | None:
         """Select the ids of the images; None for all."""
@@ -57,7 +62,7 @@ class Selection:
             return None
         chosen = sa.select(Picture.img_id).join(Target, Target.id == Picture.target_id)
         if self.steps is not None:
-            chosen = chosen.where(Target.step.in_(sorted(self.steps)))
+            chosen = chosen.where(Target.step.in_(self.steps))
         if self.subs is not None:
             chosen = chosen.where(Target.sub.in_(sorted(self.subs)))
         return chosen
@@ -87,7 +92,7 @@ class Selection:
             for review in (Rating, Coordinate)
         ]
         if self.subs is None and self.steps is not None:
-            reviewing.append(Session.step.in_(sorted(self.steps)))
+            reviewing.append(Session.step.in_(self.steps))
         return sa.or_(*reviewing)
 
 
@@ -95,7 +100,7 @@ def export(
     db: Place,
     release: str | os.PathLike[str],
     *,
-    steps: Collection[Step] | None = None,
+    steps: Collection[Step | str | int] | None = None,
     subs: Collection[str] | None = None,
     users: bool = True,
 ) -> dict[str, int]:

@@ -251,7 +251,10 @@ class TestExitCodes:
             (["load", "nowhere"], "Error: "),
             (["check", "nowhere"], "Error: "),
             (["upgrade", "--db", "no.db"], "Error: there is no database at no.db"),
-            (["coverage", "--step", "5"], "Error: Invalid value for '--step': '5' is none of mask"),
+            (
+                ["coverage", "--step", "5"],
+                "Error: Invalid value for '--step': '5' is no step; ",
+            ),
             (["coverage", "--format", "xml"], "Error: Invalid value for '--format': 'xml' is not"),
             (["coverage", "--nonsense"], "Error: No such option"),
             (["nonsense"], "Error: No such command"),
@@ -334,8 +337,9 @@ class TestOptions:
     def test_an_unknown_step_is_told_the_known_ones(self, run: Run) -> None:
         result = run("coverage", "--step", "fmap")
         assert (
-            "'fmap' is none of mask (0), spatial_normalization (1), surface_localization (2), "
-            "fmap_coregistration (3), dtifit (4)" in " ".join(result.stderr.split())
+            "'fmap' is no step; choose one of mask (0), spatial_normalization (1), "
+            "surface_localization (2), fmap_coregistration (3), dtifit (4)"
+            in " ".join(result.stderr.split())
         )
 
     def test_steps_are_completed_by_the_shell(self) -> None:

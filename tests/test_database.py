@@ -315,10 +315,51 @@ class TestReadOnly:
     def test_writing_is_refused(self, loaded_url: sa.URL) -> None:
         insert = sa.text("INSERT INTO session (id, step, created) VALUES (99999, 0, '2025-01-01')")
         with (
-            pytest.raises((dm.DatabaseError, sa.exc.InternalError), match=r"read-?only"),
+            pytest.raises(
+                dm.DatabaseError,
+                match=says(
+                    f"{database.display(loaded_url)} is open for reading only; to write, open it "
+                    "with read_only=False"
+                ),
+            ),
             dm.open(loaded_url) as session,
         ):
             session.execute(insert)
+
+    def test_a_mistake_in_a_statement_is_no_failure_of_the_database(
+        self, loaded_url: sa.URL
+    ) -> None:
+        with (
+            pytest.raises((sa.exc.OperationalError, sa.exc.ProgrammingError), match="nonsense"),
+            dm.open(loaded_url) as session,
+        ):
+            session.execute(sa.text("SELECT nonsense FROM image"))
+
+    def test_a_failure_is_that_of_the_database_that_failed(
+        self, loaded_file: Path, made: Callable[..., Path]
+    ) -> None:
+        with (
+            pytest.raises(dm.DatabaseError, match=rf"^{loaded_file} is open for reading only"),
+            dm.open(loaded_file) as outer,
+            dm.open(made()),
+        ):
+            outer.execute(sa.text("DELETE FROM rating"))
+
+    def test_a_writer_who_keeps_others_waiting_is_told_of(self, made: Callable[..., Path]) -> None:
+        path = made()
+        locked = (
+            f"{path} is locked, for somebody else writes to it; try again when they have committed"
+        )
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            opened = dm.open(path, read_only=False)
+            session = opened.__enter__()
+            session.execute(sa.text("PRAGMA busy_timeout=0"))
+            session.commit()
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(sa.exc.OperationalError) as waited:
+                session.execute(sa.text("DELETE FROM rating"))
+            with pytest.raises(dm.DatabaseError, match=says(locked)):
+                opened.__exit__(waited.type, waited.value, waited.tb)
 
     def test_the_file_stays_as_it_is(self, loaded_file: Path) -> None:
         before = sha256(loaded_file)

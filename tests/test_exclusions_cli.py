@@ -125,7 +125,7 @@ def test_what_does_not_go_together_is_a_usage_error(ask: Ask, options: str, mess
     [
         ("--level run", ["'run' is not one of", "'target', 'scan', 'session', 'participant'"]),
         ("--rule mode", ["'mode' is not one of", "'any-fail', 'majority'"]),
-        ("--step masks", ["'masks' is none of mask (0)"]),
+        ("--step masks", ["'masks' is no step; choose one of mask (0)"]),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_known_ones(

@@ -1,6 +1,8 @@
 """Which options go together, what they mean together, and how the statement composes."""
 
 import itertools
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -13,6 +15,7 @@ from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel.errors import UsageError
+from dirtmodel.exporting import Selection
 from dirtmodel.models import Base
 
 LEVELS = ("target", "scan", "session", "participant")
@@ -231,3 +234,31 @@ def test_no_combination_reads_a_page_that_holds_pictures(db: orm.Session, level:
     tables = read & set(Base.metadata.tables)
     # Neither the pictures nor the reviews themselves, of which there are a million.
     assert tables == {"picture", "target", "tally", "judgement", "target_rater", "release"}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_rows_can_be_sent_to_other_processes(db: orm.Session, level: str) -> None:
+    rows = dm.Exclusions(level=level, status=None).run(db)
+
+    assert pickle.loads(pickle.dumps(list(rows))) == list(rows)  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda step: dm.Exclusions(step=step).steps,
+        lambda step: {dm.Coverage(step=step).step},
+        lambda step: {dm.Agreement(step=step).step},
+        lambda step: set(dm.Images(step=step).step),
+        lambda step: set(dm.Crossed([step]).steps),
+        lambda step: set(Selection(steps=[step]).steps),
+    ],
+)
+@pytest.mark.parametrize("step", [dm.Step.MASK, 0, "0", "mask", "MASK", "Mask"])
+def test_every_question_takes_a_step_in_any_spelling(
+    ask: Callable[[Any], set[dm.Step]], step: Any
+) -> None:
+    assert ask(step) == {dm.Step.MASK}
+
+    with pytest.raises(UsageError, match=r"^'brain' is no step; choose one of mask \(0\), "):
+        ask("brain")

@@ -215,15 +215,49 @@ def test_it_is_only_read(dirt: str, tmp_path: Path) -> None:
     assert (Path(dirt).read_bytes() if Path(dirt).exists() else b"") == before
 
 
-def test_what_is_no_moment_is_refused(tmp_path: Path, tables: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("table", "column", "value", "kind"),
+    [
+        ("session", "created", "'yesterday'", "timestamp[us, tz=UTC]"),
+        ("rating", "rating", "1.9", "int64"),
+        ("rating", "source_data_issue", "0.7", "int64"),
+        ("clickedcoordinate", "x", "'left'", "double"),
+    ],
+)
+def test_what_a_column_cannot_hold_is_refused(
+    tmp_path: Path, tables: dict[str, Any], table: str, column: str, value: str, kind: str
+) -> None:
     path = tmp_path / "db.sqlite3"
     with sqlite3.connect(path) as connection:
         connection.executescript(SQLITE_SCHEMA)
         insert(connection.cursor(), tables, "?")
-        connection.execute("UPDATE ratings_session SET created = 'yesterday'")
+        connection.execute(f"UPDATE ratings_{table} SET {column} = {value}")
+        ids = f"SELECT id FROM ratings_{table} ORDER BY id LIMIT 1"
+        ((first,),) = connection.execute(ids).fetchall()
     connection.close()
 
-    with pytest.raises(dm.ReleaseError, match="ratings_session column created holds what is not"):
+    with pytest.raises(dm.ReleaseError) as caught:
+        dm.load(path, tmp_path / "new.db")
+
+    assert str(caught.value) == (
+        f"{path}: ratings_{table} column {column} of id {first} holds {value}, which is not "
+        f"{kind}; mend it there"
+    )
+
+
+def test_a_source_that_fails_is_not_taken_for_the_destination(
+    tmp_path: Path, tables: dict[str, Any]
+) -> None:
+    path = tmp_path / "db.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SQLITE_SCHEMA)
+        insert(connection.cursor(), tables, "?")
+        connection.execute("UPDATE ratings_rating SET comments = CAST(x'ff' AS TEXT)")
+    connection.close()
+
+    with pytest.raises(
+        dm.ReleaseError, match=r"cannot read ratings_rating of .*: Could not decode"
+    ):
         dm.load(path, tmp_path / "new.db")
 
 

@@ -281,9 +281,16 @@ class TestUTCDateTime:
             assert stored == "timestamp with time zone"
 
     def test_refuses_naive_datetimes(self) -> None:
-        naive = NOON.replace(tzinfo=None)
-        with pytest.raises(ValueError, match="a datetime with a time zone is needed, got the"):
-            UTCDateTime().process_bind_param(naive, sa.create_engine("sqlite://").dialect)
+        for given in (NOON.replace(tzinfo=None), NOON.date(), "2025-08-01"):
+            with pytest.raises(ValueError, match="a datetime with a time zone is needed, not"):
+                UTCDateTime().process_bind_param(given, sa.create_engine("sqlite://").dialect)
+
+    def test_heeds_a_zone_that_another_program_wrote(self) -> None:
+        with sa.create_engine("sqlite://").connect() as connection:
+            column = sa.literal_column("'2025-01-01 00:00:00+05:00'", UTCDateTime())
+            assert connection.scalar(sa.select(column)) == dt.datetime(
+                2024, 12, 31, 19, tzinfo=dt.UTC
+            )
 
     def test_keeps_null(self) -> None:
         dialect = sa.create_engine("sqlite://").dialect

@@ -129,3 +129,31 @@ class TestPictures:
 )
 def test_things_say_what_they_are(thing: object, text: str) -> None:
     assert repr(thing) == text
+
+
+def test_verdicts_of_reviews_compare_and_sort_as_those_of_ratings(db: orm.Session) -> None:
+    review, rating = dm.Review.verdict, dm.Rating.rating
+    unreviewed = dm.Review.kind == "rating"
+    for of, condition in ((review, unreviewed), (rating, sa.true())):
+        found = [
+            db.scalar(sa.select(sa.func.count()).where(condition, of >= dm.Ratings.UNSURE)),
+            db.scalar(sa.select(sa.func.count()).where(condition, of == 2)),
+            db.scalar(sa.select(sa.func.max(of)).where(condition)),
+            db.scalars(sa.select(of).where(condition).distinct().order_by(of)).all(),
+        ]
+        if of is review:
+            expected = found
+
+    assert found == expected
+    assert found[2:] == [dm.Ratings.FAIL, list(dm.Ratings)]
+
+
+def test_steps_of_reviews_are_those_of_their_images(db: orm.Session) -> None:
+    apart = (
+        sa.select(sa.func.count())
+        .join_from(dm.Review, dm.Image, dm.Image.id == dm.Review.img_id)
+        .where(dm.Image.step != dm.Review.step)
+    )
+
+    assert db.scalar(apart) == 0
+    assert db.scalar(sa.select(sa.func.count()).where(dm.Review.step.in_([0, 1, 2, 3, 4]))) > 0

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from dirtmodel.errors import UsageError
+
 if TYPE_CHECKING:
     from sqlalchemy import orm
 
@@ -80,15 +82,12 @@ class EnumParam(_ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> enum.IntEnum:
         """Find the member, or say which there are."""
-        members = self._enum()
-        if isinstance(value, members):
-            return value
-        text = str(value).strip().upper().replace("-", "_")
-        for member in members:
-            if text in {member.name, str(int(member))}:
-                return member
-        known = ", ".join(f"{member.name.lower()} ({int(member)})" for member in members)
-        return self.fail(f"{value!r} is none of {known}", param, ctx)
+        from dirtmodel.models import member_of
+
+        try:
+            return member_of(self._enum(), value)
+        except UsageError as error:
+            return self.fail(str(error), param, ctx)
 
     def shell_complete(
         self,

@@ -29,6 +29,7 @@ from dirtmodel.models.types import (
     UTCDateTime,
     View,
     enum_check,
+    member_of,
 )
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "UTCDateTime",
     "View",
     "enum_check",
+    "member_of",
 ]

@@ -15,9 +15,9 @@ from dirtmodel.models.types import (
     Ratings,
     Step,
     View,
-    by_name,
     enum_check,
     name_of,
+    number_of,
     reference,
 )
 
@@ -126,15 +126,17 @@ class Review(View):
     rater: orm.Mapped[str | None] = orm.mapped_column(
         comment="the session's user; NULL is unknown, never one more rater"
     )
-    step: orm.Mapped[Step] = orm.mapped_column(
-        by_name(Step), comment=f"the image's step: {', '.join(Step.__members__)}"
+    step_name: orm.Mapped[str] = orm.mapped_column(
+        "step", comment=f"the image's step: {', '.join(Step.__members__)}"
     )
+    step: orm.Mapped[Step] = orm.column_property(number_of(step_name, Step))
     created: orm.Mapped[dt.datetime] = orm.mapped_column(
         comment="when submitted, UTC; of clicks, the last one"
     )
-    verdict: orm.Mapped[Ratings | None] = orm.mapped_column(
-        by_name(Ratings), comment=f"{', '.join(Ratings.__members__)}; NULL for clicks"
+    verdict_name: orm.Mapped[str | None] = orm.mapped_column(
+        "verdict", comment=f"{', '.join(Ratings.__members__)}; NULL for clicks"
     )
+    verdict: orm.Mapped[Ratings | None] = orm.column_property(number_of(verdict_name, Ratings))
     n_clicks: orm.Mapped[int | None] = orm.mapped_column(
         BigInt, comment="clicks that have a position; 0: nothing wrong; NULL for a rating"
     )

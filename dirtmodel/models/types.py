@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.engine.interfaces import Dialect
 
+from dirtmodel.errors import UsageError
+
 
 class Step(enum.IntEnum):
     """The processing step whose derivative is under review."""
@@ -45,6 +47,31 @@ VERDICT_STEPS: Final = frozenset(Step) - CLICK_STEPS
 _Enum = TypeVar("_Enum", bound=enum.IntEnum)
 
 
+_WORDS: Final = {"Step": "step", "DisplayMode": "display", "Ratings": "verdict"}
+
+
+def member_of(kind: type[_Enum], value: _Enum | str | int) -> _Enum:
+    """Find a member by itself, by its number, or by its name in any case, with - or _.
+
+    Raises
+    ------
+    UsageError
+        When there is none; the message names them all.
+
+    Examples
+    --------
+    >>> member_of(Step, "fmap-coregistration") is member_of(Step, 3) is Step.FMAP_COREGISTRATION
+    True
+    """
+    given = int(value) if isinstance(value, kind) else value
+    wanted = str(given).strip().upper().replace("-", "_")
+    for member in kind:
+        if wanted in {member.name, str(int(member))}:
+            return member
+    known = ", ".join(f"{member.name.lower()} ({int(member)})" for member in kind)
+    raise UsageError(f"{value!r} is no {_WORDS[kind.__name__]}; choose one of {known}")
+
+
 class IntEnumType(sa.TypeDecorator[_Enum]):
     """An IntEnum stored as its integer; `sa.Enum` would store the name."""
 
@@ -74,17 +101,18 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
         """Refuse naive datetimes: nobody can tell which instant they mean."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"a datetime with a time zone is needed, got the naive {value!r}")
+        if getattr(value, "tzinfo", None) is None:
+            raise ValueError(f"a datetime with a time zone is needed, not {value!r}")
         utc: dt.datetime = value.astimezone(dt.UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Give back UTC, whatever time zone the server prints in."""
         if value is None:
             return None
         moment: dt.datetime = value
-        if dialect.name == "sqlite":
+        if moment.tzinfo is None:
+            # SQLite's text says no zone, unless another program wrote one.
             return moment.replace(tzinfo=dt.UTC)
         return moment.astimezone(dt.UTC)
 
@@ -127,9 +155,10 @@ class View(Base):
     metadata = sa.MetaData()
 
 
-def by_name(values: type[enum.IntEnum]) -> sa.Enum:
-    """Type an enum's members as they stand in views, by name."""
-    return sa.Enum(values, native_enum=False, create_constraint=False)
+def number_of(name: Any, values: type[_Enum]) -> sa.ColumnElement[_Enum]:
+    """Make of a member's name, as it stands in views, the member: sorted and compared by number."""
+    numbers = {member.name: sa.literal(int(member)) for member in values}
+    return sa.type_coerce(sa.case(numbers, value=name), IntEnumType(values))
 
 
 def enum_check(column: str, values: type[enum.IntEnum]) -> sa.CheckConstraint:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import Picture, Step, Tally, Target, TargetRater
+from dirtmodel.models import Picture, Step, Tally, Target, TargetRater, member_of
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -47,10 +47,14 @@ class Coverage:
     Parameters
     ----------
     step
-        Only this step; all of them by default.
+        Only this step, as member, name or number; all of them by default.
     """
 
-    step: Step | None = None
+    step: Step | str | int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step is not None:
+            object.__setattr__(self, "step", member_of(Step, self.step))
 
     def select(self) -> Statement:
         """One row per step, as `StepCoverage`."""

@@ -7,7 +7,16 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import CLICK_STEPS, VERDICT_STEPS, Coordinate, Picture, Rating, Step, Target
+from dirtmodel.models import (
+    CLICK_STEPS,
+    VERDICT_STEPS,
+    Coordinate,
+    Picture,
+    Rating,
+    Step,
+    Target,
+    member_of,
+)
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -28,7 +37,10 @@ class Crossed:
         Only of images of these steps.
     """
 
-    steps: Collection[Step] = tuple(Step)
+    steps: Collection[Step | str | int] = tuple(Step)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(member_of(Step, step) for step in self.steps))
 
     def select(self) -> Statement:
         """One row, as `CrossedCount`."""
@@ -36,7 +48,7 @@ class Crossed:
             sa.select(sa.func.count())
             .join_from(Target, Picture, Picture.target_id == Target.id)
             .join(review, review.img_id == Picture.img_id)
-            .where(Target.step.in_(sorted(set(self.steps) & steps)))
+            .where(Target.step.in_([step for step in self.steps if step in steps]))
             .scalar_subquery()
             .label(name)
             for review, steps, name in (

@@ -20,10 +20,11 @@ from dirtmodel.models import (
     Tally,
     Target,
     TargetRater,
+    member_of,
 )
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
-from dirtmodel.queries.rules import KEYS, ROW_TYPES, Level, Rule, Status, Unsure, member
+from dirtmodel.queries.rules import KEYS, ROW_TYPES, Excluded, Level, Rule, Status, Unsure, member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Exclusions:
         When options do not go together.
     """
 
-    step: Step | str | Collection[Step | str] | None = None
+    step: Step | str | int | Collection[Step | str | int] | None = None
     rule: Rule | str = Rule.ANY_FAIL
     min_fails: int | None = None
     unsure: Unsure | str = Unsure.IGNORE
@@ -90,7 +91,7 @@ class Exclusions:
             object.__setattr__(self, name, member(kind, getattr(self, name), name))
         statuses = {member(Status, status, "status") for status in _several(self.status, Status)}
         object.__setattr__(self, "status", tuple(s for s in Status if s in statuses))
-        steps = {_step(step) for step in _several(self.step, Step)}
+        steps = {member_of(Step, step) for step in _several(self.step, Step)}
         object.__setattr__(self, "step", tuple(sorted(steps)))
         self._check()
 
@@ -124,7 +125,7 @@ class Exclusions:
         return frozenset(self.step)  # type: ignore[arg-type]  # made a tuple in __post_init__
 
     @property
-    def row_type(self) -> Any:
+    def row_type(self) -> type[Excluded]:
         """NamedTuple of the rows of this level."""
         return ROW_TYPES[Level(self.level)]
 
@@ -317,16 +318,6 @@ def _several(value: Any, kind: type[enum.Enum]) -> Collection[Any]:
     if value is None:
         return list(kind)
     return [value] if isinstance(value, str | int) else value
-
-
-def _step(value: Any) -> Step:
-    text = str(value.value if isinstance(value, Step) else value)
-    wanted = text.strip().upper().replace("-", "_")
-    for step in Step:
-        if wanted in {step.name, str(step.value)}:
-            return step
-    known = ", ".join(f"{step.name.lower()} ({step.value})" for step in Step)
-    raise UsageError(f"{value!r} is no step; choose one of {known}")
 
 
 def _names(steps: Collection[Step]) -> str:

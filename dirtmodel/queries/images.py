@@ -21,6 +21,7 @@ from dirtmodel.models import (
     Session,
     Step,
     Target,
+    member_of,
 )
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
@@ -317,6 +318,8 @@ def _read(name: str, value: Any) -> Any:
     name = _OPTIONS.get(name, name)
     if name in {"sub", "ses", "task", "run"}:
         value = str(value).removeprefix(f"{name}-")
+    if kind in {Step, DisplayMode}:
+        return member_of(kind, value)
     try:
         known = kind(value)
     except ValueError:

@@ -50,26 +50,16 @@ KEYS: Final[dict[Level, tuple[str, ...]]] = {
 }
 
 
-class _Sub(NamedTuple):
+class ExcludedTarget(NamedTuple):
+    """What becomes of a derivative, and why."""
+
     sub: str | None
-
-
-class _Ses(NamedTuple):
     ses: str | None
-
-
-class _Scan(NamedTuple):
     task: str | None
     run: int | None
     scan: str | None
-
-
-class _Target(NamedTuple):
     step: Step
     file1: str
-
-
-class _Evidence(NamedTuple):
     status: str
     n_images: int
     n_reviewed: int
@@ -85,18 +75,75 @@ class _Evidence(NamedTuple):
     release: str | None
 
 
-def _row_type(name: str, *parts: Any) -> Any:
-    fields = [field for part in parts for field in part.__annotations__.items()]
-    made = NamedTuple(name, fields)  # type: ignore[misc]  # the fields are those of the parts
-    made.__module__ = __name__
-    return made
+class ExcludedScan(NamedTuple):
+    """What becomes of a scan, and why."""
+
+    sub: str | None
+    ses: str | None
+    task: str | None
+    run: int | None
+    scan: str | None
+    status: str
+    n_images: int
+    n_reviewed: int
+    n_bad_images: int
+    n_raters: int
+    n_pass: int
+    n_unsure: int
+    n_fail: int
+    n_clicks: int
+    source_data_issue: bool
+    image_ids: list[int]
+    rule: str
+    release: str | None
 
 
-ROW_TYPES: Final[dict[Level, Any]] = {
-    Level.TARGET: _row_type("ExcludedTarget", _Sub, _Ses, _Scan, _Target, _Evidence),
-    Level.SCAN: _row_type("ExcludedScan", _Sub, _Ses, _Scan, _Evidence),
-    Level.SESSION: _row_type("ExcludedSession", _Sub, _Ses, _Evidence),
-    Level.PARTICIPANT: _row_type("ExcludedParticipant", _Sub, _Evidence),
+class ExcludedSession(NamedTuple):
+    """What becomes of a participant's visit, and why."""
+
+    sub: str | None
+    ses: str | None
+    status: str
+    n_images: int
+    n_reviewed: int
+    n_bad_images: int
+    n_raters: int
+    n_pass: int
+    n_unsure: int
+    n_fail: int
+    n_clicks: int
+    source_data_issue: bool
+    image_ids: list[int]
+    rule: str
+    release: str | None
+
+
+class ExcludedParticipant(NamedTuple):
+    """What becomes of a participant, and why."""
+
+    sub: str | None
+    status: str
+    n_images: int
+    n_reviewed: int
+    n_bad_images: int
+    n_raters: int
+    n_pass: int
+    n_unsure: int
+    n_fail: int
+    n_clicks: int
+    source_data_issue: bool
+    image_ids: list[int]
+    rule: str
+    release: str | None
+
+
+Excluded = ExcludedTarget | ExcludedScan | ExcludedSession | ExcludedParticipant
+
+ROW_TYPES: Final[dict[Level, type[Excluded]]] = {
+    Level.TARGET: ExcludedTarget,
+    Level.SCAN: ExcludedScan,
+    Level.SESSION: ExcludedSession,
+    Level.PARTICIPANT: ExcludedParticipant,
 }
 
 

@@ -91,14 +91,19 @@ class DatabaseTables:
             statement = statement.order_by(self.columns[table]["id"])
         n_rows = self._n_rows_at_a_time(table, names)
         options = {"stream_results": True, "yield_per": n_rows}
-        # Who stops reading half-way must not leave a cursor open on the server.
-        with self.connection.execute(statement, execution_options=options) as result:
-            for rows in result.partitions():
-                arrays = [
-                    self._array(table, field, values)
-                    for field, values in zip(wanted, zip(*rows, strict=True), strict=True)
-                ]
-                yield pa.record_batch(arrays, schema=wanted)
+        try:
+            # Who stops reading half-way must not leave a cursor open on the server.
+            with self.connection.execute(statement, execution_options=options) as result:
+                for rows in result.partitions():
+                    values = dict(zip(names, zip(*rows, strict=True), strict=True))
+                    arrays = [self._array(table, field, values) for field in wanted]
+                    yield pa.record_batch(arrays, schema=wanted)
+        except sa.exc.DBAPIError as error:
+            # Not to be taken for a failure of the database that is written.
+            raise ReleaseError(
+                f"cannot read {self.names[table]} of {self.place}: {database.first_line(error)}; "
+                "nothing was loaded"
+            ) from error
 
     def _n_rows_at_a_time(self, table: str, names: list[str]) -> int:
         if "img" not in names:
@@ -135,18 +140,22 @@ class DatabaseTables:
                 return arrow
         return pa.large_string()
 
-    def _array(self, table: str, field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
+    def _array(
+        self, table: str, field: "pa.Field", values: dict[str, tuple[Any, ...]]
+    ) -> "pa.Array":
         import pyarrow as pa
 
+        column = values[field.name]
         try:
-            if pa.types.is_timestamp(field.type):
-                return pa.array([_instant(value) for value in values], field.type)
-            return pa.array(values, field.type)
+            return _converted(field, column)
         except (pa.ArrowException, ValueError, TypeError) as error:
             # SQLite takes any value in any column.
+            wrong = (row for row, value in enumerate(column) if not _is_convertible(field, value))
+            row = next(wrong, 0)
+            whose = f" of id {values['id'][row]}" if "id" in values else ""
             raise ReleaseError(
-                f"{self.place}: {self.names[table]} column {field.name} holds what is not "
-                f"{field.type} ({error}); mend it there"
+                f"{self.place}: {self.names[table]} column {field.name}{whose} holds "
+                f"{column[row]!r}, which is not {field.type}; mend it there"
             ) from error
 
 
@@ -158,6 +167,26 @@ _KNOWN: Final = (
     sa.DateTime,
     sa.String,
 )
+
+
+def _converted(field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(field.type):
+        return pa.array([_instant(value) for value in values], field.type)
+    if pa.types.is_integer(field.type) and any(isinstance(value, float) for value in values):
+        raise ValueError("Arrow would cut its fraction off")
+    return pa.array(values, field.type)
+
+
+def _is_convertible(field: "pa.Field", value: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        _converted(field, (value,))
+    except (pa.ArrowException, ValueError, TypeError):
+        return False
+    return True
 
 
 def _instant(value: Any) -> dt.datetime | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import orm
 
 from dirtmodel.errors import UsageError
-from dirtmodel.models import CLICK_STEPS, DisplayMode, Step
+from dirtmodel.models import CLICK_STEPS, DisplayMode, Step, member_of
 from dirtmodel.pictures import heatmaps
 from dirtmodel.pictures.captions import Row, reviews_of
 from dirtmodel.pictures.heatmaps import DEFAULT_SIGMA, Sample
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def heatmap(
     db: orm.Session,
     *,
-    step: Step,
-    display: DisplayMode,
+    step: Step | str | int,
+    display: DisplayMode | str | int,
     slice: int | None = None,  # noqa: A002 - the column's name
     rater: str | None = None,
     latest: bool = False,
@@ -58,7 +58,7 @@ def heatmap(
     UsageError
         The step is judged by verdicts; no picture matches, or none was reviewed.
     """
-    step, display = Step(step), DisplayMode(display)
+    step, display = member_of(Step, step), member_of(DisplayMode, display)
     if step not in CLICK_STEPS:
         steps = ", ".join(known.name.lower() for known in sorted(CLICK_STEPS))
         raise UsageError(

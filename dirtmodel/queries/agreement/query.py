@@ -19,6 +19,7 @@ from dirtmodel.models import (
     Ratings,
     Step,
     Target,
+    member_of,
 )
 from dirtmodel.queries.agreement import scan
 from dirtmodel.queries.agreement.coefficients import NO_PAIRS, Coefficient, coefficients
@@ -98,7 +99,7 @@ class Agreement:
     the others.
     """
 
-    step: Step
+    step: Step | str | int
     rater: str = "user"
     tolerances: float | Sequence[float] | None = None
     cluster: str | None = "subject"
@@ -108,7 +109,7 @@ class Agreement:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "step", Step(self.step))
+        object.__setattr__(self, "step", member_of(Step, self.step))
         for name, known in (
             ("rater", ("user", "session")),
             ("cluster", ("subject", None)),
@@ -119,7 +120,7 @@ class Agreement:
                 raise UsageError(f"{getattr(self, name)!r} is no {name}; choose {choices}")
         if self.tolerances is not None and self.step not in CLICK_STEPS:
             raise UsageError(
-                f"a tolerance is for clicks, and {self.step.name.lower()} is judged by verdicts; "
+                f"a tolerance is for clicks, and {self._step.name.lower()} is judged by verdicts; "
                 "leave it out"
             )
         for tolerance in self._tolerances:
@@ -133,6 +134,10 @@ class Agreement:
             raise UsageError(
                 f"bootstrap: {self.bootstrap!r} replicates are too few; 2000 is a good number"
             )
+
+    @property
+    def _step(self) -> Step:
+        return member_of(Step, self.step)
 
     @property
     def _tolerances(self) -> tuple[float, ...]:
@@ -165,7 +170,7 @@ class Agreement:
         main = self._variable(judged)
         (crossed,) = Crossed([self.step]).run(session)
         return AgreementResult(
-            step=self.step,
+            step=self._step,
             rater=self.rater,
             cluster=self.cluster,
             prevalence_of=self.prevalence,
@@ -201,7 +206,7 @@ class Agreement:
         reviewers = scan.reviewers(session, rater=self.rater)
         span = (len(self.categories) - 1) ** 2
         found: list[tuple[float, int, list[str]]] = []
-        for whole in scan.scan(session, self.step, reviewers.sessions):
+        for whole in scan.scan(session, self._step, reviewers.sessions):
             batch, rater, _ = by_rater(whole, reviewers)
             apart = np.zeros(int(whole.unit[-1]) + 1)
             for first, second in pairs_within(batch.unit):
@@ -227,12 +232,12 @@ class Agreement:
         reviewers = scan.reviewers(session, rater=self.rater)
         if self.rater == "session":
             return self._inputs(session, reviewers).judged
-        latest = scan.standing(session, self.step, reviewers)
+        latest = scan.standing(session, self._step, reviewers)
         return count(latest, reviewers, self._clusters(session), categories=self.categories)
 
     def _inputs(self, session: orm.Session, reviewers: scan.Reviewers) -> Inputs:
         return gather(
-            scan.scan(session, self.step, reviewers.sessions),
+            scan.scan(session, self._step, reviewers.sessions),
             reviewers,
             self._clusters(session),
             categories=self.categories,
@@ -240,7 +245,7 @@ class Agreement:
         )
 
     def _clusters(self, session: orm.Session) -> scan.Clusters | None:
-        return None if self.cluster is None else scan.clusters(session, self.step)
+        return None if self.cluster is None else scan.clusters(session, self._step)
 
     def _coefficients(
         self, counted: Counted, weights: Sequence[str] | None = None
