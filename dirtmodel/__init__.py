@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dirtmodel import errors
+    from dirtmodel.adhoc import ask
     from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
     from dirtmodel.differences import diff
     from dirtmodel.errors import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         DirtmodelError,
         OutputError,
         PictureError,
+        QueryError,
         ReleaseError,
         UsageError,
     )
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
     from dirtmodel.models import (
         Coordinate,
         DisplayMode,
+        Finding,
         Image,
         Judgement,
         Picture,
+        Quarantine,
         Rating,
         Ratings,
         Release,
+        ReleaseFile,
         Review,
         Session,
         Step,
@@ -50,11 +55,13 @@ if TYPE_CHECKING:
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.images import Images
     from dirtmodel.queries.kit import KitExclusions
+    from dirtmodel.releases import check
     from dirtmodel.viewing.extracting import extract
     from dirtmodel.viewing.heatmaps import heatmap
     from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
+    "dirtmodel.adhoc": ("ask",),
     "dirtmodel.database": ("open", "upgrade"),
     "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
@@ -62,6 +69,7 @@ _HOMES = {
         "DirtmodelError",
         "OutputError",
         "PictureError",
+        "QueryError",
         "ReleaseError",
         "UsageError",
     ),
@@ -70,12 +78,15 @@ _HOMES = {
     "dirtmodel.models": (
         "Coordinate",
         "DisplayMode",
+        "Finding",
         "Image",
         "Judgement",
         "Picture",
+        "Quarantine",
         "Rating",
         "Ratings",
         "Release",
+        "ReleaseFile",
         "Review",
         "Session",
         "Step",
@@ -90,6 +101,7 @@ _HOMES = {
     "dirtmodel.queries.exclusions": ("Exclusions",),
     "dirtmodel.queries.images": ("Images",),
     "dirtmodel.queries.kit": ("KitExclusions",),
+    "dirtmodel.releases": ("check",),
     "dirtmodel.viewing.extracting": ("extract",),
     "dirtmodel.viewing.heatmaps": ("heatmap",),
     "dirtmodel.viewing.sheets": ("sheet",),
@@ -107,6 +119,7 @@ __all__ = [
     "DirtmodelError",
     "DisplayMode",
     "Exclusions",
+    "Finding",
     "Image",
     "Images",
     "Judgement",
@@ -114,10 +127,13 @@ __all__ = [
     "OutputError",
     "Picture",
     "PictureError",
+    "Quarantine",
+    "QueryError",
     "Rating",
     "Ratings",
     "Release",
     "ReleaseError",
+    "ReleaseFile",
     "Review",
     "Session",
     "Step",
@@ -127,6 +143,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "agreement",
+    "ask",
+    "check",
     "diff",
     "errors",
     "export",

@@ -6,8 +6,8 @@ no empty rows. A selection stays whole: every review comes with its image and it
 
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,10 +158,12 @@ def _check_folder(folder: Path) -> None:
 def _complete_or_not(folder: Path) -> Iterator[Path]:
     """Give a folder to write to that takes its name only when it is complete."""
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+        partial.mkdir()
         try:
             yield partial
-            partial.chmod(folder.stat().st_mode & 0o777 if folder.exists() else _mode())
+            if folder.exists():
+                partial.chmod(folder.stat().st_mode & 0o777)
             # Takes the place of an empty folder, and of no other.
             partial.replace(folder)
         finally:
@@ -170,12 +172,6 @@ def _complete_or_not(folder: Path) -> Iterator[Path]:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; choose another place"
         ) from error
-
-
-def _mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o777 & ~mask
 
 
 def _write(connection: sa.Connection, statement: sa.Select[Any], table: str, path: Path) -> int:

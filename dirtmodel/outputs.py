@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -125,7 +126,10 @@ def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
             yield file
         return
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+        # Not by tempfile, whose files are their owner's alone; and who asks for the usual rights
+        # has to change those of the whole process for a moment.
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror}; choose another place with -o"
@@ -134,10 +138,11 @@ def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
         with _unwritable(path, "what was there is as it was"):
             with os.fdopen(handle, "wb") as file:
                 yield file
-            Path(partial).chmod(_mode(path))
-            Path(partial).replace(path)
+            if path.exists():
+                partial.chmod(path.stat().st_mode & 0o777)
+            partial.replace(path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -149,15 +154,6 @@ def _unwritable(place: Path | str, then: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(f"cannot write {place}: {error.strerror}; {then}") from error
-
-
-def _mode(path: Path) -> int:
-    """The permissions of the file that is there, else those that any new file gets."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _write_table(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:

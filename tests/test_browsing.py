@@ -1,5 +1,6 @@
 """Datasette on a database, asked as a browser asks it."""
 
+import datetime as dt
 import http.client
 import json
 import re
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import browsing
@@ -51,6 +53,22 @@ class Site(NamedTuple):
             return response.read().decode()
 
 
+def _crossed(session: orm.Session) -> dm.Rating:
+    """A verdict on an image that nobody has judged by clicks, as it should be."""
+    unreviewed = ~sa.exists().where(dm.Coordinate.img_id == dm.Image.id)
+    image = session.scalars(
+        sa.select(dm.Image).where(dm.Image.step == dm.Step.SURFACE_LOCALIZATION, unreviewed)
+    ).first()
+    session_of_step = sa.select(dm.Session).where(dm.Session.step == dm.Step.SURFACE_LOCALIZATION)
+    return dm.Rating(
+        image=image,
+        session=session.scalars(session_of_step).first(),
+        rating=dm.Ratings.FAIL,
+        source_data_issue=False,
+        created=dt.datetime(2025, 8, 1, tzinfo=dt.UTC),
+    )
+
+
 @pytest.fixture(scope="module")
 def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`dirtmodel browse` on the demo, with mark-up in a note, a user and a file name."""
@@ -61,6 +79,7 @@ def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             model = column.class_
             first = session.scalar(sa.select(sa.func.min(model.id)))
             session.execute(sa.update(model).where(model.id == first).values({column: SCRIPT}))
+        session.add(_crossed(session))
         session.commit()
     server = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "browse", "--db", str(path)],
@@ -231,6 +250,13 @@ def test_canned_questions_are_answered(site: Site) -> None:
     with dm.open(site.path) as session:
         expected = [tuple(map(str, row)) for row in dm.KitExclusions().run(session)]
     assert [tuple(map(str, row.values())) for row in found] == expected
+
+
+def test_as_much_is_reviewed_as_the_command_line_says(site: Site) -> None:
+    found = json.loads(site.text("/dirt/coverage.json?_shape=array"))
+    with dm.open(site.path) as session:
+        expected = [(int(c.step), c.n_images, c.n_reviewed) for c in dm.Coverage().run(session)]
+    assert [tuple(row.values()) for row in found] == expected
 
 
 @pytest.mark.parametrize("name", ["why", "exclusions", "notes", "coverage"])

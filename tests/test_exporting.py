@@ -82,8 +82,8 @@ def test_a_step_comes_with_its_reviews_and_their_sessions(
                 db.scalars(sa.select(model.id).where(model.img_id.in_(images)))
             )
             assert set(rows["session"]) <= sessions
-    assert releases.check(releases.find(tmp_path / "out"))
-    assert all(f.severity == "warning" for f in releases.check(releases.find(tmp_path / "out")))
+    assert releases.check(tmp_path / "out")
+    assert all(f.severity == "warning" for f in releases.check(tmp_path / "out"))
 
 
 def test_a_participant_comes_alone(loaded_url: sa.URL, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_the_findings_are_recorded(release: Path, db: orm.Session) -> None:
 
     recorded = db.execute(sa.select(*columns).order_by(models.Finding.id)).all()
 
-    expected = releases.check(releases.find(release))
+    expected = releases.check(release)
     assert [tuple(row) for row in recorded] == [
         (*(getattr(found, name) for name in names[:-1]), list(found.examples)) for found in expected
     ]
@@ -225,7 +225,7 @@ def test_a_load_tells_what_it_did(release: Path, new_url: sa.URL) -> None:
     assert loaded.label == "3.0"
     assert loaded.n_rows == {table: len(read(release, table)) for table in TABLES}
     assert loaded.n_quarantined == 0
-    assert loaded.findings == releases.check(releases.find(release))
+    assert loaded.findings == releases.check(release)
     with dm.open(new_url) as session:
         assert session.scalars(sa.select(dm.Release.label)).all() == ["3.0"]
 

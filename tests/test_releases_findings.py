@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import dirtmodel as dm
 from dirtmodel import models, releases, synthetic
 from dirtmodel.releases.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
-from dirtmodel.releases.layout import QC_FOLDER
+from dirtmodel.releases.layout import NARROW_ROWS, QC_FOLDER
 from dirtmodel.releases.reading import InvalidReleaseError
 
 Tables = dict[str, Any]
@@ -49,7 +49,7 @@ def write(tables: Tables, folder: Path) -> Path:
 
 
 def check(release: Path) -> list[releases.Finding]:
-    return releases.check(releases.find(release))
+    return releases.check(release)
 
 
 def append(table: Any, like: int = 0, **values: Any) -> Any:
@@ -901,3 +901,18 @@ def test_a_file_that_may_not_be_read(
 
     assert {finding.code for finding in found} == {"unreadable-file"}
     assert "Permission denied" in found[0].examples[0]
+
+
+def test_more_unknown_values_than_an_enum_has_are_not_to_be_taken_in(
+    sound: Tables, tmp_path: Path
+) -> None:
+    rating = sound["rating"]
+    like = rating.slice(0, 1).to_pylist()[0]
+    # Read in batches: the first would do for an enum.
+    codes = [3] * (2 * NARROW_ROWS) + list(range(4, 64))
+    added = [{**like, "id": 1_000_000 + n, "rating": code} for n, code in enumerate(codes)]
+    many = pa.concat_tables([rating, pa.Table.from_pylist(added, rating.schema)])
+
+    (found,) = check(write({**sound, "rating": many}, tmp_path))
+
+    assert (found.code, found.n, found.operations) == ("unknown-enum", len(codes), ())

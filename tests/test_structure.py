@@ -63,6 +63,8 @@ ALLOWED = {
         "errors",
         "models",
         "database",
+        "releases",
+        "adhoc",
         "loading",
         "queries",
         "viewing",
@@ -188,3 +190,17 @@ def test_the_package_lists_what_it_forwards() -> None:
 
     forwarded = {*dirtmodel._HOME, *dirtmodel._MODULES}
     assert dirtmodel.__all__ == sorted({"__version__", *forwarded})
+
+
+def test_what_users_meet_is_forwarded() -> None:
+    import dirtmodel
+    from dirtmodel import errors
+    from dirtmodel.models import Base
+
+    family = {
+        name
+        for name, found in vars(errors).items()
+        if isinstance(found, type) and issubclass(found, errors.DirtmodelError)
+    }
+    mapped = {mapper.class_.__name__ for mapper in Base.registry.mappers}
+    assert family | mapped <= set(dirtmodel.__all__)

@@ -62,11 +62,8 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
     from dirtmodel import releases
     from dirtmodel.releases.findings import advise, describe
 
-    with (
-        _progress("Checking", release, quiet=quiet) as advance,
-        releases.opened(release) as source,
-    ):
-        found = releases.check(source, advance)
+    with _progress("Checking", release, quiet=quiet) as advance:
+        found = releases.check(release, advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:

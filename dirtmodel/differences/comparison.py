@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dirtmodel import database
 from dirtmodel.differences import sides
 from dirtmodel.differences.pixels import show_the_same
 from dirtmodel.differences.rows import (
@@ -114,8 +113,8 @@ class Differences:
 
 @contextlib.contextmanager
 def diff(
-    old: Place = database.DEFAULT,
-    new: Place = database.DEFAULT,
+    old: Place,
+    new: Place,
     *,
     rule: Exclusions = DEFAULT_RULE,
     pixels: bool = True,

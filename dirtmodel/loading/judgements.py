@@ -113,7 +113,11 @@ def _tallies(*, latest: bool) -> Statement:
         Judgement.img_id,
         sa.literal(latest).label("latest"),
         sa.func.count(),
-        *(sa.func.count(sa.case((Judgement.verdict == verdict, 1))) for verdict in Ratings),
+        # Those that the table has columns for: there may be more one day.
+        *(
+            sa.func.count(sa.case((Judgement.verdict == verdict, 1)))
+            for verdict in (Ratings.PASS, Ratings.UNSURE, Ratings.FAIL)
+        ),
         sa.func.coalesce(sa.func.sum(Judgement.n_clicks), 0),
         sa.func.count(sa.case((Judgement.source_data_issue, 1))),
     ).group_by(Judgement.img_id)

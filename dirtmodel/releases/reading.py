@@ -30,7 +30,7 @@ from dirtmodel.releases.keys import Ids, ImageKeys
 from dirtmodel.releases.layout import TABLES
 from dirtmodel.releases.pictures import Img, Pictures, check_pictures, group_of, views
 from dirtmodel.releases.rejected import Rejected, rejected
-from dirtmodel.releases.sources import Source
+from dirtmodel.releases.sources import Place, Source, opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,6 +111,7 @@ class Reader:
             )
             for first_row, columns, problems, imgs in parts:
                 yield self._batch(first_row, columns, problems, imgs, keep_rejected=keep_rejected)
+            self._offer_enums(table)
 
     # -- files and their columns
 
@@ -292,7 +293,7 @@ class Reader:
 
     def _problems(self, columns: rules.Columns, first_row: int) -> list[rules.Problem]:
         problems = rules.value_problems(columns)
-        self._offer_enums(columns)
+        self._note_enums(columns)
         for code, file_rows in self._duplicates[columns.table].items():
             start, end = np.searchsorted(file_rows, [first_row, first_row + len(columns)])
             mask = np.zeros(len(columns), np.bool_)
@@ -310,20 +311,24 @@ class Reader:
             problems += rules.note_problems(columns)
         return [problem for problem in problems if problem.rows.any()]
 
-    def _offer_enums(self, columns: rules.Columns) -> None:
-        """Say how values that DIRT gives no meaning could be taken in."""
+    def _note_enums(self, columns: rules.Columns) -> None:
+        """Remember values that DIRT gives no meaning, as far as they may be those of an enum."""
         for column in COLUMNS[columns.table]:
             if column.values is None or column.name not in columns.arrays:
                 continue
-            known = {int(value) for value in column.values}
             given = columns.numbers(column.name)[columns.given(column.name)]
             unknown = self._unknown.setdefault((columns.table, column.name), set())
             if len(unknown) <= operations.MOST_VALUES:
-                unknown |= set(np.unique(given).tolist()) - known
-            if 0 < len(unknown) <= operations.MOST_VALUES:
-                file = self.release.file(columns.table)
-                words = operations.widen_enum(columns.table, column.name, known | unknown)
-                self.findings.offer("unknown-enum", file, column.name, words)
+                unknown |= set(np.unique(given).tolist()) - {int(value) for value in column.values}
+
+    def _offer_enums(self, table: str) -> None:
+        """Say how such values of a whole table could be taken in."""
+        for column in COLUMNS[table]:
+            unknown = self._unknown.get((table, column.name), set())
+            if column.values is not None and 0 < len(unknown) <= operations.MOST_VALUES:
+                allowed = unknown | {int(value) for value in column.values}
+                words = operations.widen_enum(table, column.name, allowed)
+                self.findings.offer("unknown-enum", self.release.file(table), column.name, words)
 
     def _remember(self, batch: Batch) -> None:
         if batch.table not in {"session", "image"}:
@@ -357,17 +362,31 @@ class InvalidReleaseError(ReleaseError):
         )
 
 
-def check(release: Source, progress: Progress | None = None) -> list[Finding]:
-    """Check a release as a load would, pictures included, and give all that was found."""
-    try:
-        reader = Reader(release)
-        for batch in reader.batches(pictures=True):
-            if progress is not None:
-                n_bytes = sum(batch.pictures.n_bytes) if batch.pictures else 0
-                progress(batch.table, len(batch), n_bytes)
-    except InvalidReleaseError as error:
-        return error.findings
-    return reader.findings.report()
+def check(release: Place, progress: Progress | None = None) -> list[Finding]:
+    """Check a release as a load would, pictures included, and give all that was found.
+
+    Parameters
+    ----------
+    release
+        As in `load`.
+    progress
+        Called after each batch with its table, rows and bytes of pictures.
+
+    Raises
+    ------
+    ReleaseError
+        When there is no release.
+    """
+    with opened(release) as source:
+        try:
+            reader = Reader(source)
+            for batch in reader.batches(pictures=True):
+                if progress is not None:
+                    n_bytes = sum(batch.pictures.n_bytes) if batch.pictures else 0
+                    progress(batch.table, len(batch), n_bytes)
+        except InvalidReleaseError as error:
+            return error.findings
+        return reader.findings.report()
 
 
 def _repeats(columns: rules.Columns, code: str) -> rules.Describe:
