@@ -44,19 +44,7 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
     >>> parse_url("postgres://me@host/qc").drivername
     'postgresql+psycopg'
     """
-    if isinstance(text, sa.URL):
-        url = text
-    elif "://" in str(text):
-        try:
-            url = sa.make_url(str(text))
-        except (sa.exc.ArgumentError, ValueError):
-            # What they say may quote the password.
-            raise DatabaseError(
-                "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain "
-                "path, or postgresql://user@host/database"
-            ) from None
-    else:
-        url = sa.URL.create("sqlite", database=str(text))
+    url = text if isinstance(text, sa.URL) else _read_url(os.fspath(text))
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
     if isinstance(secret := url.query.get("password"), str):
@@ -77,6 +65,25 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
         raise DatabaseError(
             f"{url.drivername} is not supported; use SQLite (a path) or Postgres "
             "(postgresql://user@host/database)"
+        )
+    return url
+
+
+def _read_url(text: str) -> sa.URL:
+    """Read what was typed; what is said against it must not quote a password."""
+    if "://" not in text:
+        return sa.URL.create("sqlite", database=os.path.expanduser(text))  # noqa: PTH111 - as shells do, where they do not
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise DatabaseError(
+            "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain "
+            "path, or postgresql://user@host/database"
+        ) from None
+    if "@" in (url.host or ""):
+        raise DatabaseError(
+            "the database URL cannot be read: there is an @ too many; in a user's name or a "
+            "password write %40 for it"
         )
     return url
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from dirtmodel import database
-from dirtmodel.errors import OutputError
+from dirtmodel.errors import OutputError, UsageError
 from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target, member_of
 from dirtmodel.releases.columns import COLUMNS, Column, Kind, canonical
 from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
@@ -52,6 +52,8 @@ class Selection:
     users: bool = True
 
     def __post_init__(self) -> None:
+        if self.subs is not None:
+            object.__setattr__(self, "subs", tuple(sub.removeprefix("sub-") for sub in self.subs))
         if self.steps is not None:
             steps = {member_of(Step, step) for step in self.steps}
             object.__setattr__(self, "steps", tuple(sorted(steps)))
@@ -124,6 +126,8 @@ def export(
     ------
     OutputError
         When the folder holds something, or cannot be written; then it is as it was.
+    UsageError
+        When there is no such participant.
     DatabaseError
         When the database cannot be opened.
     """
@@ -135,12 +139,23 @@ def export(
         if connection.dialect.name != "sqlite":
             # One moment for all four files, whoever writes meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        _check_selection(connection, selection)
         qc = partial / QC_FOLDER
         qc.mkdir(parents=True)
         return {
             table: _write(connection, selection.rows(table), table, qc / file_name(table))
             for table in TABLES
         }
+
+
+def _check_selection(connection: sa.Connection, selection: Selection) -> None:
+    """A name mistyped selects nothing, and a release of nothing looks like one."""
+    for sub in selection.subs or ():
+        if not connection.scalar(sa.select(sa.exists().where(Target.sub == sub))):
+            raise UsageError(
+                f"there is no image of participant {sub!r}; see them with: "
+                "dirtmodel sql 'SELECT DISTINCT sub FROM target'"
+            )
 
 
 def _check_folder(folder: Path) -> None:

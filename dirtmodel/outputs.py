@@ -30,6 +30,7 @@ _SUFFIXES: Final = {".jsonl": "ndjson", ".txt": "table"} | {
 }
 _CHUNK: Final = 16_384
 _KB: Final = 1_000
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -121,6 +122,7 @@ def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
         When it cannot be written; what was there before is still there.
     """
     path = Path(os.path.realpath(path)) if follow else path
+    _spare_databases(path)
     if follow and path.exists() and not path.is_file():
         with _unwritable(path, "choose another place with -o"), path.open("wb") as file:
             yield file
@@ -143,6 +145,18 @@ def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _spare_databases(path: Path) -> None:
+    """No result is worth a database, whose path is easily typed for -o instead of --db."""
+    if not path.is_file():
+        return
+    with _unwritable(path, "choose another place with -o"), path.open("rb") as file:
+        start = file.read(len(_SQLITE_MAGIC))
+    if start == _SQLITE_MAGIC:
+        raise OutputError(
+            f"{path} is a SQLite database and will not be overwritten; choose another place with -o"
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -383,6 +384,7 @@ COUNTS = [[2, 0, 0], [1, 0, 1]]
     [
         ({"confidence": 95}, "confidence: 95 is no level; give one between 0 and 1"),
         ({"bootstrap": 1}, "bootstrap: 1 replicates are too few; 2000 is a good number"),
+        ({"seed": -1}, "seed: -1 is none; give 0 or more"),
         (
             {"prevalence": "some"},
             (
@@ -547,3 +549,26 @@ def test_unanimity_of_single_ratings_is_refused() -> None:
         agreement.unanimity(COUNTS, n_categories=3, at_least=1)
 
     assert str(refusal.value) == "at_least: 1 ratings cannot disagree; give 2 or more"
+
+
+def test_labels_of_clusters_go_by_place_not_by_a_data_frame_s_index() -> None:
+    counts = [[2, 0, 0], [1, 1, 0], [0, 0, 2], [2, 0, 0]]
+    labels = list("aabb")
+    series = pd.Series(labels, index=[3, 0, 1, 12])
+
+    found = agreement.coefficients(counts, categories=CATEGORIES, clusters=series)
+
+    assert found == agreement.coefficients(counts, categories=CATEGORIES, clusters=labels)
+    ratings = [["PASS", "PASS"], ["PASS", "UNSURE"], ["FAIL", "FAIL"], ["PASS", "PASS"]]
+    one, other = (
+        agreement.tabulate(ratings, categories=CATEGORIES, clusters=given)
+        for given in (series, labels)
+    )
+    assert one.margins.clusters == other.margins.clusters
+
+
+def test_tabulate_wants_a_cluster_for_each_unit() -> None:
+    with pytest.raises(UsageError) as caught:
+        agreement.tabulate([["PASS", "PASS"]], categories=CATEGORIES, clusters=["a", "b"])
+
+    assert str(caught.value) == "clusters: 2 labels for 1 units; give one per unit"

@@ -487,6 +487,11 @@ def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
         ({"step": FMAP, "prevalence": "x"}, "'x' is no prevalence; choose all or pairable"),
         ({"step": FMAP, "confidence": 1}, "confidence: 1 is no level; give one between 0 and 1"),
         (
+            {"step": 0, "tolerances": []},
+            "tolerances: none given; give one at least, or leave them out",
+        ),
+        ({"step": 0, "tolerances": "far"}, "tolerances: 'far' are no distances; give pixels"),
+        (
             {"step": FMAP, "bootstrap": 1},
             "bootstrap: 1 replicates are too few; 2000 is a good number",
         ),

@@ -112,6 +112,20 @@ class TestParseUrl:
         ):
             database.parse_url("sqlite:///file:dirt.db?mode=rw&uri=true")
 
+    def test_an_at_sign_in_a_password_is_told_of_without_quoting_it(self) -> None:
+        with pytest.raises(
+            dm.DatabaseError,
+            match=says(
+                "the database URL cannot be read: there is an @ too many; in a user's name or a "
+                "password write %40 for it"
+            ),
+        ):
+            database.parse_url("postgresql://me:sec@ret@host/qc")
+
+    def test_a_path_may_begin_at_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", "/somebody")
+        assert database.parse_url("~/dirt.db").database == "/somebody/dirt.db"
+
     @pytest.mark.parametrize("text", ["://x", "postgresql://me:secret@host:port/qc"])
     def test_what_is_no_url_is_refused_without_quoting_it(self, text: str) -> None:
         with pytest.raises(

@@ -93,6 +93,7 @@ LEVELS = ("target", "scan", "session", "participant")
         ),
         ({"images": 0}, "images is 0; give 1 or more"),
         ({"min_clicks": 0}, "min_clicks is 0; give 1 or more"),
+        ({"min_clicks": 10**30}, f"min_clicks is {10**30}; give 2,147,483,647 at most"),
         ({"min_raters": -1}, "min_raters is -1; give 1 or more"),
         ({"rule": "min-fails 0"}, "min_fails is 0; give 1 or more"),
         ({"step": []}, "step and status need one value at least; leave them out, or give one"),

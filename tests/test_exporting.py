@@ -155,7 +155,18 @@ def test_what_was_cut_off_leaves_nothing(
 
 
 def test_an_empty_selection_is_a_release_without_rows(loaded_url: sa.URL, tmp_path: Path) -> None:
-    written = dm.export(loaded_url, tmp_path / "out", subs=["nobody"])
+    written = dm.export(loaded_url, tmp_path / "out", subs=[])
 
     assert set(written.values()) == {0}
     assert releases.find(tmp_path / "out").missing() == []
+
+
+def test_who_is_not_there_is_refused(loaded_url: sa.URL, tmp_path: Path) -> None:
+    with pytest.raises(dm.UsageError) as refused:
+        dm.export(loaded_url, tmp_path / "out", subs=["sub-nobody"])
+
+    assert str(refused.value) == (
+        "there is no image of participant 'nobody'; see them with: dirtmodel sql 'SELECT DISTINCT "
+        "sub FROM target'"
+    )
+    assert list(tmp_path.iterdir()) == []

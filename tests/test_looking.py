@@ -419,6 +419,10 @@ def test_files_that_are_there_stay_unless_told(
             ["heatmap", "--step", "mask", "--display", "z", "--sigma", 0, "-o", "x.png"],
             "sigma must be a positive number of pixels, not 0",
         ),
+        (
+            ["heatmap", "--step", "mask", "--display", "z", "--sigma", 1e6, "-o", "x.png"],
+            "sigma is 1e+06 pixels, wider than any picture; give less",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_said(

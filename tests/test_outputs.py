@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -361,6 +362,15 @@ def interrupted_write(path: Path) -> None:
 
 
 class TestDestination:
+    def test_spares_databases(self, demo_db: Path, tmp_path: Path) -> None:
+        path = Path(shutil.copy(demo_db, tmp_path))
+        with pytest.raises(dm.OutputError) as caught, outputs.destination(path):
+            pass
+        assert str(caught.value) == (
+            f"{path} is a SQLite database and will not be overwritten; choose another place with -o"
+        )
+        assert path.read_bytes() == demo_db.read_bytes()
+
     def test_takes_its_name_when_it_is_complete(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         with outputs.destination(path) as file:

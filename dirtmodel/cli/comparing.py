@@ -138,8 +138,7 @@ def export(
     """
     from dirtmodel import exporting
 
-    subs = [name.removeprefix("sub-") for name in sub] or None
-    written = exporting.export(db, release, steps=step, subs=subs, users=not no_users)
+    written = exporting.export(db, release, steps=step, subs=sub or None, users=not no_users)
     if not quiet:
         rows = ", ".join(f"{n:,} {table}" for table, n in written.items())
         options.warn(f"Wrote {release}: {rows} rows.")

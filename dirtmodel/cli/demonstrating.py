@@ -92,7 +92,9 @@ def _draw(session: "orm.Session", folder: Path) -> None:
     saving.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
     options.warn(
         "\nWhat does it look like?\n"
-        f"  {folder / 'annotated.png'}  dirtmodel image {by_most}\n"
-        f"  {folder / 'failures.png'}  dirtmodel sheet --step fmap_coregistration --status excluded"
-        f"\n  {folder / 'clicks.png'}  dirtmodel heatmap --step spatial_normalization --display y"
+        f"  {folder / 'annotated.png'}  dirtmodel image {by_most} -o FILE\n"
+        f"  {folder / 'failures.png'}  "
+        "dirtmodel sheet --step fmap_coregistration --status excluded -o FILE\n"
+        f"  {folder / 'clicks.png'}  "
+        "dirtmodel heatmap --step spatial_normalization --display y -o FILE"
     )

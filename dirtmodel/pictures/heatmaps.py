@@ -20,6 +20,7 @@ from dirtmodel.pictures.colours import heat
 from dirtmodel.pictures.rings import Click
 
 DEFAULT_SIGMA: Final = 12.0
+MAX_SIGMA: Final = 1000.0
 """Smoothing in pixels: about a ring."""
 
 _RING_AREA: Final = math.pi * rings.RADIUS**2
@@ -121,6 +122,8 @@ def density(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> Densi
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise UsageError(f"sigma must be a positive number of pixels, not {sigma:g}")
+    if sigma > MAX_SIGMA:
+        raise UsageError(f"sigma is {sigma:g} pixels, wider than any picture; give less")
     sums: dict[tuple[int, int], _Sum] = {}
     sizes_seen: dict[tuple[int, int], int] = {}
     n_reviews = n_at_edge = n_incomplete = 0

@@ -4,7 +4,7 @@ import enum
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -25,6 +25,9 @@ from dirtmodel.models import (
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.rules import KEYS, ROW_TYPES, Excluded, Level, Rule, Status, Unsure, member
+
+_MOST: Final = 2**31 - 1
+"""More than anybody counts, and what both engines compare without ado."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,8 @@ class Exclusions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; give 1 or more")
+            if value is not None and value > _MOST:
+                raise UsageError(f"{name} is {value}; give {_MOST:,} at most")
         if not self.steps & CLICK_STEPS and (self.min_clicks, self.min_raters) != (1, 1):
             raise UsageError(
                 "min_clicks and min_raters are for steps that are judged by clicks; for "

@@ -111,10 +111,7 @@ def coefficients(
     ('gwet_ac', 0.66, 0.357)
 
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence: {confidence!r} is no level; give one between 0 and 1")
-    if bootstrap is not None and bootstrap < 2:  # noqa: PLR2004 - a deviation needs two
-        raise UsageError(f"bootstrap: {bootstrap!r} replicates are too few; 2000 is a good number")
+    check_options(confidence, bootstrap, seed)
     wanted = request(weights, categories)
     tallies = tally(
         counts,
@@ -150,6 +147,16 @@ def coefficients(
         else:
             found.append(_with_spread(formula, value, spread))
     return found
+
+
+def check_options(confidence: float, bootstrap: int | None, seed: int) -> None:
+    """Refuse what gives no interval."""
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence: {confidence!r} is no level; give one between 0 and 1")
+    if bootstrap is not None and bootstrap < 2:  # noqa: PLR2004 - a deviation needs two
+        raise UsageError(f"bootstrap: {bootstrap!r} replicates are too few; 2000 is a good number")
+    if seed < 0:
+        raise UsageError(f"seed: {seed!r} is none; give 0 or more")
 
 
 def _with_spread(formula: Formula, value: float, spread: Spread) -> Coefficient:

@@ -22,7 +22,12 @@ from dirtmodel.models import (
     member_of,
 )
 from dirtmodel.queries.agreement import scan
-from dirtmodel.queries.agreement.coefficients import NO_PAIRS, Coefficient, coefficients
+from dirtmodel.queries.agreement.coefficients import (
+    NO_PAIRS,
+    Coefficient,
+    check_options,
+    coefficients,
+)
 from dirtmodel.queries.agreement.inputs import (
     ClickInputs,
     Counted,
@@ -123,17 +128,12 @@ class Agreement:
                 f"a tolerance is for clicks, and {self._step.name.lower()} is judged by verdicts; "
                 "leave it out"
             )
+        if self.step in CLICK_STEPS and not self._tolerances:
+            raise UsageError("tolerances: none given; give one at least, or leave them out")
         for tolerance in self._tolerances:
             if not 0 <= tolerance < np.inf:
                 raise UsageError(f"tolerance: {tolerance!r} is no distance; give pixels, 0 or more")
-        if not 0 < self.confidence < 1:
-            raise UsageError(
-                f"confidence: {self.confidence!r} is no level; give one between 0 and 1"
-            )
-        if self.bootstrap is not None and self.bootstrap < 2:  # noqa: PLR2004 - a deviation needs two
-            raise UsageError(
-                f"bootstrap: {self.bootstrap!r} replicates are too few; 2000 is a good number"
-            )
+        check_options(self.confidence, self.bootstrap, self.seed)
 
     @property
     def _step(self) -> Step:
@@ -144,8 +144,10 @@ class Agreement:
         if self.step not in CLICK_STEPS:
             return ()
         given = TOLERANCES if self.tolerances is None else self.tolerances
-        several = given if isinstance(given, Sequence) else (given,)
-        return tuple(sorted({float(tolerance) for tolerance in several}))
+        try:
+            return tuple(sorted({float(tolerance) for tolerance in np.atleast_1d(given)}))
+        except (TypeError, ValueError):
+            raise UsageError(f"tolerances: {given!r} are no distances; give pixels") from None
 
     @property
     def categories(self) -> tuple[str, ...]:

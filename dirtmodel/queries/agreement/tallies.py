@@ -111,7 +111,12 @@ def tabulate(
     rated = (codes >= 0) & (counts.sum(axis=1, keepdims=True) >= _least(prevalence))
     units, raters = np.nonzero(rated)
     chosen = np.eye(q, dtype=np.int64)[codes[units, raters]]
-    labels = units.tolist() if clusters is None else [clusters[unit] for unit in units.tolist()]
+    if clusters is not None and len(clusters) != len(codes):
+        raise UsageError(
+            f"clusters: {len(clusters)} labels for {len(codes)} units; give one per unit"
+        )
+    every = range(len(codes)) if clusters is None else list(clusters)
+    labels = [every[unit] for unit in units.tolist()]
     return Tabulation(counts, Margins(raters.tolist(), chosen, labels))
 
 
@@ -243,11 +248,13 @@ def _independent_rows(
         group = np.arange(len(used)) if apart else np.zeros(len(used), dtype=np.int64)
         table, _, repeats = _collapse(table, group, repeats)
         return _unit_rows(table, repeats, request), table, group_of
-    labels = (
-        clusters[used]
-        if isinstance(clusters, np.ndarray)
-        else (clusters[row] for row in used.tolist())
-    )
+    labels: Labels
+    if isinstance(clusters, np.ndarray):
+        labels = clusters[used]
+    else:
+        # By place: what comes out of a data frame may have labels of its own.
+        every = list(clusters)
+        labels = [every[row] for row in used.tolist()]
     group = _index(labels, group_of, "clusters")
     table, group, repeats = _collapse(table, group, repeats)
     units = np.zeros((len(group_of), n_categories))
