@@ -337,15 +337,16 @@ def test_bootstrap_tells_of_replicates_without_variation() -> None:
 
 
 def test_bootstrap_gives_up_where_most_replicates_are_undefined() -> None:
-    counts = [[1, 0, 0]] * 20 + [[2, 0, 0], [0, 0, 1]]
+    counts = [[1, 0, 0]] * 20 + [[2, 0, 0], [0, 0, 2]]
 
-    found = agreement.coefficients(counts, categories=CATEGORIES, bootstrap=400, weights="linear")
+    (alpha,) = agreement.coefficients(
+        counts, categories=CATEGORIES, bootstrap=400, weights="nominal"
+    )
 
-    # Kappa needs both of the last two units; 0.6 of the replicates miss one.
-    fleiss = _by_name(found)["fleiss_kappa"]
-    assert fleiss.value is not None
-    assert fleiss[3:6] == (None, None, None)
-    assert 200 < int(fleiss.reason.split()[2]) < 290
+    # Alpha needs both of the last two units; 0.6 of the replicates miss one.
+    assert alpha.value == 1
+    assert alpha[3:6] == (None, None, None)
+    assert 200 < int(alpha.reason.split()[2]) < 290
 
 
 def test_wide_tables_collapse_as_narrow_ones_do() -> None:
@@ -572,3 +573,26 @@ def test_tabulate_wants_a_cluster_for_each_unit() -> None:
         agreement.tabulate([["PASS", "PASS"]], categories=CATEGORIES, clusters=["a", "b"])
 
     assert str(caught.value) == "clusters: 2 labels for 1 units; give one per unit"
+
+
+@pytest.mark.parametrize("bootstrap", [None, 20])
+def test_where_one_cluster_alone_has_two_ratings_there_is_no_interval(
+    bootstrap: int | None,
+) -> None:
+    counts = [[1, 0]] * 25 + [[2, 0]] * 6 + [[1, 1]] * 4
+    clusters = [*range(25), *[99] * 10]
+
+    found = agreement.coefficients(
+        counts, categories=["a", "b"], clusters=clusters, bootstrap=bootstrap
+    )
+
+    assert found[0].value == pytest.approx(0.6)
+    assert {(c.se, c.ci_low, c.ci_high, c.reason) for c in found if c.value is not None} == {
+        (None, None, None, "one cluster has all units with two ratings")
+    }
+
+
+def test_one_unit_with_two_ratings_gives_no_interval() -> None:
+    (found, *_) = agreement.coefficients([[1, 0]] * 9 + [[1, 1]], categories=["a", "b"])
+
+    assert (found.value, found.se, found.reason) == (0, None, "one unit has two ratings")

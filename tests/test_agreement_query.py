@@ -14,9 +14,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import Agreement, agreement, synthetic
+from dirtmodel.queries.agreement import inputs
 
 FMAP, MASK = dm.Step.FMAP_COREGISTRATION, dm.Step.MASK
 VERDICTS = ("PASS", "UNSURE", "FAIL")
@@ -502,3 +504,15 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
         Agreement(**options)
 
     assert str(caught.value) == message
+
+
+def test_raters_of_other_steps_are_not_in_the_way_of_pairs(
+    db: orm.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "MOST_RATERS_IN_PAIRS", 2)
+
+    few = Agreement(dm.Step.DTIFIT).run(db)
+    many = Agreement(dm.Step.FMAP_COREGISTRATION).run(db)
+
+    assert (few.raters, len(few.pairs), len(few.leave_one_out)) == (2, 1, 2)
+    assert (many.raters > 2, many.pairs, many.leave_one_out) == (True, [], [])

@@ -9,13 +9,17 @@ import numpy.typing as npt
 from dirtmodel.errors import UsageError
 from dirtmodel.queries.agreement.estimates import Estimator, Spread
 from dirtmodel.queries.agreement.formulas import Formula, request
-from dirtmodel.queries.agreement.tallies import Labels, Margins, tally
+from dirtmodel.queries.agreement.tallies import Labels, Margins, Tallies, tally
 from dirtmodel.queries.agreement.weights import Weights
 
 NO_VARIATION: Final = "no variation"
 NO_PAIRS: Final = "no unit has two ratings"
 NO_RATERS: Final = "who rated what is not given"
 NO_RATERS_PER_CLUSTER: Final = "who rated what is not given per cluster"
+ONE_CLUSTER: Final = "one cluster"
+ONE_UNIT: Final = "one unit"
+ONE_PAIRABLE_CLUSTER: Final = "one cluster has all units with two ratings"
+ONE_PAIRABLE_UNIT: Final = "one unit has two ratings"
 
 
 class Coefficient(NamedTuple):
@@ -95,8 +99,9 @@ def coefficients(
     Fleiss (1971); Conger (1980); Brennan & Prediger (1981); Krippendorff (2011).
     Errors: linearisation (Taylor series) of each ratio over clusters, G/(G − 1) Σ (z_g − z̄)²,
     with Student's t at G − 1 degrees of freedom and the upper end capped at 1. Every unit with a
-    rating counts as observed, for alpha too. With clusters this is Gwet's variance carried to
-    cluster samples as in Binder (1983).
+    rating counts as observed, for alpha too: with missing ratings Gwet's own variances differ.
+    Clusters as in Binder (1983). Without two clusters that have units with two ratings there is no
+    error.
 
     Raises
     ------
@@ -125,9 +130,8 @@ def coefficients(
     if not tallies.pairable.any():
         return [_without_value(formula, NO_PAIRS) for formula in wanted.formulas()]
     estimator = Estimator(wanted, tallies)
-    if tallies.n_rows < 2:  # noqa: PLR2004 - a variance needs two
-        lonely = Spread(None, None, None, "one unit" if clusters is None else "one cluster")
-        spreads = [lonely] * len(estimator.formulas)
+    if lonely := _lonely(tallies, clustered=clusters is not None):
+        spreads = [Spread(None, None, None, lonely)] * len(estimator.formulas)
     elif bootstrap is None:
         spreads = list(estimator.linearised(confidence))
     else:
@@ -147,6 +151,15 @@ def coefficients(
         else:
             found.append(_with_spread(formula, value, spread))
     return found
+
+
+def _lonely(tallies: Tallies, *, clustered: bool) -> str | None:
+    """Say why there is no variance, which needs two that could differ."""
+    if tallies.n_rows < 2:  # noqa: PLR2004 - two
+        return ONE_CLUSTER if clustered else ONE_UNIT
+    if tallies.multiplicity[tallies.pairable > 0].sum() < 2:  # noqa: PLR2004 - two
+        return ONE_PAIRABLE_CLUSTER if clustered else ONE_PAIRABLE_UNIT
+    return None
 
 
 def check_options(confidence: float, bootstrap: int | None, seed: int) -> None:

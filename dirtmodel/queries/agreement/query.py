@@ -24,6 +24,10 @@ from dirtmodel.models import (
 from dirtmodel.queries.agreement import scan
 from dirtmodel.queries.agreement.coefficients import (
     NO_PAIRS,
+    ONE_CLUSTER,
+    ONE_PAIRABLE_CLUSTER,
+    ONE_PAIRABLE_UNIT,
+    ONE_UNIT,
     Coefficient,
     check_options,
     coefficients,
@@ -68,6 +72,9 @@ NO_RATINGS: Final = "no ratings by known raters"
 ONE_RATER: Final = "only one rater"
 NOT_USED: Final = "not used on an image with two ratings"
 NO_REPEATS: Final = "no image reviewed again by the same rater"
+
+_OF_UNITS: Final = {ONE_CLUSTER: ONE_UNIT, ONE_PAIRABLE_CLUSTER: ONE_PAIRABLE_UNIT}
+"""Each unit is a cluster where there are no others."""
 
 _IDS_AT_ONCE: Final = 5000
 _OVER_PAIRS: Final = (
@@ -160,7 +167,7 @@ class Agreement:
 
     def run(self, session: orm.Session) -> AgreementResult:
         """Give everything."""
-        reviewers = scan.reviewers(session, rater=self.rater)
+        reviewers = scan.reviewers(session, self._step, rater=self.rater)
         inputs = self._inputs(session, reviewers)
         judged, names = inputs.judged, reviewers.names
         binary = {"source_data_issue": self._variable(inputs.flagged)}
@@ -205,7 +212,7 @@ class Agreement:
 
     def disagreements(self, session: orm.Session) -> Rows[Disagreement]:
         """Give the images on which raters disagree, worst first."""
-        reviewers = scan.reviewers(session, rater=self.rater)
+        reviewers = scan.reviewers(session, self._step, rater=self.rater)
         span = (len(self.categories) - 1) ** 2
         found: list[tuple[float, int, list[str]]] = []
         for whole in scan.scan(session, self._step, reviewers.sessions):
@@ -231,7 +238,7 @@ class Agreement:
         return Rows(Disagreement, _described(session, found))
 
     def _judged(self, session: orm.Session) -> Counted:
-        reviewers = scan.reviewers(session, rater=self.rater)
+        reviewers = scan.reviewers(session, self._step, rater=self.rater)
         if self.rater == "session":
             return self._inputs(session, reviewers).judged
         latest = scan.standing(session, self._step, reviewers)
@@ -268,8 +275,8 @@ class Agreement:
         return [c._replace(reason=self._reason(c.reason, counted)) for c in found]
 
     def _reason(self, reason: str | None, counted: Counted) -> str | None:
-        if reason == "one cluster" and self.cluster is None:
-            return "one unit"
+        if self.cluster is None and reason in _OF_UNITS:
+            return _OF_UNITS[reason]
         return _no_pairs(counted) if reason == NO_PAIRS else reason
 
     def _variable(self, counted: Counted) -> Variable:

@@ -22,6 +22,7 @@ from dirtmodel.models import (
     Session,
     Step,
     Target,
+    TargetRater,
 )
 from dirtmodel.queries.agreement.tallies import IntArray
 from dirtmodel.queries.agreement.weights import FloatArray
@@ -32,10 +33,10 @@ _CODES: Final = 4
 
 
 class Reviewers(NamedTuple):
-    """Who sat in which session: sorted session ids, and each one's rater (-1: unknown).
+    """Who sat in which session: sorted session ids, and each one's rater (-1: none, or unknown).
 
-    `names` are the raters' labels in order, users or session ids; `known` tells which sessions
-    have a user.
+    `names` are the labels of those who judged the step, in order: users or session ids. `known`
+    tells which sessions have a user.
     """
 
     sessions: IntArray
@@ -104,19 +105,39 @@ class Clicks(NamedTuple):
         return [(x, y) for x, y in rows]
 
 
-def reviewers(session: orm.Session, *, rater: str) -> Reviewers:
-    """Number the raters: users in the order of their names, or each session as one."""
+def reviewers(session: orm.Session, step: Step, *, rater: str) -> Reviewers:
+    """Number those who judged a step: users in the order of their names, or each session as one."""
     sittings = sa.select(Session.id, Session.user).order_by(Session.id)
     rows = session.connection().execute(sittings).all()
     ids = np.array([number for number, _ in rows], dtype=np.int64)
     users = [user for _, user in rows]
     known = np.array([user is not None for user in users], dtype=bool)
-    if rater == "session":
-        return Reviewers(ids, np.arange(len(ids)), known, ids.tolist())
-    names = sorted({user for user in users if user is not None})
+    who: list[Any] = ids.tolist() if rater == "session" else users
+    active: sa.Select[Any] = _active_sessions(step) if rater == "session" else _active_users(step)
+    # Sorted here, for text order depends on the engine.
+    names = sorted(session.scalars(active))
     number = {name: n for n, name in enumerate(names)}
-    raters = np.array([-1 if user is None else number[user] for user in users], dtype=np.int64)
+    raters = np.array([number.get(name, -1) for name in who], dtype=np.int64)
     return Reviewers(ids, raters, known, names)
+
+
+def _active_users(step: Step) -> sa.Select[str]:
+    return (
+        sa.select(TargetRater.rater)
+        .join(Target, Target.id == TargetRater.target_id)
+        .where(Target.step == step)
+        .distinct()
+    )
+
+
+def _active_sessions(step: Step) -> sa.Select[int]:
+    return (
+        sa.select(Judgement.session_id)
+        .join(Picture, Picture.img_id == Judgement.img_id)
+        .join(Target, Target.id == Picture.target_id)
+        .where(Target.step == step)
+        .distinct()
+    )
 
 
 def clusters(session: orm.Session, step: Step) -> Clusters:
