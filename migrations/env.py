@@ -43,9 +43,11 @@ def migrate(connection: sa.Connection) -> None:
 
 def main() -> None:
     """Use the connection given, or open the one named in the environment."""
+    url = database.parse_url(os.environ.get("DIRTMODEL_DB", database.DEFAULT))
     if context.is_offline_mode():
+        dialect = context.config.attributes.get("dialect_name") or url.get_backend_name()
         context.configure(
-            dialect_name=context.config.attributes["dialect_name"],
+            dialect_name=dialect,
             target_metadata=Base.metadata,
             literal_binds=True,
             transactional_ddl=True,
@@ -57,7 +59,6 @@ def main() -> None:
     if connection is not None:
         migrate(connection)
         return
-    url = database.parse_url(os.environ.get("DIRTMODEL_DB", "dirt.db"))
     with database.engine(url).begin() as opened:
         migrate(opened)
 

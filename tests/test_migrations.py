@@ -1,6 +1,7 @@
 """The schema's history: linear, reversible, equal to the models, and careful with pictures."""
 
 import ast
+import io
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -94,7 +96,9 @@ class TestHistory:
             "sqlalchemy",
             "hashlib",
             "itertools",
+            "pathlib",
             "re",
+            "runpy",
         }
 
     def test_the_first_two_mirror_dirt_s_own(self, connect: Connect) -> None:
@@ -509,3 +513,20 @@ def environment_function(name: str) -> Any:
     namespace: dict[str, Any] = {}
     exec(compile(tree, str(FOLDER / "env.py"), "exec"), namespace)  # noqa: S102 - our own file, less its call of main()
     return namespace[name]
+
+
+@pytest.mark.parametrize("url", ["dirt.db", "postgresql://nobody@nowhere/qc"])
+def test_alembic_itself_writes_the_sql_of_either_engine(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIRTMODEL_DB", url)
+    monkeypatch.chdir(tmp_path)
+    written = io.StringIO()
+    config = Config(output_buffer=written)
+    config.set_main_option("script_location", str(FOLDER))
+
+    command.upgrade(config, "head", sql=True)
+
+    assert "CREATE TABLE session" in written.getvalue()
+    assert ("CREATE OR REPLACE VIEW" in written.getvalue()) == url.startswith("postgresql")
+    assert list(tmp_path.iterdir()) == []

@@ -116,7 +116,7 @@ def test_the_walk(tree: Path, run: Run, releases: tuple[Path, Path], postgres_se
     for patch in blocks("diff"):
         apply(patch, tree)
     (migration,) = blocks("python")
-    (tree / "migrations" / "versions" / "0007_eddy.py").write_text(migration, "utf-8")
+    (tree / "migrations" / "versions" / "0008_eddy.py").write_text(migration, "utf-8")
     # Edits of the same second and length would go unnoticed.
     for compiled in tree.rglob("__pycache__"):
         shutil.rmtree(compiled)

@@ -224,6 +224,9 @@ def test_a_set_of_nothing_but_nothing_wrong_has_no_clicks(db: orm.Session) -> No
         "SELECT step, avg(x), avg(y) FROM coordinate_labels GROUP BY 1",
         "SELECT * FROM review",
         "SELECT kind, verdict, count(*) FROM review GROUP BY 1, 2",
+        "SELECT count(*) FROM image_labels",
+        "SELECT step, sub, count(*), sum(n_bytes) FROM image_labels GROUP BY 1, 2",
+        "SELECT id, file1 FROM image_labels WHERE scan = 'rest1'",
     ],
 )
 def test_who_asks_for_nothing_of_an_image_never_touches_its_table(
