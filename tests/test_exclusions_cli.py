@@ -49,6 +49,16 @@ def test_the_rule_gives_the_same_table_again(ask: Ask, options: str) -> None:
     assert again.stdout == first.stdout
 
 
+def test_a_table_says_once_what_is_the_same_in_every_row(ask: Ask) -> None:
+    rows = list(csv.DictReader(io.StringIO(ask("--step", "3", "--format", "csv").stdout)))
+
+    table = ask("--step", "3")
+
+    assert not {"rule", "release"} & set(table.stdout.split())
+    assert f"Rule: {rows[0]['rule']}\nRelease: {rows[0]['release']}\n" in table.stderr
+    assert "Rule:" not in ask("--step", "3", "--quiet").stderr
+
+
 @pytest.mark.parametrize(
     "spelling",
     [

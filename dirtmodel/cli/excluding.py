@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dirtmodel.queries.results import Rows
 
 _BIDS_FILTER: Final = "bids-filter"
+_SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
+"""Said once beneath a table, which people read: its lines are long enough."""
 _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 
 
@@ -84,7 +86,10 @@ def exclusions(
         if format_ == _BIDS_FILTER:
             _emit_filters(query, session, path, quiet=quiet)
         else:
-            _emit(query.run(session), format_, path)
+            rows = query.run(session)
+            _emit(rows, format_, path)
+            if rows and not quiet and _as_table(format_, path):
+                options.warn(f"\nRule: {rows[0].rule}\nRelease: {rows[0].release}")
         (crossed,) = Crossed(query.steps).run(session)
     if any(crossed) and not quiet:
         options.warn(
@@ -114,6 +119,12 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
     from dirtmodel.queries.sidecar import sidecar
 
     place = None if path is None else Path(path)
+    if _as_table(format_, path):
+        shown = [name for name in rows.columns if name not in _SAME_IN_EVERY_ROW]
+        options.emit_rows(
+            shown, ([getattr(row, name) for name in shown] for row in rows), format_, place
+        )
+        return
     if (
         place is None
         or place.suffix.lower() != ".tsv"
@@ -124,6 +135,12 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
     with outputs.destination(place.with_suffix(".json")) as beside:
         beside.write((outputs.dumps(sidecar(rows.columns), indent=2) + "\n").encode())
         options.emit(rows, format_, place)
+
+
+def _as_table(format_: str | None, path: str | None) -> bool:
+    from dirtmodel import outputs
+
+    return outputs.format_of(None if path is None else Path(path), format_) == "table"
 
 
 def _emit_filters(
