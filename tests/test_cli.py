@@ -488,9 +488,10 @@ class TestDemo:
     def test_needs_a_folder(self, run: Run, tmp_path: Path) -> None:
         file = tmp_path / "file"
         file.touch()
-        result = run("demo", file)
-        message = f"cannot make a demo in {file}: Not a directory; name another folder"
-        assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+        for folder in (file, file / "folder"):
+            result = run("demo", folder)
+            message = f"cannot make a demo in {folder}: Not a directory; name another folder"
+            assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
 
     def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
         first = run("demo", tmp_path / "demo")

@@ -49,6 +49,13 @@ def test_the_rule_gives_the_same_table_again(ask: Ask, options: str) -> None:
     assert again.stdout == first.stdout
 
 
+def test_words_are_taken_in_any_case_and_a_dash_is_stdout(ask: Ask) -> None:
+    shouted = ask("--unsure", "FAIL", "--level", "Session", "--status", "ALL", "-o", "-")
+
+    assert shouted.stdout == ask("--unsure", "fail", "--level", "session", "--status", "all").stdout
+    assert shouted.exit_code == 0
+
+
 def test_a_table_says_once_what_is_the_same_in_every_row(ask: Ask) -> None:
     rows = list(csv.DictReader(io.StringIO(ask("--step", "3", "--format", "csv").stdout)))
 

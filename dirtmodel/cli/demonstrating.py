@@ -29,9 +29,14 @@ def demo(folder: Path) -> None:
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.kit import KitExclusions
 
-    _refuse_what_is_somebodys(folder)
     db = folder / "dirt.db"
-    synthetic.write_release(folder / "release")
+    try:
+        _refuse_what_is_somebodys(folder)
+        synthetic.write_release(folder / "release")
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a demo in {folder}: {error.strerror}; name another folder"
+        ) from error
     options.warn(f"Made a release up in {folder / 'release'}.")
     loaded = loading.load(folder / "release", db, replace=True, label=_LABEL)
     options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of oddities were found.\n")
@@ -46,13 +51,7 @@ def demo(folder: Path) -> None:
 
 def _refuse_what_is_somebodys(folder: Path) -> None:
     """Nothing but an earlier demo is to be overwritten."""
-    try:
-        others = folder.exists() and any(folder.iterdir()) and not _is_demo(folder / "dirt.db")
-    except OSError as error:
-        raise OutputError(
-            f"cannot make a demo in {folder}: {error.strerror}; name another folder"
-        ) from error
-    if others:
+    if folder.exists() and any(folder.iterdir()) and not _is_demo(folder / "dirt.db"):
         raise OutputError(
             f"{folder} holds other things than a finished demo, which might be overwritten; empty "
             "it, or name another folder: dirtmodel demo FOLDER"

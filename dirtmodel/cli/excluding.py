@@ -25,7 +25,7 @@ _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 @rules.exclusion_rule
 @click.option(
     "--status",
-    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"]),
+    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"], case_sensitive=False),
     multiple=True,
     default=["excluded"],
     show_default=True,
@@ -39,6 +39,7 @@ _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
     "--output",
     "path",
     metavar="FILE",
+    callback=options.named_file,
     help="Write to FILE instead of stdout; a .tsv gets its .json sidecar beside it. "
     "With --format bids-filter, a folder (or a name that ends in /) gets a file per participant.",
 )

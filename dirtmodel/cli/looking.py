@@ -57,7 +57,7 @@ _CONDITIONS: Final = (
     click.option("--slice", multiple=True, metavar="N", help="Only this slice."),
     click.option(
         "--status",
-        type=click.Choice(["excluded", "kept", "unreviewed", "partial"]),
+        type=click.Choice(["excluded", "kept", "unreviewed", "partial"], case_sensitive=False),
         multiple=True,
         help="Only targets of this status by the default rule of `dirtmodel exclusions`; of "
         "excluded ones the bad images.",

@@ -34,12 +34,20 @@ database: Final = click.option(
     show_default="$DIRTMODEL_DB, else dirt.db",
     help="SQLite file or SQLAlchemy URL (postgresql://user@host/database).",
 )
+
+
+def named_file(_ctx: click.Context, _param: click.Parameter, path: Any) -> Any:
+    """Take - for stdout, as programs do."""
+    return None if str(path) == "-" else path
+
+
 output: Final = click.option(
     "-o",
     "--output",
     "path",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=named_file,
     help="Write to FILE instead of stdout.",
 )
 

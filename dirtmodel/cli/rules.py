@@ -56,7 +56,7 @@ _OPTIONS: Final = (
     click.option("--min-fails", type=int, metavar="N", help="The N of --rule min-fails N."),
     click.option(
         "--unsure",
-        type=click.Choice(["pass", "fail", "ignore"]),
+        type=click.Choice(["pass", "fail", "ignore"], case_sensitive=False),
         default="ignore",
         show_default=True,
         help="What an UNSURE counts as.",
@@ -83,7 +83,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--level",
-        type=click.Choice(["target", "scan", "session", "participant"]),
+        type=click.Choice(["target", "scan", "session", "participant"], case_sensitive=False),
         default="scan",
         show_default=True,
         help="What is excluded as a whole.",
