@@ -267,7 +267,9 @@ def open(  # noqa: A001 - `dm.open(...)` is how it reads
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     read_only
-        With False the session can write; commit yourself.
+        With False the session can write sessions, ratings and clicks; commit yourself. On SQLite it
+        keeps other writers waiting from its first statement to its end. Images are written by a
+        load, which alone fills `picture` and `target`.
     timeout
         Seconds after which Postgres ends a statement; None for no limit.
 

@@ -265,11 +265,9 @@ def test_a_table_emptied_at_a_stroke(session: orm.Session) -> None:
     assert kept(session) == expected(session)
 
 
+# One writer at a time is all that SQLite has.
+@pytest.mark.parametrize("new_url", ["postgres"], indirect=True)
 def test_two_who_review_an_image_at_once(session: orm.Session, new_url: sa.URL) -> None:
-    if session.get_bind().dialect.name != "postgresql":
-        # One writer at a time is all that SQLite has.
-        return
-
     def add() -> None:
         with orm.Session(database.engine(new_url)) as other:
             for said in (dm.Ratings.FAIL, 1.5):

@@ -269,10 +269,9 @@ class TestEqualsTheModels:
             )
         assert storage == "e"
 
-    def test_only_postgres_keeps_comments(self, at_head: Connect) -> None:
+    @pytest.mark.parametrize("new_url", ["postgres"], indirect=True)
+    def test_postgres_keeps_comments(self, at_head: Connect) -> None:
         with at_head() as connection:
-            if connection.dialect.name == "sqlite":
-                return
             inspector = sa.inspect(connection)
             found = {
                 table.name: (

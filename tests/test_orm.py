@@ -79,9 +79,8 @@ def test_a_view_declares_the_columns_it_has(db: orm.Session) -> None:
         assert [column.name for column in view.columns] == found
 
 
+@pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
 def test_views_carry_their_descriptions_in_postgres(db: orm.Session) -> None:
-    if db.get_bind().dialect.name != "postgresql":
-        return
     inspector = sa.inspect(db.connection())
     for view in views.VIEWS:
         assert inspector.get_table_comment(view.name)["text"] == view.comment

@@ -68,7 +68,6 @@ class CoordinateRow(NamedTuple):
 
 
 Row = SessionRow | ImageRow | RatingRow | CoordinateRow
-ReviewRow = RatingRow | CoordinateRow
 
 ROW_TYPES: Final[dict[str, Any]] = {
     "session": SessionRow,

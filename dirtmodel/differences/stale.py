@@ -53,7 +53,7 @@ def _of_table(
     reviews: dict[int, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for row in new.rows(table, [i.new.id for i in images]):
         # A verdict is a review of its own, clicks of one session on one image are one together.
-        reviews[row.img_id][row.session if table == "coordinate" else -row.id].append(row)
+        reviews[row.img_id][row.session if table == "coordinate" else row.id].append(row)
     sessions = {rows[0].session for by in reviews.values() for rows in by.values()}
     raters = {row.id: row.user for row in new.rows("session", sessions)}
     for image in images:

@@ -110,7 +110,7 @@ class Columns:
 class Known:
     """Ids of one table whose rows are sound, with what later rules need to know of them.
 
-    Appended to batch by batch, then sorted once by `freeze`.
+    Appended to batch by batch, then sorted once.
     """
 
     extras: tuple[str, ...]
