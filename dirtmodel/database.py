@@ -30,6 +30,8 @@ _FAILURE: Final = sa.exc.DatabaseError
 """What SQLAlchemy makes of a damaged file; its subclasses mostly mean a mistake in a statement."""
 _READ_ONLY_TRANSACTION: Final = "25006"
 """Postgres's code for a write in a transaction that only reads."""
+_NO_RIGHT: Final = "42501"
+"""Postgres's code for what a role may not do."""
 
 _MIRRORED: Final = frozenset({"session", "image", "rating", "coordinate"})
 
@@ -80,6 +82,11 @@ def _read_url(text: str) -> sa.URL:
             "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain "
             "path, or postgresql://user@host/database"
         ) from None
+    if url.get_backend_name() == "sqlite" and "?" in text and not url.query:
+        raise DatabaseError(
+            "options in a SQLite URL are not supported; give the path alone, which may hold any "
+            "character"
+        )
     if "@" in (url.host or ""):
         raise DatabaseError(
             "the database URL cannot be read: there is an @ too many; in a user's name or a "
@@ -246,6 +253,8 @@ def _failure(error: sa.exc.DBAPIError) -> str | None:
         return None
     if code == sqlite3.SQLITE_READONLY or state == _READ_ONLY_TRANSACTION:
         return "is open for reading only; to write, open it with read_only=False"
+    if state == _NO_RIGHT:
+        return f"refuses: {first_line(error)}; ask its owner for the right to read all its tables"
     if code == sqlite3.SQLITE_BUSY:
         return "is locked, for somebody else writes to it; try again when they have committed"
     if isinstance(error, sa.exc.OperationalError) or type(error) is _FAILURE:

@@ -112,6 +112,16 @@ class TestParseUrl:
         ):
             database.parse_url("sqlite:///file:dirt.db?mode=rw&uri=true")
 
+    def test_a_question_mark_in_a_sqlite_url_is_not_cut_off(self) -> None:
+        with pytest.raises(
+            dm.DatabaseError,
+            match=says(
+                "options in a SQLite URL are not supported; give the path alone, which may hold "
+                "any character"
+            ),
+        ):
+            database.parse_url("sqlite:///url?x.db")
+
     def test_an_at_sign_in_a_password_is_told_of_without_quoting_it(self) -> None:
         with pytest.raises(
             dm.DatabaseError,

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import io
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -465,3 +466,25 @@ def test_the_order_of_rows_does_not_matter(
     found = dump(url)
     for name in CONTENT:
         assert found[name] == expected[name], name
+
+
+def test_files_that_change_meanwhile_are_not_mixed(
+    copy_of_release: Callable[[], Path], new_url: sa.URL
+) -> None:
+    release = copy_of_release()
+    rating = next(release.rglob("rating.parquet"))
+
+    def replaced(table: str, _rows: int, _bytes: int) -> None:
+        if table == "image":
+            shutil.copy(rating, rating.with_suffix(".new"))
+            rating.with_suffix(".new").replace(rating)
+
+    with pytest.raises(dm.ReleaseError) as refused:
+        dm.load(release, new_url, progress=replaced)
+
+    assert str(refused.value) == (
+        "rating.parquet changed while the release was loaded; nothing was loaded; load it again "
+        "when it is complete"
+    )
+    with pytest.raises(dm.DatabaseError):
+        dm.open(new_url).__enter__()

@@ -26,6 +26,7 @@ from dirtmodel import database, loading, synthetic
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import postgres, schemas
 from dirtmodel.models import Base
+from dirtmodel.queries.inventory import inventory
 
 _numbers = itertools.count()
 
@@ -665,6 +666,41 @@ def test_a_reader_who_never_ends_fails_the_load_by_name(
         "cannot be exchanged; it is as it was: let them finish, and load again"
     )
     assert state(place) == before
+
+
+def test_what_was_taken_from_a_role_stays_taken(place: sa.URL, role: sa.URL, release: Path) -> None:
+    schema, name = schema_of(place), role.username
+    run(place, f"CREATE SCHEMA {schema}")
+    run(place, f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name}")
+    try:
+        dm.load(release, place)
+        run(place, f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+        run(place, f"REVOKE SELECT ON session FROM {name}")
+        run(place, f"GRANT SELECT (id) ON session TO {name}")
+
+        dm.load(release, place, replace=True)
+    finally:
+        run(place, f"ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM {name}")
+
+    theirs = in_schema(role, schema)
+    assert run(theirs, "SELECT count(id) > 0 FROM session") == [(True,)]
+    with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+        run(theirs, 'SELECT "user" FROM session')
+    shown = re.escape(database.display(theirs))
+    refused = rf"^{shown} refuses: permission denied for table session; ask its owner for the right"
+    with pytest.raises(DatabaseError, match=refused), dm.open(theirs) as session:
+        session.scalars(sa.select(dm.Session.user)).all()
+
+
+@pytest.mark.parametrize("name", ["Release-3", "x.y"])
+def test_a_schema_may_have_any_name(server: sa.URL, release: Path, name: str) -> None:
+    place = in_schema(server, f'"{name}"')
+
+    dm.load(release, place)
+
+    with database.connect(place) as connection:
+        assert inventory(connection)["size"] > 100_000
+    run(server, f'DROP SCHEMA "{name}" CASCADE')
 
 
 def test_owners_and_rights_survive_a_replacement(

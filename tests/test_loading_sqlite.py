@@ -149,6 +149,30 @@ def test_the_file_has_the_rights_of_any_new_file(small: Path, folder: Path) -> N
     assert (folder / "dirt.db").stat().st_mode == (folder / "other").stat().st_mode
 
 
+def test_what_replaces_a_private_file_is_private(small: Path, folder: Path) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    path.chmod(0o600)
+    modes = []
+
+    dm.load(
+        small,
+        path,
+        replace=True,
+        progress=lambda *_: modes.extend(file.stat().st_mode & 0o777 for file in folder.iterdir()),
+    )
+
+    assert {*modes, path.stat().st_mode & 0o777} == {0o600}
+
+
+def test_a_file_of_somebody_s_that_looks_half_done_stays(small: Path, folder: Path) -> None:
+    (folder / "dirt.db.partial").write_text("precious")
+
+    dm.load(small, folder / "dirt.db")
+
+    assert (folder / "dirt.db.partial").read_text() == "precious"
+
+
 # -- refusals before anything is done
 
 
@@ -240,7 +264,7 @@ def test_a_folder_that_turns_out_to_be_read_only(
     open_ = os.open
 
     def refuse(path: Any, *args: Any, **options: Any) -> int:
-        if str(path).endswith(".partial"):
+        if str(path).endswith(".dirtmodel-partial"):
             raise OSError(30, "Read-only file system")
         return open_(path, *args, **options)
 
@@ -250,7 +274,7 @@ def test_a_folder_that_turns_out_to_be_read_only(
         dm.load(small, destination, replace=True)
 
     assert str(caught.value).startswith(
-        f"could not write {destination}.partial: Read-only file system; "
+        f"could not write {destination}.dirtmodel-partial: Read-only file system; "
     )
 
 
@@ -270,7 +294,7 @@ def test_a_disk_that_takes_no_more_while_the_file_grows(
         dm.load(sizeable, destination, replace=True, progress=lambda *_: flushed.wait(5))
 
     assert str(caught.value).startswith(
-        f"could not write {destination}.partial: Input/output error; "
+        f"could not write {destination}.dirtmodel-partial: Input/output error; "
     )
 
 
@@ -404,7 +428,7 @@ def test_a_kill_leaves_the_old_database_and_the_next_load_cleans_up(
 
     process.finished()
     assert path.read_bytes() == before
-    assert (folder / "dirt.db.partial").exists()
+    assert (folder / "dirt.db.dirtmodel-partial").exists()
     dm.load(small, path, label="new", replace=True)
     assert [file.name for file in folder.iterdir()] == ["dirt.db"]
 
@@ -446,7 +470,7 @@ def test_a_full_disk_leaves_no_trace(kilobytes: int, sizeable: Path, destination
 
     assert (code, err) == (2, "")
     what = f"{destination} is as it was" if destination.exists() else "nothing was loaded"
-    assert out.startswith(f"could not write {destination}.partial: ")
+    assert out.startswith(f"could not write {destination}.dirtmodel-partial: ")
     assert out.endswith(f"; {what}\n")
 
 
@@ -457,7 +481,7 @@ def test_a_full_disk_leaves_no_trace(kilobytes: int, sizeable: Path, destination
     "content", [b"", b"garbage", b"SQLite format 3\0", b"\0" * 5000], ids=lambda c: repr(c[:8])
 )
 def test_a_torn_partial_file_is_cleared_away(content: bytes, small: Path, folder: Path) -> None:
-    (folder / "dirt.db.partial").write_bytes(content)
+    (folder / "dirt.db.dirtmodel-partial").write_bytes(content)
 
     dm.load(small, folder / "dirt.db")
 
@@ -466,7 +490,7 @@ def test_a_torn_partial_file_is_cleared_away(content: bytes, small: Path, folder
 
 def test_a_whole_partial_file_is_cleared_away(small: Path, folder: Path) -> None:
     dm.load(small, folder / "dirt.db", label="old")
-    (folder / "dirt.db").rename(folder / "dirt.db.partial")
+    (folder / "dirt.db").rename(folder / "dirt.db.dirtmodel-partial")
 
     dm.load(small, folder / "dirt.db", label="new")
 
@@ -476,7 +500,7 @@ def test_a_whole_partial_file_is_cleared_away(small: Path, folder: Path) -> None
 
 
 def test_a_folder_in_place_of_the_partial_file(small: Path, folder: Path) -> None:
-    partial = folder / "dirt.db.partial"
+    partial = folder / "dirt.db.dirtmodel-partial"
     partial.mkdir()
 
     with pytest.raises(dm.DatabaseError) as caught:
@@ -555,7 +579,7 @@ def test_a_partial_file_taken_by_another_load_is_left_to_it(
 ) -> None:
     from dirtmodel.loading import sqlite
 
-    partial = folder / "dirt.db.partial"
+    partial = folder / "dirt.db.dirtmodel-partial"
     lock = sqlite._lock
 
     def take(connection: sqlite3.Connection) -> bool:

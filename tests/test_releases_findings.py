@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import dirtmodel as dm
 from dirtmodel import models, releases, synthetic
 from dirtmodel.releases.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
-from dirtmodel.releases.layout import NARROW_ROWS, QC_FOLDER
+from dirtmodel.releases.layout import NARROW_ROWS, QC_FOLDER, ReleaseFiles
 from dirtmodel.releases.reading import InvalidReleaseError
 
 Tables = dict[str, Any]
@@ -916,3 +916,35 @@ def test_more_unknown_values_than_an_enum_has_are_not_to_be_taken_in(
     (found,) = check(write({**sound, "rating": many}, tmp_path))
 
     assert (found.code, found.n, found.operations) == ("unknown-enum", len(codes), ())
+
+
+@pytest.mark.parametrize("table", ["session", "image", "rating", "coordinate"])
+def test_rows_that_a_damaged_page_hides_are_missed(
+    table: str, sound: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Arrow may take such a page for the end of its column, without a word.
+    release = write(sound, tmp_path)
+    column = "img" if table == "image" else "created"
+    n_rows = len(sound[table])
+    open_ = ReleaseFiles._open
+
+    class Short:
+        def __init__(self, file: Any) -> None:
+            self.metadata, self.schema_arrow, self._file = file.metadata, file.schema_arrow, file
+
+        def iter_batches(self, columns: list[str], **options: Any) -> Iterator[Any]:
+            batches = self._file.iter_batches(columns=columns, **options)
+            return (batch.slice(1) for batch in batches) if column in columns else batches
+
+    def opened(files: ReleaseFiles, asked: str) -> Any:
+        file = open_(files, asked)
+        return Short(file) if asked == table else file
+
+    monkeypatch.setattr(ReleaseFiles, "_open", opened)
+
+    (found,) = check(release)
+
+    assert (found.code, found.file) == ("unreadable-file", f"{table}.parquet")
+    assert found.examples[0].endswith(f" of {n_rows:,} rows can be read")
+    with pytest.raises(dm.ReleaseError, match="rows can be read"):
+        dm.load(release, tmp_path / "dirt.db")

@@ -85,6 +85,7 @@ def load(
     writer = _writer(url, replace=replace)
     with opened(release) as source, _hashing(source) as hashes:
         writer.check_destination(source.n_bytes)
+        before = _stamps(source)
         reader = Reader(source)
         targets = rows.number_targets(
             _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
@@ -93,6 +94,7 @@ def load(
             n_quarantined = _write(
                 writer, reader, targets, quarantine=quarantine, progress=progress
             )
+            _refuse_changes(source, before)
             loaded = Loaded(
                 url,
                 label or source.name,
@@ -204,6 +206,27 @@ def _kept(found: Found) -> dict[str, Any]:
     kept = {**found._asdict(), "examples": list(found.examples)}
     del kept["operations"]
     return kept
+
+
+def _stamps(source: Source) -> dict[str, tuple[int, int, int]]:
+    """What changes with a file's content, by table."""
+    found = {}
+    for table in TABLES:
+        if (path := source.path(table)) and path.is_file():
+            status = path.stat()
+            found[table] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _refuse_changes(source: Source, before: dict[str, tuple[int, int, int]]) -> None:
+    """Each file is read several times, and what was checked must be what was written."""
+    after = _stamps(source)
+    changed = [source.file(table) for table in before if after.get(table) != before[table]]
+    if changed:
+        raise ReleaseError(
+            f"{', '.join(changed)} changed while the release was loaded; nothing was loaded; load "
+            "it again when it is complete"
+        )
 
 
 @contextlib.contextmanager

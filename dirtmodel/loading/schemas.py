@@ -134,7 +134,7 @@ def exchange(connection: sa.Connection, schema: str, building: str) -> None:
     execute(connection, f"ALTER FUNCTION {new}.{_FUNCTION} SET SCHEMA {place}")
     execute(connection, f"DROP SCHEMA {new}")
     use(connection, schema)
-    for statement in kept:
+    for statement in [*_revocations(connection, schema, there), *kept]:
         execute(connection, statement)
 
 
@@ -327,11 +327,35 @@ def _owners(connection: sa.Connection, schema: str) -> list[str]:
 
 def _grants(connection: sa.Connection, schema: str) -> list[str]:
     """Statements that grant on the new relations, columns and sequences what the old had."""
+    return [
+        f"GRANT {row.privilege_type}{row.columns} ON {_what(row, schema)} "
+        f"TO {row.grantee}{' WITH GRANT OPTION' if row.is_grantable else ''}"
+        for row in _rights(connection, schema)
+    ]
+
+
+def _revocations(connection: sa.Connection, schema: str, replaced: set[str]) -> list[str]:
+    """Statements that take back what default privileges gave, and the old may have lost."""
+    return sorted(
+        {
+            f"REVOKE ALL ON {_what(row, schema)} FROM {row.grantee}"
+            for row in _rights(connection, schema)
+            if row.sequence or row.relname in replaced
+        }
+    )
+
+
+def _what(row: Any, schema: str) -> str:
+    return f"{'SEQUENCE' if row.sequence else 'TABLE'} {quote(schema)}.{quote(row.relname)}"
+
+
+def _rights(connection: sa.Connection, schema: str) -> list[Any]:
+    """What others than the owner may do with our relations, their columns and sequences."""
     rights = (
         "a.privilege_type, a.is_grantable, CASE WHEN a.grantee = 0 THEN 'PUBLIC' "
         "ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee"
     )
-    found: Any = connection.execute(
+    found = connection.execute(
         sa.text(
             "WITH ours AS (SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl "
             "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
@@ -346,9 +370,4 @@ def _grants(connection: sa.Connection, schema: str) -> list[str]:
         ),
         {"schema": schema, "relations": _relations()},
     )
-    return [
-        f"GRANT {row.privilege_type}{row.columns} "
-        f"ON {'SEQUENCE' if row.sequence else 'TABLE'} {quote(schema)}.{quote(row.relname)} "
-        f"TO {row.grantee}{' WITH GRANT OPTION' if row.is_grantable else ''}"
-        for row in found
-    ]
+    return list(found)

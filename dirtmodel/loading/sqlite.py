@@ -36,6 +36,8 @@ _WRITING: Final = (
 # What is sorted for an index comes on top of it, and what does not fit goes through files.
 _SORTING: Final = "cache_size=-32768"
 _FLUSH_SECONDS: Final = 0.2
+_PARTIAL: Final = ".dirtmodel-partial"
+"""A name that nobody else gives: what is found under it is cleared away."""
 
 
 class SqliteWriter:
@@ -46,7 +48,7 @@ class SqliteWriter:
         self._path = Path(os.path.realpath(database.sqlite_path(url)))
         self._shown = database.sqlite_path(url)
         self._replace = replace
-        self._partial = self._path.with_name(f"{self._path.name}.partial")
+        self._partial = self._path.with_name(f"{self._path.name}{_PARTIAL}")
         self._connection: sqlite3.Connection | None = None
 
     def check_destination(self, n_bytes: int) -> None:
@@ -129,6 +131,9 @@ class SqliteWriter:
             handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError as error:
             raise self._busy() from error
+        if self._path.exists():
+            # Who may read the old file, and nobody else, may read what takes its place.
+            os.fchmod(handle, self._path.stat().st_mode & 0o777)
         own: int | None = os.fstat(handle).st_ino
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
         try:

@@ -46,6 +46,7 @@ def _size(connection: sa.Connection) -> int:
         return int(connection.scalar(pages) or 0)
     total = sa.text(
         "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c "
-        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
+        "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = current_schema() AND c.relkind = 'r'"
     )
     return int(connection.scalar(total) or 0)

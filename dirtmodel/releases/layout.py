@@ -86,7 +86,13 @@ class ReleaseFiles:
             groups = range(file.metadata.num_row_groups)
             n_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             rows = picture_rows(n_bytes, file.metadata.num_rows)
-        yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+        n_read = 0
+        for batch in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
+            n_read += batch.num_rows
+            yield batch
+        if n_read != file.metadata.num_rows:
+            # Arrow takes a damaged page header for the end of a column, and says nothing.
+            raise OSError(f"damaged: {n_read:,} of {file.metadata.num_rows:,} rows can be read")
 
     def _open(self, table: str) -> "pq.ParquetFile":
         import pyarrow.parquet as pq

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.errors import ReleaseError
 from dirtmodel.releases import layout
 
 if TYPE_CHECKING:
@@ -68,13 +69,22 @@ def opened(place: Place) -> Iterator[Source]:
     DatabaseError
         When a database cannot be reached, or holds no such tables.
     """
-    if isinstance(place, sa.URL) or "://" in str(place) or _is_sqlite_file(Path(place)):
-        from dirtmodel.releases import tables
-
-        with tables.opened(database.parse_url(place)) as found:
-            yield found
+    files = None if isinstance(place, sa.URL) or "://" in str(place) else _files(Path(place))
+    if files is not None:
+        yield files
         return
-    yield layout.find(Path(place))
+    from dirtmodel.releases import tables
+
+    with tables.opened(database.parse_url(place)) as found:
+        yield found
+
+
+def _files(path: Path) -> layout.ReleaseFiles | None:
+    """Find the files of a release; None where it is a database instead."""
+    try:
+        return None if _is_sqlite_file(path) else layout.find(path)
+    except OSError as error:
+        raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _is_sqlite_file(path: Path) -> bool:
