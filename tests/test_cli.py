@@ -495,6 +495,7 @@ class TestDemo:
 
     def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
         first = run("demo", tmp_path / "demo")
+        dm.upgrade(tmp_path / "demo" / "dirt.db", "0006")
         second = run("demo", tmp_path / "demo")
         assert (second.exit_code, second.stdout) == (0, first.stdout)
 

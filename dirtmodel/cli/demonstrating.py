@@ -65,9 +65,10 @@ def _is_demo(db: Path) -> bool:
     from dirtmodel.models import Release
 
     try:
-        with database.open(db) as session:
-            return session.scalar(sa.select(Release.label)) == _LABEL
-    except DatabaseError:
+        # Of whatever revision: an earlier version may have made it.
+        with database.reach(database.parse_url(db)) as connection:
+            return connection.scalar(sa.select(Release.label)) == _LABEL
+    except (DatabaseError, sa.exc.DBAPIError):
         return False
 
 
