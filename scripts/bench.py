@@ -159,8 +159,7 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
     dm.load(release, folder / "dirt.db")
     qc = release / "pre-surgery/mris/derivatives/qc"
     with dm.open(folder / "dirt.db") as session:
-        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
-        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        n_images, n_ratings = sizes(session)
         query = dm.KitExclusions()
         ours = typical(lambda: query.run(session))
         kit = [tuple(row) for row in query.run(session)]
@@ -193,8 +192,7 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
         "... --status all": {"status": None},
     }
     with dm.open(folder / "dirt.db") as session:
-        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
-        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        n_images, n_ratings = sizes(session)
         queries = {
             name: dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION, **given)
             for name, given in options.items()
@@ -234,8 +232,7 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
         "everything": agreement.run,
     }
     with dm.open(folder / "dirt.db") as session:
-        n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))
-        n_ratings = session.scalar(sa.select(sa.func.count(dm.Rating.id)))
+        n_images, n_ratings = sizes(session)
         print(f"\nagreement on {n_images:,} images, {n_ratings:,} ratings by 50 raters, warm")
         for name, way in ways.items():
             seconds = typical(partial(way, session), 3)
@@ -244,6 +241,14 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             show(f"dirtmodel agreement, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
+
+
+def sizes(session: orm.Session) -> tuple[int, int]:
+    """Numbers of images and ratings."""
+    n_images, n_ratings = (
+        session.scalars(sa.select(sa.func.count(key))).one() for key in (dm.Image.id, dm.Rating.id)
+    )
+    return n_images, n_ratings
 
 
 def make_release(folder: Path, megabytes: int) -> Path:

@@ -17,6 +17,7 @@ import dirtmodel as dm
 from dirtmodel.errors import UsageError
 from dirtmodel.exporting import Selection
 from dirtmodel.models import Base
+from dirtmodel.queries.rules import KEYS, ROW_TYPES
 
 LEVELS = ("target", "scan", "session", "participant")
 
@@ -263,3 +264,14 @@ def test_every_question_takes_a_step_in_any_spelling(
 
     with pytest.raises(UsageError, match=r"^'brain' is no step; choose one of mask \(0\), "):
         ask("brain")
+
+
+def test_the_evidence_is_the_same_at_every_level() -> None:
+    evidence = [
+        list(made.__annotations__.items())[len(KEYS[level]) :] for level, made in ROW_TYPES.items()
+    ]
+
+    assert all(fields == evidence[0] for fields in evidence)
+    assert [made._fields[: len(KEYS[level])] for level, made in ROW_TYPES.items()] == [
+        KEYS[level] for level in ROW_TYPES
+    ]

@@ -89,7 +89,7 @@ def exclusions(
         else:
             rows = query.run(session)
             _emit(rows, format_, path)
-            if rows and not quiet and _as_table(format_, path):
+            if rows and not quiet and _chosen(format_, path) == "table":
                 options.warn(f"\nRule: {rows[0].rule}\nRelease: {rows[0].release}")
         (crossed,) = Crossed(query.steps).run(session)
     if any(crossed) and not quiet:
@@ -120,17 +120,14 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
     from dirtmodel.queries.sidecar import sidecar
 
     place = None if path is None else Path(path)
-    if _as_table(format_, path):
+    chosen = _chosen(format_, path)
+    if chosen == "table":
         shown = [name for name in rows.columns if name not in _SAME_IN_EVERY_ROW]
         options.emit_rows(
             shown, ([getattr(row, name) for name in shown] for row in rows), format_, place
         )
         return
-    if (
-        place is None
-        or place.suffix.lower() != ".tsv"
-        or outputs.format_of(place, format_) != "tsv"
-    ):
+    if place is None or place.suffix.lower() != ".tsv" or chosen != "tsv":
         options.emit(rows, format_, place)
         return
     with outputs.destination(place.with_suffix(".json")) as beside:
@@ -138,10 +135,10 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
         options.emit(rows, format_, place)
 
 
-def _as_table(format_: str | None, path: str | None) -> bool:
+def _chosen(format_: str | None, path: str | None) -> str:
     from dirtmodel import outputs
 
-    return outputs.format_of(None if path is None else Path(path), format_) == "table"
+    return outputs.format_of(None if path is None else Path(path), format_)
 
 
 def _emit_filters(
