@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import dirtmodel as dm
-from dirtmodel import synthetic
+from dirtmodel import sample
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -23,7 +23,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database that `dirtmodel demo` makes; shared, so open it read-only."""
     folder = tmp_path_factory.mktemp("demo")
-    synthetic.write_release(folder / "release")
+    sample.write_release(folder / "release")
     dm.load(folder / "release", folder / "dirt.db", label="demo")
     return folder / "dirt.db"
 

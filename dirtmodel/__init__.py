@@ -10,11 +10,10 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from dirtmodel._version import __version__
 
 if TYPE_CHECKING:
     from dirtmodel import errors
-    from dirtmodel.adhoc import ask
     from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
     from dirtmodel.differences import diff
     from dirtmodel.errors import (
@@ -55,13 +54,14 @@ if TYPE_CHECKING:
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.images import Images
     from dirtmodel.queries.kit import KitExclusions
-    from dirtmodel.releases import check
+    from dirtmodel.release import check
+    from dirtmodel.sql import ask
     from dirtmodel.viewing.extracting import extract
     from dirtmodel.viewing.heatmaps import heatmap
     from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
-    "dirtmodel.adhoc": ("ask",),
+    "dirtmodel.sql": ("ask",),
     "dirtmodel.database": ("open", "upgrade"),
     "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
@@ -101,7 +101,7 @@ _HOMES = {
     "dirtmodel.queries.exclusions": ("Exclusions",),
     "dirtmodel.queries.images": ("Images",),
     "dirtmodel.queries.kit": ("KitExclusions",),
-    "dirtmodel.releases": ("check",),
+    "dirtmodel.release": ("check",),
     "dirtmodel.viewing.extracting": ("extract",),
     "dirtmodel.viewing.heatmaps": ("heatmap",),
     "dirtmodel.viewing.sheets": ("sheet",),

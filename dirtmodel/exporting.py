@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import OutputError, UsageError
 from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target, member_of
-from dirtmodel.releases.columns import COLUMNS, Column, Kind, canonical
-from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
+from dirtmodel.release.columns import COLUMNS, Column, Kind, canonical
+from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -286,8 +286,8 @@ def describe_bytes(data: bytes | memoryview) -> str:
     >>> describe_bytes(b"abc")
     '<3 bytes>'
     """
+    from dirtmodel.draw.header import probe
     from dirtmodel.errors import PictureError
-    from dirtmodel.pictures.header import probe
 
     n_bytes = memoryview(data).nbytes
     size = f"{n_bytes} bytes" if n_bytes < _KB else f"{n_bytes / _KB:.0f} KB"

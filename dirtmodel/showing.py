@@ -16,8 +16,8 @@ from dirtmodel.errors import DatabaseError, PictureError
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-    from dirtmodel.pictures.annotate import Notes
-    from dirtmodel.pictures.captions import Review, Subject
+    from dirtmodel.draw.annotate import Notes
+    from dirtmodel.draw.captions import Review, Subject
 
 _GIF: Final = b"GIF8"
 
@@ -37,7 +37,7 @@ class Shown:
         DatabaseError
             The session that the image came from is closed.
         """
-        from dirtmodel.pictures import decode
+        from dirtmodel.draw import decode
 
         return decode.open_picture(_attached(self, lambda: self.img), self.id)
 
@@ -54,13 +54,13 @@ class Shown:
         DatabaseError
             The session that the image came from is closed.
         """
-        from dirtmodel.pictures import annotate
+        from dirtmodel.draw import annotate
 
         return _attached(self, lambda: annotate.annotated(self.img, _notes(self), img_id=self.id))
 
     def _repr_png_(self: Any) -> bytes | None:
         """Show a PNG in a notebook; None for an animation, and for what cannot be shown."""
-        from dirtmodel.pictures import annotate
+        from dirtmodel.draw import annotate
 
         try:
             if _attached(self, lambda: self.img)[:4] == _GIF:
@@ -74,7 +74,7 @@ class Shown:
 
         Notebooks prefer HTML to PNG, so that only one of the two may give something.
         """
-        from dirtmodel.pictures import annotate
+        from dirtmodel.draw import annotate
 
         try:
             data, notes = _attached(self, lambda: (self.img, _notes(self)))
@@ -105,8 +105,8 @@ def _attached(image: Any, ask: Callable[[], _T]) -> _T:
 
 
 def _notes(image: Any) -> "Notes":
-    from dirtmodel.pictures import captions
-    from dirtmodel.pictures.annotate import Notes
+    from dirtmodel.draw import captions
+    from dirtmodel.draw.annotate import Notes
 
     reviews = _reviews(image)
     clicks = [click for review in reviews for click in review.clicks]
@@ -114,7 +114,7 @@ def _notes(image: Any) -> "Notes":
 
 
 def _subject(image: Any) -> "Subject":
-    from dirtmodel.pictures.captions import Subject
+    from dirtmodel.draw.captions import Subject
 
     target = image.picture.target if image.picture else None
     return Subject(
@@ -131,8 +131,8 @@ def _subject(image: Any) -> "Subject":
 
 
 def _reviews(image: Any) -> "list[Review]":
-    from dirtmodel.pictures.captions import Row, reviews_of
-    from dirtmodel.pictures.rings import Click
+    from dirtmodel.draw.captions import Row, reviews_of
+    from dirtmodel.draw.rings import Click
 
     rows = []
     for said in sorted([*image.ratings, *image.coordinates], key=lambda said: said.id or 0):

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 from dirtmodel.models import Base
 
 TABLES = ("session", "image", "rating", "coordinate")
@@ -147,7 +147,7 @@ def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
 
 def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
     """Ask for the kit's exclusions, against DuckDB on the release's own files."""
-    release = synthetic.write_release(
+    release = sample.write_release(
         folder / "release",
         subjects=735,
         slices=7,
@@ -175,7 +175,7 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
 
 def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
     """Ask what touches every review: exclusions with their evidence, against DuckDB."""
-    release = synthetic.write_release(
+    release = sample.write_release(
         folder / "release",
         subjects=1200,
         steps=[3],
@@ -216,7 +216,7 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
 
 def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
     """Ask whether 50 raters agree, and how much memory Python and numpy take for it."""
-    release = synthetic.write_release(
+    release = sample.write_release(
         folder / "release",
         subjects=2400,
         steps=[3],
@@ -253,7 +253,7 @@ def sizes(session: orm.Session) -> tuple[int, int]:
 
 def make_release(folder: Path, megabytes: int) -> Path:
     """Make up a release with so many megabytes of incompressible pictures."""
-    return synthetic.write_release(
+    return sample.write_release(
         folder / "release",
         subjects=max(1, round(megabytes / MB_PER_SUBJECT)),
         slices=7,

@@ -11,7 +11,7 @@ from typing import Any
 
 import dirtmodel as dm
 from dirtmodel import outputs
-from dirtmodel.adhoc import ask
+from dirtmodel.sql import ask
 
 BLOCK = re.compile(
     r"^```(?P<language>sql|python)\n(?P<code>.*?)^```\n(?:\n```text\n.*?^```\n)?",
@@ -72,11 +72,11 @@ def participants(db: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from dirtmodel import synthetic
+    from dirtmodel import sample
 
     path = Path(__file__).parent.parent / "docs" / "cookbook.md"
     with tempfile.TemporaryDirectory() as demo:
-        synthetic.write_release(Path(demo, "release"))
+        sample.write_release(Path(demo, "release"))
         dm.load(Path(demo, "release"), Path(demo, "dirt.db"), label="demo")
         path.write_text(filled(path.read_text("utf-8"), Path(demo, "dirt.db")), "utf-8")
     print("Wrote docs/cookbook.md")

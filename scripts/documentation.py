@@ -5,14 +5,15 @@ from pathlib import Path
 
 import click
 
-from dirtmodel import cli, database, views
-from dirtmodel.adhoc.catalogue import relations, type_name
+from dirtmodel import cli, database
+from dirtmodel.models import views
+from dirtmodel.sql.catalogue import relations, type_name
 
 DOCS = Path(__file__).parent.parent / "docs"
 WIDTH = 100
 
 SCHEMA_INTRODUCTION = """\
-<!-- Written by scripts/docs from the comments in dirtmodel/models/ and dirtmodel/views.py. -->
+<!-- Written by scripts/docs from the comments in dirtmodel/models/. -->
 
 # The schema
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import dirtmodel as dm
 from dirtmodel.cli import main
-from dirtmodel.pictures.sheets import Layout
+from dirtmodel.draw.sheets import Layout
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 
 ENGINES = ("sqlite", "postgres")
 
@@ -45,7 +45,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small release with every known hazard, as the real pipeline writes it."""
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("release") / "made-up", picture_size=(96, 72), frames=4
     )
 

@@ -21,7 +21,7 @@ _CONTEXT.set_forkserver_preload(
         "pandas",  # which pyarrow imports where it is installed
         "dirtmodel.cli",
         "dirtmodel.loading.sqlite",
-        "dirtmodel.releases.reading",
+        "dirtmodel.release.reader",
     ]
 )
 

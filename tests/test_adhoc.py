@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import dirtmodel as dm
 from dirtmodel import database
-from dirtmodel.adhoc import ask
-from dirtmodel.adhoc.statement import Statement, point_at
 from dirtmodel.cli import main
 from dirtmodel.errors import DirtmodelError, QueryError
+from dirtmodel.sql import ask
+from dirtmodel.sql.statement import Statement, point_at
 
 COUNTING = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})

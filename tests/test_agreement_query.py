@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import Agreement, agreement, synthetic
+from dirtmodel import Agreement, agreement, sample
 from dirtmodel.queries.agreement import inputs
 
 FMAP, MASK = dm.Step.FMAP_COREGISTRATION, dm.Step.MASK
 VERDICTS = ("PASS", "UNSURE", "FAIL")
 REFERENCE = json.loads((Path(__file__).parent / "data/agreement_reference.json").read_text())
 
-_TINY = synthetic.make_tables(subjects=1, slices=1, pictures="tiny", hazards=False)["image"]
+_TINY = sample.make_tables(subjects=1, slices=1, pictures="tiny", hazards=False)["image"]
 GIF, PNG = (
     next(
         row["img"]
@@ -105,7 +105,7 @@ def write(
             },
         ),
     }
-    return synthetic.write_tables(tables, folder)
+    return sample.write_tables(tables, folder)
 
 
 def file_of(subject: int) -> str:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import browsing
+from dirtmodel import browse
 
 PROGRAM = "from dirtmodel.cli import main; main()"
 SCRIPT = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -289,14 +289,14 @@ def test_in_a_browser_pictures_show_and_scripts_do_not_run(
 class TestRefusals:
     def test_of_postgres(self) -> None:
         with pytest.raises(dm.UsageError, match="Datasette shows SQLite files only; load the"):
-            browsing.check("postgresql://host/qc")
+            browse.check("postgresql://host/qc")
 
     def test_of_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(dm.DatabaseError, match="there is no database at"):
-            browsing.check(tmp_path / "none.db")
+            browse.check(tmp_path / "none.db")
 
     def test_of_a_port_that_is_taken(self) -> None:
-        with browsing.listen(0) as taken:
+        with browse.listen(0) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(dm.DatabaseError, match=rf"cannot listen on port {port}: .* --port"):
-                browsing.listen(port)
+                browse.listen(port)

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 from dirtmodel.cli import main, options
 
 PROGRAM = "from dirtmodel.cli import main; main(prog_name='dirtmodel')"
@@ -379,7 +379,7 @@ class TestInfo:
         assert lines["database"].startswith(f"{loaded}, ")
         assert lines["release"].startswith("3.0 from /")
         assert lines["loaded"].endswith(f"UTC by dirtmodel {dm.__version__}")
-        assert lines["revision"] == database.revisions()[-1]
+        assert lines["revision"] == database.known_revisions()[-1]
         assert re.search(r"[1-9]\d* image", lines["rows"])
         assert "no-rater" in lines["findings"]
 
@@ -411,7 +411,7 @@ class TestInfo:
         with database.engine(database.parse_url(path)).begin() as connection:
             database.migrate(connection, "0002")
         assert run("upgrade", "--db", path).stderr == (
-            f"Upgraded {path} from revision 0002 to {database.revisions()[-1]}.\n"
+            f"Upgraded {path} from revision 0002 to {database.known_revisions()[-1]}.\n"
         )
         result = run("info", "--db", path)
         assert result.exit_code == 0
@@ -439,7 +439,7 @@ class TestCheck:
         assert all(len(finding["examples"]) <= 5 for finding in found)
 
     def test_of_a_spotless_release(self, run: Run, tmp_path: Path) -> None:
-        release = synthetic.write_release(
+        release = sample.write_release(
             tmp_path, style="pandas", hazards=False, subjects=1, slices=1, pictures="tiny"
         )
         result = run("check", release)
@@ -449,7 +449,7 @@ class TestCheck:
 class TestUpgrade:
     def test_of_what_is_there_already(self, run: Run, loaded: Path) -> None:
         result = run("upgrade", "--db", loaded)
-        head = database.revisions()[-1]
+        head = database.known_revisions()[-1]
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr == f"{loaded} is at revision {head} already.\n"
 
@@ -457,8 +457,8 @@ class TestUpgrade:
 class TestDemo:
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        small = functools.partial(synthetic.write_release, picture_size=(96, 72), frames=4)
-        monkeypatch.setattr(synthetic, "write_release", small)
+        small = functools.partial(sample.write_release, picture_size=(96, 72), frames=4)
+        monkeypatch.setattr(sample, "write_release", small)
 
     def test_makes_loads_and_answers(self, run: Run, tmp_path: Path) -> None:
         result = run("demo", tmp_path / "demo")

@@ -19,9 +19,10 @@ import sqlalchemy as sa
 
 import dirtmodel as dm
 from dirtmodel import database
+from dirtmodel.database import revisions
 from dirtmodel.queries.inventory import inventory
 
-HEAD = database.revisions()[-1]
+HEAD = database.known_revisions()[-1]
 NOTHING_ELSE = r"\Z"
 
 
@@ -323,12 +324,12 @@ class TestOpeningSqlite:
         self, made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         path = made()
-        module = tmp_path / "site-packages" / "dirtmodel" / "database.py"
-        monkeypatch.setattr(database, "__file__", str(module))
+        package = tmp_path / "site-packages" / "dirtmodel"
+        monkeypatch.setattr(revisions, "__file__", str(package / "database" / "revisions.py"))
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"the migrations are missing beside {module.parent}; install dirtmodel again "
+                f"the migrations are missing beside {package}; install dirtmodel again "
                 "with: pip install --force-reinstall dirtmodel"
             ),
         ):
@@ -406,7 +407,7 @@ class TestReadOnly:
             "import sqlalchemy.dialects.sqlite\n"
             "import dirtmodel as dm\n"
             "from dirtmodel import database\n"
-            "known = database.revisions()\n"
+            "known = database.known_revisions()\n"
             "database.revisions = lambda: known\n"
             "query = dm.Coverage()\n"
             # For root nothing is read-only, so the user nobody asks, who in turn may not be able
@@ -574,7 +575,7 @@ class TestPostgres:
 
 
 class TestUpgrade:
-    @pytest.mark.parametrize("revision", database.revisions())
+    @pytest.mark.parametrize("revision", database.known_revisions())
     def test_tells_where_from_and_where_to(self, made: Callable[..., Path], revision: str) -> None:
         path = made(revision=revision)
         assert dm.upgrade(path) == (revision, HEAD)
@@ -589,7 +590,7 @@ class TestUpgrade:
         assert dm.upgrade(new_url, "0003") == (HEAD, "0003")
 
     def test_a_revision_that_does_not_exist(self, made: Callable[..., Path]) -> None:
-        known = ", ".join(("base", *database.revisions()))
+        known = ", ".join(("base", *database.known_revisions()))
         with pytest.raises(
             dm.DatabaseError,
             match=says(f"there is no revision 0815; choose head or one of {known}"),
@@ -623,7 +624,7 @@ class TestUpgrade:
             "    op.create_table('extra', sa.Column('id', sa.Integer()))\n"
             f"    {mistake}\n"
         )
-        monkeypatch.setattr(database, "migrations_folder", lambda: folder)
+        monkeypatch.setattr(revisions, "migrations_folder", lambda: folder)
         with pytest.raises((dm.DatabaseError, RuntimeError)) as caught:
             dm.upgrade(new_url)
         monkeypatch.undo()
@@ -644,7 +645,7 @@ class TestUpgrade:
             "def upgrade():\n"
             "    op.execute(\"INSERT INTO rating VALUES (7, 0, 0, 5, 6, '2025-01-01', NULL)\")\n"
         )
-        monkeypatch.setattr(database, "migrations_folder", lambda: folder)
+        monkeypatch.setattr(revisions, "migrations_folder", lambda: folder)
         before = sha256(path)
         with pytest.raises(
             dm.DatabaseError,

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image as PillowImage
 
 import dirtmodel as dm
-from dirtmodel import cli, database, differences, synthetic
+from dirtmodel import cli, database, differences, sample
 from dirtmodel.differences.rows import TABLES
 from dirtmodel.differences.stale import OLDER, PICTURE_CHANGED
 
@@ -298,14 +298,12 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("pair")
-    tables = synthetic.make_tables(
-        subjects=6, slices=1, picture_size=(48, 36), frames=2, reviewed=1.0
-    )
-    old = synthetic.write_tables(tables, folder / "old")
+    tables = sample.make_tables(subjects=6, slices=1, picture_size=(48, 36), frames=2, reviewed=1.0)
+    old = sample.write_tables(tables, folder / "old")
     edit = Editor(tables)
     for change in EDITS:
         change(edit)
-    new = synthetic.write_tables(edit.tables(), folder / "new")
+    new = sample.write_tables(edit.tables(), folder / "new")
     return Pair(old, new, edit.record)
 
 
@@ -477,7 +475,7 @@ def test_json_has_the_shape_that_was_promised(paths: tuple[str, str], pair: Pair
     assert len(told["stale_reviews"]) == len(pair.record.stale)
     assert told["schema"] == []
     assert told["old"] == {"place": paths[0], "label": "old", "revision": "0005"} | {
-        "revision": database.revisions()[-1]
+        "revision": database.known_revisions()[-1]
     }
 
 

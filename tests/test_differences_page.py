@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 
 import dirtmodel as dm
-from dirtmodel import synthetic
+from dirtmodel import sample
 from dirtmodel.differences import page
 
 NASTY = "<script>alert('x')</script>\"&"
@@ -62,11 +62,9 @@ def edited(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("page")
-    tables = synthetic.make_tables(
-        subjects=2, slices=1, picture_size=(64, 48), frames=4, reviewed=1.0
-    )
+    tables = sample.make_tables(subjects=2, slices=1, picture_size=(64, 48), frames=4, reviewed=1.0)
     for name, made in (("old", tables), ("new", edited(tables))):
-        release = synthetic.write_tables(made, folder / name)
+        release = sample.write_tables(made, folder / name)
         dm.load(release, folder / f"{name}.db", label=f"{name} {NASTY}")
     return folder / "old.db", folder / "new.db"
 

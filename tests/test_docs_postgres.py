@@ -8,7 +8,7 @@ import documents
 import pytest
 import sqlalchemy as sa
 
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "postgres.md"
@@ -44,7 +44,7 @@ def test_the_document_can_be_followed(
 ) -> None:
     server = database.parse_url(postgres_server)
     for name in ("release-3.0", "release-3.1"):
-        synthetic.write_release(tmp_path / name, pictures="tiny", subjects=2)
+        sample.write_release(tmp_path / name, pictures="tiny", subjects=2)
     _put_on_path(monkeypatch)
     n_run = 0
 

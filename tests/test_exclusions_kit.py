@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import synthetic
+from dirtmodel import sample
 
 FMAP_COREGISTRATION, FAIL = 3, 2
 
@@ -67,7 +67,7 @@ def test_gives_what_the_kit_gives(
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("style", ["polars", "duckdb", "pandas"])
 def test_gives_what_the_kit_gives_for_any_release(tmp_path: Path, seed: int, style: Any) -> None:
-    release = synthetic.write_release(
+    release = sample.write_release(
         tmp_path / "release", style=style, seed=seed, subjects=12, slices=1, pictures="tiny"
     )
     dm.load(release, tmp_path / "dirt.db")
@@ -92,7 +92,7 @@ def test_reads_odd_names_as_the_kit_does(
         "sub-00042_ses-V1_task-cuff_task-rest_run-02_boldref.nii.gz",
         "brain.nii.gz",
     ]
-    tables = synthetic.make_tables(subjects=4, slices=1, pictures="tiny", hazards=False)
+    tables = sample.make_tables(subjects=4, slices=1, pictures="tiny", hazards=False)
     image, rating = tables["image"], tables["rating"]
     is_fmap = [step == FMAP_COREGISTRATION for step in image["step"].to_pylist()]
     names = iter(odd)
@@ -108,7 +108,7 @@ def test_reads_odd_names_as_the_kit_does(
     tables["rating"] = rating.set_column(
         rating.column_names.index("rating"), "rating", pa.array([FAIL] * len(rating), pa.int64())
     )
-    release = synthetic.write_tables(tables, tmp_path / "release")
+    release = sample.write_tables(tables, tmp_path / "release")
     dm.load(release, tmp_path / "dirt.db")
 
     with dm.open(tmp_path / "dirt.db") as db:

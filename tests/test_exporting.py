@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 import dirtmodel as dm
-from dirtmodel import cli, database, releases
-from dirtmodel.releases.layout import QC_FOLDER, TABLES
+from dirtmodel import cli, database
+from dirtmodel import release as releases
+from dirtmodel.release.layout import QC_FOLDER, TABLES
 
 CONTENT = (*TABLES, "target", "picture")
 FMAP = dm.Step.FMAP_COREGISTRATION

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 from dirtmodel.models import CLICK_STEPS, Judgement, Tally, TargetRater
 
 Rows = set[tuple[Any, ...]]
@@ -23,7 +23,7 @@ START = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("few"), subjects=2, slices=1, pictures="tiny", raters=3
     )
 

@@ -19,8 +19,9 @@ from PIL import Image as PillowImage
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, models, releases, synthetic
-from dirtmodel.releases.layout import QC_FOLDER, TABLES
+from dirtmodel import database, models, sample
+from dirtmodel import release as releases
+from dirtmodel.release.layout import QC_FOLDER, TABLES
 
 VIEWS = ("image_labels", "rating_labels", "coordinate_labels", "review")
 CONTENT = ("session", "image", "rating", "coordinate", "target", "picture", "quarantine", *VIEWS)
@@ -255,7 +256,7 @@ def test_a_second_load_needs_replace(release: Path, new_url: sa.URL) -> None:
 
 def test_replace_leaves_nothing_of_the_old(release: Path, new_url: sa.URL, tmp_path: Path) -> None:
     dm.load(release, new_url)
-    small = synthetic.write_release(tmp_path / "small", subjects=1, slices=1, pictures="tiny")
+    small = sample.write_release(tmp_path / "small", subjects=1, slices=1, pictures="tiny")
 
     dm.load(small, new_url, replace=True)
 
@@ -326,7 +327,7 @@ def test_an_image_takes_its_reviews_along(release: Path, new_url: sa.URL) -> Non
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
     """The logical content, every hazard in it."""
-    made = synthetic.make_tables(slices=1, picture_size=(48, 36), frames=2)
+    made = sample.make_tables(slices=1, picture_size=(48, 36), frames=2)
     assert made["coordinate"]["x"].null_count
     return made
 
@@ -338,7 +339,7 @@ def expected(
     """The content loaded from canonical types, without any empty rows."""
     folder = tmp_path_factory.mktemp("canonical")
     url = database.parse_url(folder / "dirt.db")
-    dm.load(synthetic.write_tables(tables, folder, empty_rows=0), url)
+    dm.load(sample.write_tables(tables, folder, empty_rows=0), url)
     return dump(url)
 
 
@@ -438,13 +439,13 @@ def test_the_same_content_gives_the_same_database_whoever_wrote_it(
 
 @pytest.mark.parametrize("style", ["polars", "duckdb", "pandas"])
 def test_the_same_content_gives_the_same_database_in_each_style(
-    style: synthetic.Style,
+    style: sample.Style,
     tables: dict[str, Any],
     expected: dict[str, list[str]],
     tmp_path: Path,
     new_url: sa.URL,
 ) -> None:
-    written = synthetic.write_tables(tables, tmp_path / "release", style=style)
+    written = sample.write_tables(tables, tmp_path / "release", style=style)
 
     dm.load(written, new_url)
 
@@ -461,7 +462,7 @@ def test_the_order_of_rows_does_not_matter(
     }
     url = database.parse_url(tmp_path / "dirt.db")
 
-    dm.load(synthetic.write_tables(turned, tmp_path / "release"), url)
+    dm.load(sample.write_tables(turned, tmp_path / "release"), url)
 
     found = dump(url)
     for name in CONTENT:

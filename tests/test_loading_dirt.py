@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 import dirtmodel as dm
-from dirtmodel import cli, database, releases, synthetic
-from dirtmodel.releases.tables import DIRT_COLUMNS, DIRT_TABLES
+from dirtmodel import cli, database, sample
+from dirtmodel import release as releases
+from dirtmodel.release.dirt import DIRT_COLUMNS, DIRT_TABLES
 
 SQLITE_SCHEMA = """
 CREATE TABLE ratings_session (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -49,13 +50,13 @@ schemas = itertools.count()
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    return synthetic.make_tables(subjects=2, slices=1, picture_size=(48, 36), frames=2)
+    return sample.make_tables(subjects=2, slices=1, picture_size=(48, 36), frames=2)
 
 
 @pytest.fixture(scope="module")
 def published(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same rows as the published pipeline writes them."""
-    return synthetic.write_tables(tables, tmp_path_factory.mktemp("published"))
+    return sample.write_tables(tables, tmp_path_factory.mktemp("published"))
 
 
 def as_django_keeps_it(row: dict[str, Any], *, sqlite: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, loading, synthetic
+from dirtmodel import database, loading, sample
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import postgres, schemas
 from dirtmodel.models import Base
@@ -34,7 +34,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release with 20 MB of pictures, so that copying takes its share of a load."""
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("pictures") / "noise",
         subjects=2,
         slices=7,
@@ -266,7 +266,7 @@ def test_pictures_are_stored_out_of_line_and_uncompressed(place: sa.URL, release
 def test_what_is_unsound_goes_to_quarantine(place: sa.URL, tmp_path: Path) -> None:
     import pyarrow as pa
 
-    tables = synthetic.make_tables(pictures="tiny", subjects=2, hazards=False)
+    tables = sample.make_tables(pictures="tiny", subjects=2, hazards=False)
     notes = tables["rating"].column("notes").to_pylist()
     notes[0] = "never\0sent"
     ratings = tables["rating"].column("rating").to_pylist()
@@ -276,7 +276,7 @@ def test_what_is_unsound_goes_to_quarantine(place: sa.URL, tmp_path: Path) -> No
         .set_column(5, "notes", pa.array(notes, pa.large_string()))
         .set_column(2, "rating", pa.array(ratings))
     )
-    folder = synthetic.write_tables(tables, tmp_path / "unsound")
+    folder = sample.write_tables(tables, tmp_path / "unsound")
     n = len(ratings)
 
     with pytest.raises(dm.ReleaseError, match="nul-character") as refused:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirtmodel.loading import runs
-from dirtmodel.releases import Batch, Pictures, Rejected
+from dirtmodel.release import Batch, Pictures, Rejected
 
 REJECTED = Rejected("rating", 3, 7, "bad-value", "no reason", {})
 

@@ -25,8 +25,8 @@ import sqlalchemy as sa
 from forking import Forked
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
-from dirtmodel.releases.layout import QC_FOLDER
+from dirtmodel import database, sample
+from dirtmodel.release.layout import QC_FOLDER
 
 PROJECT = Path(dm.__file__).resolve().parents[1]
 
@@ -34,7 +34,7 @@ PROJECT = Path(dm.__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release that loads in no time."""
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("small"), subjects=2, slices=1, pictures="tiny"
     )
 
@@ -42,7 +42,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sizeable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of some 8 MB."""
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("sizeable"), subjects=20, slices=1, pictures="noise"
     )
 
@@ -638,7 +638,7 @@ def peak_of_loading(release: Path, db: Path) -> int:
 def test_memory_does_not_grow_with_the_release(tmp_path: Path) -> None:
     # In one row group, as published: who reads it whole needs more than is allowed, for Python
     # and its libraries take some 180 MB by themselves.
-    release = synthetic.write_release(
+    release = sample.write_release(
         tmp_path / "release", subjects=56, slices=7, pictures="noise", picture_bytes=37_000
     )
     assert (release / QC_FOLDER / "image.parquet").stat().st_size > 250 << 20
@@ -650,9 +650,9 @@ def test_memory_does_not_grow_with_the_release(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
 def test_memory_does_not_grow_with_large_pictures_side_by_side(tmp_path: Path) -> None:
-    tables = synthetic.make_tables(subjects=12, pictures="noise", hazards=False)
+    tables = sample.make_tables(subjects=12, pictures="noise", hazards=False)
     (gif,) = set(
-        synthetic.make_tables(subjects=1, steps=[4], pictures="tiny", hazards=False)["image"][
+        sample.make_tables(subjects=1, steps=[4], pictures="tiny", hazards=False)["image"][
             "img"
         ].to_pylist()
     )
@@ -664,7 +664,7 @@ def test_memory_does_not_grow_with_large_pictures_side_by_side(tmp_path: Path) -
         for n in range(300)
     ]
     tables["image"] = pa.concat_tables([image, pa.Table.from_pylist(large, image.schema)])
-    release = synthetic.write_tables(tables, tmp_path / "release")
+    release = sample.write_tables(tables, tmp_path / "release")
     # Written by Polars, whose pages are small whatever the pictures.
     frame = pl.from_arrow(tables["image"])
     assert isinstance(frame, pl.DataFrame)

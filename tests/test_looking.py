@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import dirtmodel as dm
-from dirtmodel import synthetic
+from dirtmodel import sample
 from dirtmodel.cli import main
 from dirtmodel.models import CLICK_STEPS, Coordinate, Rating
 from dirtmodel.models import Image as Row
@@ -44,7 +44,7 @@ def runner_on(url: sa.URL) -> Run:
 @pytest.fixture
 def own(new_url: sa.URL, tmp_path: Path) -> sa.URL:
     """A small database of the test's own, to be damaged, with file names of an attacker."""
-    tables = synthetic.make_tables(
+    tables = sample.make_tables(
         subjects=2, slices=2, steps=[0, 3], picture_size=(64, 48), hazards=False
     )
     hostile = {
@@ -58,7 +58,7 @@ def own(new_url: sa.URL, tmp_path: Path) -> sa.URL:
         names = [name.replace(old, new) for name in names]
     place = images.column_names.index("file1")
     tables["image"] = images.set_column(place, "file1", pa.array(names, pa.large_string()))
-    dm.load(synthetic.write_tables(tables, tmp_path / "hostile"), new_url)
+    dm.load(sample.write_tables(tables, tmp_path / "hostile"), new_url)
     return new_url
 
 

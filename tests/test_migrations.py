@@ -22,7 +22,7 @@ import dirtmodel as dm
 from dirtmodel import database
 from dirtmodel.models import Base
 
-REVISIONS = database.revisions()
+REVISIONS = database.known_revisions()
 FOLDER = database.migrations_folder()
 FILES = sorted((FOLDER / "versions").glob("*.py"))
 VIEWS = {"image_labels", "rating_labels", "coordinate_labels", "review"}

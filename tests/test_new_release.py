@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "new-release.md").read_text("utf-8")
@@ -69,8 +69,8 @@ def run(tree: Path) -> Run:
 def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Today's release, and the next one: with a column and a step more."""
     folder = tmp_path_factory.mktemp("releases")
-    tables = synthetic.make_tables(subjects=2, slices=1, pictures="tiny", hazards=False)
-    today = synthetic.write_tables(tables, folder / "today")
+    tables = sample.make_tables(subjects=2, slices=1, pictures="tiny", hazards=False)
+    today = sample.write_tables(tables, folder / "today")
     rows = {name: table.to_pylist() for name, table in tables.items()}
     picture = next(row for row in rows["image"] if row["step"] == 3)
     session = next(row for row in rows["session"] if row["step"] == 3)
@@ -83,7 +83,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for row in rows["rating"]:
         row["confidence"] = 1 + row["id"] % 5
     following = {name: pa.Table.from_pylist(rows[name], schemas[name]) for name in rows}
-    return today, synthetic.write_tables(following, folder / "following")
+    return today, sample.write_tables(following, folder / "following")
 
 
 def operations(said: list[dict[str, Any]]) -> dict[tuple[str, str], list[str]]:

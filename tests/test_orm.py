@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import views
-from dirtmodel.models import Base, View
+from dirtmodel.models import Base, View, views
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import dirtmodel as dm
-from dirtmodel import database, synthetic
+from dirtmodel import database, sample
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,11 +104,11 @@ def test_demo_loads_and_answers(installed: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "FMAP_COREGISTRATION" in done.stdout
     info = run(installed, "dirtmodel", "info", "--db", "here/dirt.db", folder=tmp_path)
-    assert f"revision  {database.revisions()[-1]}\n" in info.stdout
+    assert f"revision  {database.known_revisions()[-1]}\n" in info.stdout
 
 
 def test_upgrades_a_database_of_an_older_version(installed: Path, tmp_path: Path) -> None:
-    release = synthetic.write_release(tmp_path, subjects=2, slices=1, pictures="tiny")
+    release = sample.write_release(tmp_path, subjects=2, slices=1, pictures="tiny")
     dm.load(release, tmp_path / "dirt.db")
     with dm.open(tmp_path / "dirt.db") as session:
         n_images = session.scalar(sa.select(sa.func.count(dm.Image.id)))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dirtmodel.draw import colours, rings, text
+from dirtmodel.draw.annotate import Notes, annotate, annotated, grid, margin
+from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
-from dirtmodel.pictures import colours, rings, text
-from dirtmodel.pictures.annotate import Notes, annotate, annotated, grid, margin
-from dirtmodel.pictures.rings import Click
 
 GOLD = (255, 215, 0)
 WIDTH, HEIGHT = 64, 48

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from dirtmodel.pictures.captions import Review, Row, Subject, caption, label, reviews_of, said
-from dirtmodel.pictures.rings import Click
+from dirtmodel.draw.captions import Review, Row, Subject, caption, label, reviews_of, said
+from dirtmodel.draw.rings import Click
 
 NOON = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
 COREG = Subject(

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirtmodel.errors import PictureError
-from dirtmodel.pictures.decode import (
+from dirtmodel.draw.decode import (
     as_rgba,
     count_frames,
     frames,
@@ -18,6 +17,7 @@ from dirtmodel.pictures.decode import (
     open_picture,
     telling_frames,
 )
+from dirtmodel.errors import PictureError
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dirtmodel.draw import decode, gif
+from dirtmodel.draw.annotate import Notes, annotate
+from dirtmodel.draw.header import probe
+from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError
-from dirtmodel.pictures import decode, gif
-from dirtmodel.pictures.annotate import Notes, annotate
-from dirtmodel.pictures.header import probe
-from dirtmodel.pictures.rings import Click
 
 GOLD = (255, 215, 0, 255)
 

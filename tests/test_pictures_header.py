@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dirtmodel.draw.header import MAX_PIXELS, Header, probe
 from dirtmodel.errors import PictureError
-from dirtmodel.pictures.header import MAX_PIXELS, Header, probe
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -202,5 +202,5 @@ def test_garbage_never_escapes_the_family_of_errors(start: bytes, rest: bytes) -
 
 
 def test_pillow_is_not_needed() -> None:
-    program = "import dirtmodel.pictures.header, sys; sys.exit('PIL' in sys.modules)"
+    program = "import dirtmodel.draw.header, sys; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

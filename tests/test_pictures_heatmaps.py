@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dirtmodel.draw import heatmaps, text
+from dirtmodel.draw.colours import heat
+from dirtmodel.draw.heatmaps import Density, Sample, density, draw, ticks
+from dirtmodel.draw.rings import Click
 from dirtmodel.errors import UsageError
-from dirtmodel.pictures import heatmaps, text
-from dirtmodel.pictures.colours import heat
-from dirtmodel.pictures.heatmaps import Density, Sample, density, draw, ticks
-from dirtmodel.pictures.rings import Click
 
 AREA = np.pi * 100
 

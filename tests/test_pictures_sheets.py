@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dirtmodel.draw import colours, decode, text
+from dirtmodel.draw.rings import Click
+from dirtmodel.draw.sheets import Cell, Layout, pages, save
 from dirtmodel.errors import UsageError
-from dirtmodel.pictures import colours, decode, text
-from dirtmodel.pictures.rings import Click
-from dirtmodel.pictures.sheets import Cell, Layout, pages, save
 
 SMALL = Layout(columns=3, rows=2, tile_width=60, tile_height=45)
 

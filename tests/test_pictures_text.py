@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dirtmodel.pictures import text
+from dirtmodel.draw import text
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
 

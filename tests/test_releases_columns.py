@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirtmodel.releases.columns import COLUMNS, OPTIONAL, Kind, accepts, convert, text_of
+from dirtmodel.release.columns import COLUMNS, OPTIONAL, Kind, accepts, convert, text_of
 
 CANONICAL = {
     Kind.BIGINT: pa.int64(),

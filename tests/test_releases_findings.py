@@ -19,10 +19,11 @@ import pytest
 import sqlalchemy as sa
 
 import dirtmodel as dm
-from dirtmodel import models, releases, synthetic
-from dirtmodel.releases.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
-from dirtmodel.releases.layout import NARROW_ROWS, QC_FOLDER, ReleaseFiles
-from dirtmodel.releases.reading import InvalidReleaseError
+from dirtmodel import models, sample
+from dirtmodel import release as releases
+from dirtmodel.release.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
+from dirtmodel.release.layout import NARROW_ROWS, QC_FOLDER, ReleaseFiles
+from dirtmodel.release.reader import InvalidReleaseError
 
 Tables = dict[str, Any]
 NEW = 1_000_000
@@ -32,7 +33,7 @@ NEW = 1_000_000
 @pytest.fixture(scope="module")
 def sound() -> Tables:
     """Four tables with which nothing is wrong."""
-    made = synthetic.make_tables(
+    made = sample.make_tables(
         hazards=False, subjects=2, slices=1, pictures="tiny", picture_size=(1000, 1000)
     )
     # The tiny pictures are not of the size at which the clicks were made.
@@ -45,7 +46,7 @@ def sound() -> Tables:
 
 
 def write(tables: Tables, folder: Path) -> Path:
-    return synthetic.write_tables(tables, folder / "release", empty_rows=0)
+    return sample.write_tables(tables, folder / "release", empty_rows=0)
 
 
 def check(release: Path) -> list[releases.Finding]:
@@ -515,7 +516,7 @@ def test_tables_without_rows_are_no_fault(
 ) -> None:
     cascade = {"session": ["rating", "coordinate"], "image": ["rating", "coordinate"]}
     emptied = {name: sound[name].slice(0, 0) for name in [table, *cascade.get(table, [])]}
-    release = synthetic.write_tables({**sound, **emptied}, tmp_path / "r", empty_rows=empty_rows)
+    release = sample.write_tables({**sound, **emptied}, tmp_path / "r", empty_rows=empty_rows)
 
     loaded = dm.load(release, tmp_path / "dirt.db")
 
@@ -663,7 +664,7 @@ def as_json(value: Any) -> Any:
 
 def test_nothing_is_lost_in_quarantine(sound: Tables, tmp_path: Path, new_url: sa.URL) -> None:
     tables = spoilt(sound)
-    release = synthetic.write_tables(tables, tmp_path / "release", empty_rows=3)
+    release = sample.write_tables(tables, tmp_path / "release", empty_rows=3)
 
     loaded = dm.load(release, new_url, quarantine=True)
 
@@ -771,7 +772,7 @@ def test_a_decompression_bomb_is_refused(sound: Tables, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release small enough to damage hundreds of times."""
-    return synthetic.write_release(
+    return sample.write_release(
         tmp_path_factory.mktemp("whole"), subjects=1, slices=1, picture_size=(32, 24), frames=2
     )
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dirtmodel import ReleaseError, releases
-from dirtmodel.releases.layout import QC_FOLDER, TABLES, file_name
+from dirtmodel import ReleaseError
+from dirtmodel import release as releases
+from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
 
 
 def make(top: Path, tables: tuple[str, ...] = TABLES, inside: Path = QC_FOLDER) -> Path:

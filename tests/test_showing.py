@@ -17,8 +17,8 @@ from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import models
+from dirtmodel.draw.sheets import Layout
 from dirtmodel.errors import DatabaseError, OutputError, PictureError, UsageError
-from dirtmodel.pictures.sheets import Layout
 
 HOSTILE = "\"><script>alert('é')</script>&"
 
@@ -235,7 +235,7 @@ def test_a_heat_map_of_one_rater_counts_their_reviews_only(
 ) -> None:
     drawn = []
     monkeypatch.setattr(
-        "dirtmodel.pictures.heatmaps.draw", lambda found, title: drawn.append((found, title))
+        "dirtmodel.draw.heatmaps.draw", lambda found, title: drawn.append((found, title))
     )
     clicks = db.execute(
         sa.select(models.Coordinate, dm.Image, dm.Session.user)

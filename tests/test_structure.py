@@ -10,18 +10,18 @@ PACKAGE = Path(__file__).parent.parent / "dirtmodel"
 
 ALLOWED = {
     "errors": set(),
+    "_version": set(),
     # How an ORM image shows itself is mixed in from upstream, so that the models need no queries;
     # it loads the pictures' part with Pillow only when a picture is looked at.
-    "showing": {"pictures", "errors"},
+    "showing": {"draw", "errors"},
     "models": {"showing", "errors"},
     "entities": set(),
-    "pictures": {"errors"},
+    "draw": {"errors"},
     # DIRT's own database is a release, too.
-    "releases": {"errors", "models", "entities", "pictures", "database"},
-    "views": {"models"},
-    "database": {"errors", "models", "views"},
-    "adhoc": {"database", "errors", "views"},
-    "loading": {"releases", "database", "models", "entities", "errors", "dirtmodel"},
+    "release": {"errors", "models", "entities", "draw", "database"},
+    "database": {"errors", "models"},
+    "sql": {"database", "errors", "models"},
+    "loading": {"release", "database", "models", "entities", "errors", "_version"},
     "queries": {"models", "errors"},
     # A release folder is a side, too, and is loaded for it; reports leave through outputs.
     "differences": {
@@ -30,41 +30,42 @@ ALLOWED = {
         "errors",
         "queries",
         "loading",
-        "pictures",
+        "draw",
         "outputs",
     },
     # The way back from loading: the layout is that of releases.
-    "exporting": {"errors", "models", "database", "releases"},
-    "browsing": {"database", "errors", "models", "pictures", "views"},
-    "outputs": {"errors", "pictures"},
-    "viewing": {"errors", "models", "queries", "pictures", "outputs"},
-    "synthetic": set(),
+    "exporting": {"errors", "models", "database", "release"},
+    "browse": {"database", "errors", "models", "draw"},
+    "outputs": {"errors", "draw"},
+    "viewing": {"errors", "models", "queries", "draw", "outputs"},
+    "sample": set(),
     "__main__": {"cli"},
     "cli": {
         "errors",
         "models",
         "entities",
-        "pictures",
-        "releases",
+        "draw",
+        "release",
         "database",
         "loading",
         "queries",
         "differences",
-        "adhoc",
+        "sql",
         "exporting",
-        "browsing",
+        "browse",
         "outputs",
         "viewing",
-        "synthetic",
-        "dirtmodel",
+        "sample",
+        "_version",
     },
     # The package itself only forwards names, and imports a room when one of its names is used.
     "dirtmodel": {
+        "_version",
         "errors",
         "models",
         "database",
-        "releases",
-        "adhoc",
+        "release",
+        "sql",
         "loading",
         "queries",
         "viewing",
@@ -74,7 +75,7 @@ ALLOWED = {
 }
 """Room → what it may import; `dirtmodel` is the package's own `__init__` (its version)."""
 
-NARROW = {"releases": "dirtmodel.pictures.header", "outputs": "dirtmodel.pictures.header"}
+NARROW = {"release": "dirtmodel.draw.header", "outputs": "dirtmodel.draw.header"}
 """Of `pictures`, these may use the part without Pillow only."""
 
 HEAVY = {"alembic", "PIL", "pyarrow", "scipy", "tabulate", "pandas", "polars", "duckdb"}
@@ -135,7 +136,7 @@ def test_rooms_import_only_what_lies_upstream(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_light_rooms_use_only_the_light_part_of_pictures(path: Path) -> None:
     allowed = NARROW.get(room_of(name_of(path)))
-    used = [n for n in imported(ast.parse(path.read_text())) if n.startswith("dirtmodel.pictures")]
+    used = [n for n in imported(ast.parse(path.read_text())) if n.startswith("dirtmodel.draw")]
     assert allowed is None or set(used) <= {allowed}
 
 
@@ -154,7 +155,7 @@ def test_the_arrows_make_no_circle(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_what_is_heavy_is_imported_where_it_is_needed(path: Path) -> None:
     # The modules that draw are themselves imported where they are needed.
-    rooms_of_their_own = {"pictures": {"PIL", "scipy"}, "synthetic": {"PIL"}}
+    rooms_of_their_own = {"draw": {"PIL", "scipy"}, "sample": {"PIL"}}
     allowed = rooms_of_their_own.get(room_of(name_of(path)), set())
     tops = {name.partition(".")[0] for name in at_import(ast.parse(path.read_text()))}
     assert tops & HEAVY <= allowed

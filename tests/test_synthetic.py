@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from dirtmodel import entities, synthetic
-from dirtmodel.synthetic import HAZARDS, make_tables, write_release, write_tables
-from dirtmodel.synthetic.writing import FOLDER
+from dirtmodel import entities, sample
+from dirtmodel.sample import HAZARDS, make_tables, write_release, write_tables
+from dirtmodel.sample.writing import FOLDER
 
 Tables = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -581,7 +581,7 @@ def test_clean_notes_need_no_unescaping(clean: Tables) -> None:
 )
 def test_recipes_that_cannot_be_made_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        synthetic.Recipe(**options)
+        sample.Recipe(**options)
 
 
 def test_a_large_narrow_release_has_the_reviews_asked_for() -> None:

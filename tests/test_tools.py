@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 import dirtmodel as dm
-from dirtmodel.adhoc import ask
+from dirtmodel.sql import ask
 
 QUESTION = """
 SELECT t.sub, t.task, t.run, count(*) AS n FROM rating AS r

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 import dirtmodel as dm
 from dirtmodel import cli, database
-from dirtmodel.releases.layout import TABLES
+from dirtmodel.release.layout import TABLES
 
-EARLIER = database.revisions()[:-1]
-HEAD = database.revisions()[-1]
+EARLIER = database.known_revisions()[:-1]
+HEAD = database.known_revisions()[-1]
 
 
 @pytest.fixture(params=EARLIER)
@@ -95,7 +95,7 @@ def test_a_database_of_any_revision_is_a_side_and_stays_as_it_is(
         revision = found.old.revision
 
     assert [e["revision"] for e in schema if e["change"] == "revision"] == [
-        r for r in database.revisions() if r > str(revision)
+        r for r in database.known_revisions() if r > str(revision)
     ]
     assert {e["only_in"] for e in schema if e["change"] == "revision"} == {"new"}
     for table, said in counts.items():

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from dirtmodel import __version__
+from dirtmodel._version import __version__
 from dirtmodel.cli import (
     agreeing,
     asking,

@@ -25,14 +25,14 @@ def demo(folder: Path) -> None:
 
     Example: dirtmodel demo /tmp/demo
     """
-    from dirtmodel import database, loading, synthetic
+    from dirtmodel import database, loading, sample
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.kit import KitExclusions
 
     db = folder / "dirt.db"
     try:
         _refuse_what_is_somebodys(folder)
-        synthetic.write_release(folder / "release")
+        sample.write_release(folder / "release")
     except OSError as error:
         raise OutputError(
             f"cannot make a demo in {folder}: {error.strerror}; name another folder"
@@ -74,8 +74,8 @@ def _is_demo(db: Path) -> bool:
 
 def _draw(session: "orm.Session", folder: Path) -> None:
     """Draw one picture of each kind."""
+    from dirtmodel.draw import annotate
     from dirtmodel.models import CLICK_STEPS, DisplayMode, Step
-    from dirtmodel.pictures import annotate
     from dirtmodel.queries.images import Clicks, Images
     from dirtmodel.viewing import heatmaps, saving, sheets, single
 

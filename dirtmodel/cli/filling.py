@@ -33,7 +33,7 @@ def load(
     Example: dirtmodel load path/to/release --label 3.0
     """
     from dirtmodel import database, loading
-    from dirtmodel.releases.findings import describe
+    from dirtmodel.release.findings import describe
 
     with _progress("Loading", release, quiet=quiet) as advance:
         loaded = loading.load(
@@ -59,11 +59,11 @@ def check(release: str, format_: str, *, quiet: bool) -> int:
 
     Example: dirtmodel check path/to/release --format json
     """
-    from dirtmodel import releases
-    from dirtmodel.releases.findings import advise, describe
+    from dirtmodel.release import check as check_release
+    from dirtmodel.release.findings import advise, describe
 
     with _progress("Checking", release, quiet=quiet) as advance:
-        found = releases.check(release, advance)
+        found = check_release(release, advance)
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
@@ -123,13 +123,13 @@ def _progress(
     label: str, release: str, *, quiet: bool
 ) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
-    from dirtmodel import releases
+    from dirtmodel.release import opened
 
     stderr = sys.stderr
     if quiet or not stderr.isatty():
         yield None
         return
-    with releases.opened(release) as source:
+    with opened(release) as source:
         total = max(source.n_bytes, 1)
     with click.progressbar(
         length=total, label=label, file=stderr, item_show_func=_rate, update_min_steps=1 << 20

@@ -152,7 +152,7 @@ def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -
 
     Example: dirtmodel heatmap --step mask --display x --slice 3 -o clicks.png
     """
-    from dirtmodel.pictures import annotate
+    from dirtmodel.draw import annotate
     from dirtmodel.queries.images import Images
     from dirtmodel.viewing import heatmaps, saving
 

@@ -65,16 +65,16 @@ def sql(
     if sum((statement is not None, script is not None, tables)) != 1:
         raise click.UsageError("give one of: a statement, -f FILE, --tables")
     if tables:
-        from dirtmodel.adhoc.catalogue import Described, describe
+        from dirtmodel.sql.catalogue import Described, describe
 
         options.emit_rows(Described._fields, describe(), format_, path)
         return
-    from dirtmodel import adhoc
+    from dirtmodel.sql import ask
 
     # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     text = statement if script is None else _read(script)
-    with adhoc.ask(db, text or "", _by_name(parameters), timeout=timeout or None) as answer:
+    with ask(db, text or "", _by_name(parameters), timeout=timeout or None) as answer:
         for warning in answer.warnings:
             options.warn(f"Warning: {warning}")
         options.emit_rows(answer.columns, _without_bytes(answer.rows), format_, path)
@@ -132,15 +132,15 @@ def browse(db: str, *, port: int, show: bool) -> None:
     """
     import contextlib
 
-    from dirtmodel import browsing
+    from dirtmodel import browse as pages
 
-    path = browsing.check(db)
-    with contextlib.closing(browsing.listen(port)) as taken:
-        browsing.application(path)
-        address = f"http://{browsing.HOST}:{taken.getsockname()[1]}/"
+    path = pages.check(db)
+    with contextlib.closing(pages.listen(port)) as taken:
+        pages.application(path)
+        address = f"http://{pages.HOST}:{taken.getsockname()[1]}/"
         click.echo(address)
         options.warn("Ctrl-C ends it.")
         if show:
             click.launch(address)
         with contextlib.suppress(KeyboardInterrupt):
-            browsing.serve(path, taken)
+            pages.serve(path, taken)

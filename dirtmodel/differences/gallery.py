@@ -141,9 +141,9 @@ def thumbnail(side: Side, half: Half) -> bytes:
     PictureError
         When it is damaged.
     """
-    from dirtmodel.pictures import decode
-    from dirtmodel.pictures.annotate import Notes, ringed
-    from dirtmodel.pictures.rings import Click
+    from dirtmodel.draw import decode
+    from dirtmodel.draw.annotate import Notes, ringed
+    from dirtmodel.draw.rings import Click
 
     img_id = half.image.id
     data = side.picture(img_id)

@@ -10,7 +10,7 @@ def show_the_same(old: bytes, new: bytes, old_id: int, new_id: int) -> bool:
 
     What lies under full transparency counts, too. A damaged picture is like no other.
     """
-    from dirtmodel.pictures import decode
+    from dirtmodel.draw import decode
 
     nothing = object()
     try:

@@ -29,7 +29,7 @@ def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
 
 
 def _revisions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
-    path = database.revisions()
+    path = database.known_revisions()
     # A release folder has no schema but this version's.
     one, other = (path.index(side.revision or path[-1]) for side in (old, new))
     for revision in path[min(one, other) + 1 : max(one, other) + 1]:

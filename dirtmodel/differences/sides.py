@@ -239,7 +239,7 @@ def _look(url: sa.URL) -> tuple[str | None, bool]:
         revision = database.current_revision(connection)
         if revision is None:
             return None, sa.inspect(connection).has_table("ratings_session")
-        return revision, revision in database.revisions()[:-1]
+        return revision, revision in database.known_revisions()[:-1]
 
 
 @contextlib.contextmanager

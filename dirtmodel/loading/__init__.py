@@ -17,17 +17,17 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-import dirtmodel
 from dirtmodel import database
+from dirtmodel._version import __version__
 from dirtmodel.errors import ReleaseError
 from dirtmodel.loading import rows
 from dirtmodel.loading.runs import in_runs
 from dirtmodel.loading.writer import Writer
 from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
-from dirtmodel.releases import Batch, Place, Reader, Source, opened
-from dirtmodel.releases import Finding as Found
-from dirtmodel.releases.layout import TABLES
-from dirtmodel.releases.reading import InvalidReleaseError, Progress
+from dirtmodel.release import Batch, Place, Reader, Source, opened
+from dirtmodel.release import Finding as Found
+from dirtmodel.release.layout import TABLES
+from dirtmodel.release.reader import InvalidReleaseError, Progress
 
 _HASHED_BYTES: Final = 1 << 20
 """Read and hashed at a time, so that a load that fails need not wait for all."""
@@ -178,7 +178,7 @@ def _record(
             "label": loaded.label,
             "source": reader.release.place,
             "loaded_at": dt.datetime.now(dt.UTC),
-            "dirtmodel_version": dirtmodel.__version__,
+            "dirtmodel_version": __version__,
         },
     )
     files = [

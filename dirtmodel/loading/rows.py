@@ -6,7 +6,7 @@ from typing import Any
 
 from dirtmodel.entities import parse, scan
 from dirtmodel.loading.writer import Writer
-from dirtmodel.releases import Batch, Pictures, Rejected
+from dirtmodel.release import Batch, Pictures, Rejected
 
 Targets = dict[tuple[int, str], int]
 """(step, file1) → target.id"""

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from dirtmodel.releases import Batch
-from dirtmodel.releases.columns import integers
-from dirtmodel.releases.layout import NARROW_ROWS
+from dirtmodel.release import Batch
+from dirtmodel.release.columns import integers
+from dirtmodel.release.layout import NARROW_ROWS
 
 RUN_ROWS: Final = 512 * 1024
 """Rows that are sorted together: some tens of megabytes."""

@@ -168,7 +168,7 @@ def _check_release(connection: sa.Connection, schema: str, where: str, *, replac
             f"{where} holds a release; add --replace to load into its place (it stays as it is "
             f"until the new one is complete), or {_ELSEWHERE}"
         )
-    if revision not in database.revisions():
+    if revision not in database.known_revisions():
         raise DatabaseError(
             f"{where} is at revision {revision}, which this dirtmodel does not know; "
             "install a newer dirtmodel with: pip install --upgrade dirtmodel"

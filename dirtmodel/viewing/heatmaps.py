@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import orm
 
+from dirtmodel.draw import heatmaps
+from dirtmodel.draw.captions import Row, reviews_of
+from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, Sample
 from dirtmodel.errors import UsageError
 from dirtmodel.models import CLICK_STEPS, DisplayMode, Step, member_of
-from dirtmodel.pictures import heatmaps
-from dirtmodel.pictures.captions import Row, reviews_of
-from dirtmodel.pictures.heatmaps import DEFAULT_SIGMA, Sample
 from dirtmodel.queries.images import Clicks, FoundImage, Images, blobs
 from dirtmodel.viewing import material
 from dirtmodel.viewing.material import Progress

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import orm
 
+from dirtmodel.draw.captions import Review, Row, Subject, reviews_of
+from dirtmodel.draw.rings import Click
 from dirtmodel.errors import UsageError
 from dirtmodel.models import Image
-from dirtmodel.pictures.captions import Review, Row, Subject, reviews_of
-from dirtmodel.pictures.rings import Click
 from dirtmodel.queries.images import Clicks, FoundImage, ImageClick, Images, Verdicts, blobs
 
 Progress = Callable[[int], None]

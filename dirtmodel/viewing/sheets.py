@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import orm
 
 from dirtmodel import outputs
-from dirtmodel.pictures import annotate, sheets
-from dirtmodel.pictures.captions import label
-from dirtmodel.pictures.colours import Pen, pens
-from dirtmodel.pictures.sheets import Cell, Layout
+from dirtmodel.draw import annotate, sheets
+from dirtmodel.draw.captions import label
+from dirtmodel.draw.colours import Pen, pens
+from dirtmodel.draw.sheets import Cell, Layout
 from dirtmodel.queries.images import Clicks, FoundImage, Images
 from dirtmodel.viewing import material, saving
 from dirtmodel.viewing.material import Progress, Wanted

@@ -4,10 +4,10 @@ from typing import Literal
 
 from sqlalchemy import orm
 
+from dirtmodel.draw import annotate
+from dirtmodel.draw.annotate import Notes
+from dirtmodel.draw.captions import caption
 from dirtmodel.errors import PictureError
-from dirtmodel.pictures import annotate
-from dirtmodel.pictures.annotate import Notes
-from dirtmodel.pictures.captions import caption
 from dirtmodel.viewing import material
 
 

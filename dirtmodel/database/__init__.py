@@ -1,0 +1,56 @@
+"""From a URL to an opened database of the right revision.
+
+Nothing here knows what a release is, or what people ask of it.
+
+- `urls`: what users type, and what is shown of it
+- `engines`: connections, connect hooks, failures in plain words
+- `revisions`: migrations, and the revision that this version needs
+"""
+
+from dirtmodel.database.engines import (
+    APPLICATION_ID,
+    SQLITE_MAGIC,
+    engine,
+    first_line,
+    reach,
+    require_psycopg,
+)
+from dirtmodel.database.revisions import (
+    check_foreign_keys,
+    check_revision,
+    connect,
+    current_revision,
+    known_revisions,
+    migrate,
+    migrations_folder,
+    open,  # noqa: A004 - `database.open(...)` is how it reads
+    tables,
+    upgrade,
+    upgrade_sql,
+)
+from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url, sqlite_path
+
+__all__ = [
+    "APPLICATION_ID",
+    "DEFAULT",
+    "SQLITE_MAGIC",
+    "check_foreign_keys",
+    "check_revision",
+    "connect",
+    "current_revision",
+    "display",
+    "engine",
+    "first_line",
+    "is_sqlite",
+    "known_revisions",
+    "migrate",
+    "migrations_folder",
+    "open",
+    "parse_url",
+    "reach",
+    "require_psycopg",
+    "sqlite_path",
+    "tables",
+    "upgrade",
+    "upgrade_sql",
+]

@@ -1,0 +1,279 @@
+"""Which revision a database is at, and the migrations that bring it to another."""
+
+import contextlib
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel.database.engines import first_line, reach
+from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url
+from dirtmodel.errors import DatabaseError
+from dirtmodel.models import Base
+from dirtmodel.models.views import comments
+
+_MIRRORED: Final = frozenset({"session", "image", "rating", "coordinate"})
+
+
+@contextlib.contextmanager
+def connect(
+    url: sa.URL, *, read_only: bool = True, timeout: float | None = None
+) -> Iterator[sa.Connection]:
+    """Connect to a database of the revision that this version needs.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, unreachable, of another program, or of another revision.
+    """
+    with reach(url, read_only=read_only, timeout=timeout) as connection:
+        check_revision(connection, url)
+        # A session joins a transaction that is under way and leaves its end to whoever began it:
+        # what it commits would be lost.
+        connection.rollback()
+        yield connection
+
+
+@contextlib.contextmanager
+def open(  # noqa: A001 - `dm.open(...)` is how it reads
+    db: str | sa.URL | os.PathLike[str] = DEFAULT,
+    *,
+    read_only: bool = True,
+    timeout: float | None = None,
+) -> Iterator[orm.Session]:
+    """Open a database and give an `orm.Session` on it, read-only unless asked otherwise.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    read_only
+        With False the session can write sessions, ratings and clicks; commit yourself. On SQLite it
+        keeps other writers waiting from its first statement to its end. Images are written by a
+        load, which alone fills `picture` and `target`.
+    timeout
+        Seconds after which Postgres ends a statement; None for no limit.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, unreachable, of another program, or of another revision.
+    """
+    with (
+        connect(parse_url(db), read_only=read_only, timeout=timeout) as connection,
+        orm.Session(connection) as session,
+    ):
+        yield session
+
+
+def migrations_folder() -> Path:
+    """Find the migrations: inside the package of a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise DatabaseError(
+        f"the migrations are missing beside {package}; install dirtmodel again with: "
+        "pip install --force-reinstall dirtmodel"
+    )
+
+
+def known_revisions() -> tuple[str, ...]:
+    """List the revisions known to this version, oldest first.
+
+    Read off the file names, because alembic takes longer to import than most queries take.
+    """
+    versions = migrations_folder() / "versions"
+    return tuple(sorted(file.name.partition("_")[0] for file in versions.glob("[0-9]*.py")))
+
+
+def current_revision(connection: sa.Connection) -> str | None:
+    """Give the revision that a database is at, or None where it has none."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def check_revision(connection: sa.Connection, url: sa.URL) -> None:
+    """Make sure that a database is ours and at the revision this version needs."""
+    found = _own_revision(connection, url)
+    known = known_revisions()
+    if found == known[-1]:
+        return
+    where = display(url)
+    if found in known:
+        raise DatabaseError(
+            f"{where} is at revision {found} and this dirtmodel needs {known[-1]}; "
+            f"run: dirtmodel upgrade --db {shlex.quote(where)}"
+        )
+    raise DatabaseError(
+        f"{where} is at revision {found}, which this dirtmodel does not know; "
+        "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+    )
+
+
+def _own_revision(connection: sa.Connection, url: sa.URL) -> str:
+    try:
+        found = current_revision(connection)
+        tables = set(sa.inspect(connection).get_table_names())
+    except sa.exc.DBAPIError as error:
+        raise DatabaseError(f"cannot read {display(url)}: {first_line(error)}") from error
+    if found is None or not tables >= _MIRRORED:
+        raise DatabaseError(
+            f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "
+            f"load a release with: dirtmodel load RELEASE --db {shlex.quote(display(url))}"
+        )
+    return found
+
+
+def migrate(connection: sa.Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision, in the connection's own transaction."""
+    from alembic import command
+
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    path = ("base", *known_revisions())
+    target = path[-1] if revision == "head" else revision
+    if target not in path:
+        raise DatabaseError(
+            f"there is no revision {target}; choose head or one of {', '.join(path)}"
+        )
+    current = current_revision(connection) or "base"
+    if path.index(target) < path.index(current):
+        command.downgrade(config, target)
+    else:
+        command.upgrade(config, target)
+    if target == path[-1] and connection.dialect.name == "postgresql":
+        for statement in comments():
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def _alembic_config() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def upgrade(
+    db: str | sa.URL | os.PathLike[str] = DEFAULT, revision: str = "head"
+) -> tuple[str, str]:
+    """Migrate a database in place, all or nothing.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    revision
+        Where to; an earlier one gives up what later ones added.
+
+    Returns
+    -------
+    tuple
+        The revision before and the revision after.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, newer than this version, or could not be migrated; then it
+        is as it was.
+    """
+    url = parse_url(db)
+    with reach(url, read_only=False) as connection:
+        before = _own_revision(connection, url)
+        known = known_revisions()
+        if before not in known:
+            check_revision(connection, url)
+        connection.rollback()
+        if is_sqlite(url):
+            # Dropping a table would cascade into those that point to it; the check below makes
+            # sure that nothing dangles. The pragma does nothing inside a transaction.
+            _raw(connection).execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                migrate(connection, revision)
+                check_foreign_keys(connection)
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(
+                f"{display(url)} could not be upgraded and is as it was: {first_line(error)}"
+            ) from error
+        with connection.begin():
+            after = current_revision(connection) or "base"
+    return before, after
+
+
+def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
+    """Write the SQL that `upgrade` would run on this database, and run none of it.
+
+    What an upgrade reads off names and pictures that are there is a comment in it.
+
+    Raises
+    ------
+    DatabaseError
+        When it is missing, not ours, or newer than this version.
+    """
+    import io
+
+    from alembic import command
+
+    url = parse_url(db)
+    with reach(url) as connection:
+        before = _own_revision(connection, url)
+        if before not in known_revisions():
+            check_revision(connection, url)
+    config = _alembic_config()
+    config.output_buffer = script = io.StringIO()
+    config.attributes["dialect_name"] = url.get_backend_name()
+    if before != known_revisions()[-1]:
+        command.upgrade(config, f"{before}:{known_revisions()[-1]}", sql=True)
+    return script.getvalue()
+
+
+def check_foreign_keys(connection: sa.Connection) -> None:
+    """Make sure that no row points to one that is not there (Postgres checks by itself)."""
+    if connection.dialect.name != "sqlite":
+        return
+    inspector = sa.inspect(connection)
+    for name in inspector.get_table_names():
+        if name in Base.metadata.tables:
+            _check_own_keys(connection, name, inspector.get_foreign_keys(name))
+            continue
+        # Tables of others may refer by several columns, or without naming any.
+        quoted = connection.dialect.identifier_preparer.quote(name)
+        dangling = connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first()
+        if dangling is not None:
+            raise DatabaseError(
+                f"row {dangling[1]} of table {dangling[0]} points to a missing row of "
+                f"{dangling[2]}; nothing was changed"
+            )
+
+
+def _check_own_keys(connection: sa.Connection, name: str, keys: Sequence[Any]) -> None:
+    """Look up each value that occurs once; the pragma takes ten times as long, row by row."""
+    for key in keys:
+        (column,), (referred,) = key["constrained_columns"], key["referred_columns"]
+        child = sa.table(name, sa.column(column)).c[column]
+        parent = sa.table(key["referred_table"], sa.column(referred)).c[referred]
+        dangling = sa.select(child).distinct().where(child.not_in(sa.select(parent))).limit(1)
+        found = connection.scalar(dangling)
+        if found is not None:
+            raise DatabaseError(
+                f"{name}.{column} holds {found}, but there is no {key['referred_table']} of "
+                f"that {referred}; nothing was changed"
+            )
+
+
+def _raw(connection: sa.Connection) -> Any:
+    """Give the driver's own connection."""
+    return connection.connection.driver_connection
+
+
+def tables() -> list[sa.Table]:
+    """List our tables, referenced ones first."""
+    return Base.metadata.sorted_tables

@@ -1,0 +1,325 @@
+"""Contact sheets: many pictures to look through, page after page.
+
+Pictures are fetched, decoded, shrunk and forgotten one at a time; what stays in memory are the
+small ones of the page being filled.
+"""
+
+import collections
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from PIL import Image
+
+from dirtmodel.draw import decode, margins, text
+from dirtmodel.draw.annotate import Notes, ringed
+from dirtmodel.draw.colours import Pen
+from dirtmodel.draw.rings import Click
+from dirtmodel.errors import PictureError, UsageError
+
+_GAP: Final = 10
+_FRAME_GAP: Final = 3
+_LABEL_SIZE: Final = 13
+_TITLE_SIZE: Final = 20
+_MOST_LABEL_LINES: Final = 8
+_MOST_FRAMES: Final = 3
+_EMPTY: Final = (0xEE, 0xEE, 0xEE)
+_WARNING: Final = (0x9C, 0x1C, 0x1C)
+_COMPRESS_LEVEL: Final = 3
+_N_DECODERS: Final = 2
+
+
+def _create(place: Path) -> IO[bytes]:
+    return place.open("wb")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet and what is written below it.
+
+    Parameters
+    ----------
+    img_id
+        Named when the picture is damaged.
+    data
+        The encoded picture; None gives an empty cell.
+    label
+        Lines below the picture, the first one dark, the others faint. They wrap.
+    clicks
+        Drawn as rings.
+    """
+
+    img_id: int
+    data: bytes | memoryview | None
+    label: Sequence[str] = ()
+    clicks: Sequence[Click] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a page is divided: tiles across and down, and the pixels of a tile.
+
+    A picture keeps its aspect and is never enlarged. The frames of an animation stand side by
+    side (at most three of them) and take as many tiles as they need.
+    """
+
+    columns: int = 6
+    rows: int = 6
+    tile_width: int = 300
+    tile_height: int = 225
+
+    def __post_init__(self) -> None:
+        if min(self.columns, self.rows) < 1 or min(self.tile_width, self.tile_height) < 16:  # noqa: PLR2004 - pixels
+            raise UsageError("a sheet needs at least one column, one row and tiles of 16 pixels")
+
+    def span(self, width: int) -> int:
+        """Give the number of tiles that a strip of pictures takes, at most a whole row."""
+        tiles = math.ceil((width + _GAP) / (self.tile_width + _GAP))
+        return min(max(tiles, 1), self.columns)
+
+    def width_of(self, span: int) -> int:
+        """Give the pixels of that many tiles beside each other."""
+        return span * self.tile_width + (span - 1) * _GAP
+
+
+class _Tile(NamedTuple):
+    picture: Image.Image
+    label: list[str]
+    n_dark_lines: int
+    span: int
+    raters: frozenset[str | None]
+
+
+def pages(
+    cells: Iterable[Cell],
+    *,
+    title: str = "",
+    layout: Layout | None = None,
+    pens: Mapping[str | None, Pen] | None = None,
+) -> Iterator[Image.Image]:
+    """Lay out pictures in reading order and give one page after the other.
+
+    With `pens` for several raters, every page names those whose rings are on it.
+
+    A damaged picture becomes a labelled empty cell that gives the reason. Without cells there
+    are no pages.
+    """
+    chosen = layout or Layout()
+    rows: list[list[_Tile]] = []
+    n_pages = n_free = 0
+    for tile in _tiles(cells, chosen, pens):
+        if tile.span > n_free:
+            if len(rows) == chosen.rows:
+                n_pages += 1
+                yield _page(rows, chosen, title, n_pages, pens)
+                rows = []
+            rows.append([])
+            n_free = chosen.columns
+        rows[-1].append(tile)
+        n_free -= tile.span
+    if rows:
+        yield _page(rows, chosen, title, n_pages + 1, pens)
+
+
+def save(
+    drawn: Iterable[Image.Image],
+    path: Path,
+    create: Callable[[Path], contextlib.AbstractContextManager[IO[bytes]]] = _create,
+) -> list[Path]:
+    """Write pages as PNG files and return their paths.
+
+    A single page goes to `failures.png`; several to `failures-01.png`, `failures-02.png`, …
+
+    Parameters
+    ----------
+    create
+        Opens a file to write a page to; may take care that it appears when it is complete.
+    """
+    written: list[Path] = []
+    encoding: futures.Future[None] | None = None
+    waiting: Image.Image | None = None
+
+    def encode(page: Image.Image, place: Path) -> None:
+        with create(place) as file:
+            page.save(file, "PNG", compress_level=_COMPRESS_LEVEL)
+
+    def write(page: Image.Image, number: int | None) -> None:
+        nonlocal encoding
+        if encoding is not None:
+            encoding.result()
+        place = path if number is None else page_path(path, number)
+        written.append(place)
+        encoding = encoder.submit(encode, page, place)
+
+    # One page is encoded while the next is filled; Pillow does not hold the GIL for that.
+    with futures.ThreadPoolExecutor(max_workers=1) as encoder:
+        for page in drawn:
+            if waiting is not None:
+                write(waiting, len(written) + 1)
+            waiting = page
+        if waiting is not None:
+            write(waiting, len(written) + 1 if written else None)
+        if encoding is not None:
+            encoding.result()
+    return written
+
+
+def page_path(path: Path, number: int) -> Path:
+    """Name the file of one page of several.
+
+    >>> page_path(Path("failures.png"), 3).name
+    'failures-03.png'
+    """
+    return path.with_stem(f"{path.stem}-{number:02}")
+
+
+def _tiles(
+    cells: Iterable[Cell],
+    layout: Layout,
+    pens: Mapping[str | None, Pen] | None,
+) -> Iterator[_Tile]:
+    """Make tiles in order, a few ahead; Pillow does not hold the GIL while it decodes."""
+    waiting: collections.deque[futures.Future[_Tile]] = collections.deque()
+    with futures.ThreadPoolExecutor(max_workers=_N_DECODERS) as decoders:
+        for cell in cells:
+            waiting.append(decoders.submit(_tile, cell, layout, pens))
+            if len(waiting) > 2 * _N_DECODERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> _Tile:
+    extra: list[str] = []
+    try:
+        picture, extra = _strip(cell, layout, pens)
+    except PictureError as error:
+        picture = _empty(str(error), layout)
+    span = layout.span(picture.width)
+    width = layout.width_of(span)
+    dark = text.wrap_all(cell.label[:1], _LABEL_SIZE, width)
+    faint = text.wrap_all([*cell.label[1:], *extra], _LABEL_SIZE, width)
+    label = [*dark, *faint]
+    if len(label) > _MOST_LABEL_LINES:
+        last = f"{label[_MOST_LABEL_LINES - 1]} and more"
+        label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
+    raters = frozenset(point.rater for point in Notes(cell.clicks).points())
+    return _Tile(picture, label, len(dark), span, raters)
+
+
+def _strip(
+    cell: Cell,
+    layout: Layout,
+    pens: Mapping[str | None, Pen] | None,
+) -> tuple[Image.Image, list[str]]:
+    """Give the frames to show side by side, and which they are if some are left out."""
+    if cell.data is None:
+        raise PictureError(f"image {cell.img_id}: there is no picture in the database")
+    image = decode.open_picture(cell.data, cell.img_id)
+    n_frames = decode.count_frames(image, cell.img_id)
+    notes = Notes(cell.clicks, pens=pens)
+    if n_frames == 1:
+        return _shrunk(decode.as_rgba(image), notes, layout.tile_width, layout), []
+    numbers = decode.telling_frames(n_frames, _MOST_FRAMES)
+    widest = (layout.width_of(layout.columns) - (len(numbers) - 1) * _FRAME_GAP) // len(numbers)
+    shown = [
+        _shrunk(frame, notes, min(layout.tile_width, widest), layout)
+        for frame in decode.frames_at(cell.data, cell.img_id, numbers)
+    ]
+    step = shown[0].width + _FRAME_GAP
+    strip = Image.new("RGB", (step * len(shown) - _FRAME_GAP, shown[0].height), text.PAPER)
+    for place, frame in enumerate(shown):
+        strip.paste(frame, (place * step, 0))
+    if len(numbers) == n_frames:
+        return strip, []
+    named = ", ".join(str(number + 1) for number in numbers)
+    return strip, [f"frames {named} of {n_frames}"]
+
+
+def _shrunk(image: Image.Image, notes: Notes, width: int, layout: Layout) -> Image.Image:
+    scale = min(width / image.width, layout.tile_height / image.height, 1)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = _on_paper(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    if not notes.clicks:
+        return small
+    return ringed(small.convert("RGBA"), notes.scaled(scale)).convert("RGB")
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    alpha = image.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return image.convert("RGB")
+    paper = Image.new("RGB", image.size, text.PAPER)
+    paper.paste(image, mask=alpha)
+    return paper
+
+
+def _empty(reason: str, layout: Layout) -> Image.Image:
+    box = Image.new("RGB", (layout.tile_width, layout.tile_height), _EMPTY)
+    lines = text.wrap(reason, _LABEL_SIZE, layout.tile_width - 2 * _GAP)
+    n_lines = (layout.tile_height - 2 * _GAP) // text.line_height(_LABEL_SIZE)
+    text.write(box, (_GAP, _GAP), lines[:n_lines], _LABEL_SIZE, _WARNING)
+    return box
+
+
+def _page(
+    rows: list[list[_Tile]],
+    layout: Layout,
+    title: str,
+    number: int,
+    pens: Mapping[str | None, Pen] | None,
+) -> Image.Image:
+    step = text.line_height(_LABEL_SIZE)
+    heights = [
+        max(tile.picture.height for tile in row)
+        + 4
+        + max(len(tile.label) for tile in row) * step
+        + _GAP
+        for row in rows
+    ]
+    width = layout.width_of(layout.columns) + 2 * _GAP
+    heading = _heading(title, number, width - 2 * _GAP)
+    top = _GAP + len(heading) * text.line_height(_TITLE_SIZE) + (_GAP if heading else 0)
+    legend = _legend(rows, pens, width)
+    legend_top = top
+    top += legend.height if legend else 0
+    page = Image.new("RGB", (width, top + sum(heights)), text.PAPER)
+    text.write(page, (_GAP, _GAP), heading, _TITLE_SIZE)
+    if legend:
+        page.paste(legend.crop((0, 0, width, legend.height)), (0, legend_top))
+    for row, height in zip(rows, heights, strict=True):
+        left = _GAP
+        picture_height = max(tile.picture.height for tile in row)
+        for tile in row:
+            page.paste(tile.picture, (left, top))
+            dark, faint = tile.label[: tile.n_dark_lines], tile.label[tile.n_dark_lines :]
+            below = text.write(page, (left, top + picture_height + 4), dark, _LABEL_SIZE)
+            text.write(page, (left, below), faint, _LABEL_SIZE, text.FAINT)
+            left += layout.width_of(tile.span) + _GAP
+        top += height
+    return page
+
+
+def _legend(
+    rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
+) -> Image.Image | None:
+    """Name the raters of this page where the pictures share pens and there are several."""
+    if pens is None or len(pens) == 1:
+        return None
+    shown = {rater for row in rows for tile in row for rater in tile.raters}
+    entries = [
+        ("unknown rater" if rater is None else rater, pen)
+        for rater, pen in pens.items()
+        if rater in shown
+    ]
+    return margins.draw([], entries, width)
+
+
+def _heading(title: str, number: int, width: int) -> list[str]:
+    if not title:
+        return []
+    return text.wrap(title if number == 1 else f"{title} - page {number}", _TITLE_SIZE, width)

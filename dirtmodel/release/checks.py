@@ -1,0 +1,289 @@
+"""What makes a row unsound or odd.
+
+Rules work on whole batches of canonical columns: each gives masks of rows, and words for a row
+only when it is asked for an example.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dirtmodel.entities import parse
+from dirtmodel.models import CLICK_STEPS, Step
+from dirtmodel.release.columns import COLUMNS, Kind, Mask, convert, integers, text_of, valid
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Ints = NDArray[np.int64]
+Describe = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows of a batch with one kind of thing wrong or odd about them.
+
+    Parameters
+    ----------
+    code
+        As in `findings.ERRORS` or `findings.WARNINGS`.
+    rows
+        Mask over the batch.
+    describe
+        Says of one row (its index in the batch) what it is about.
+    """
+
+    code: str
+    rows: Mask
+    describe: Describe
+
+    def part(self, start: int, length: int) -> "Problem":
+        """The problem in some rows of the batch."""
+        rows = self.rows[start : start + length]
+        return Problem(self.code, rows, lambda row: self.describe(start + row))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A batch in canonical types, and what could not be brought into them.
+
+    Parameters
+    ----------
+    arrays, bad
+        What `convert` gives, by column name.
+    raw
+        All columns as they were read, also those that the layout does not know.
+    """
+
+    table: str
+    n_rows: int
+    arrays: dict[str, "pa.Array"]
+    bad: dict[str, Mask]
+    raw: dict[str, "pa.Array"]
+
+    @classmethod
+    def of(cls, table: str, batch: "pa.RecordBatch") -> "Columns":
+        """Convert the columns that the layout knows, as far as the batch has them."""
+        raw = dict(zip(batch.schema.names, batch.columns, strict=True))
+        arrays, bad = {}, {}
+        for column in COLUMNS[table]:
+            if column.name in raw:
+                arrays[column.name], bad[column.name] = convert(column.kind, raw[column.name])
+        return cls(table, batch.num_rows, arrays, bad, raw)
+
+    def part(self, start: int, length: int) -> "Columns":
+        """Some rows of the batch, nothing copied."""
+        return Columns(
+            self.table,
+            length,
+            {name: array.slice(start, length) for name, array in self.arrays.items()},
+            {name: mask[start : start + length] for name, mask in self.bad.items()},
+            {name: array.slice(start, length) for name, array in self.raw.items()},
+        )
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def given(self, name: str) -> Mask:
+        """Mask of rows in which a column has a usable value."""
+        if name not in self.arrays:
+            return np.zeros(len(self), dtype=np.bool_)
+        return valid(self.arrays[name])
+
+    def numbers(self, name: str) -> Ints:
+        """A column as int64, 0 where NULL."""
+        return integers(self.arrays[name])
+
+    def empty(self) -> Mask:
+        """Mask of rows that are NULL in every column of the layout, NaN counting as NULL."""
+        filled = np.zeros(len(self), dtype=np.bool_)
+        for name in self.arrays:
+            filled |= self.given(name) | self.bad[name]
+        return ~filled
+
+
+@dataclass
+class Known:
+    """Ids of one table whose rows are sound, with what later rules need to know of them.
+
+    Appended to batch by batch, then sorted once.
+    """
+
+    extras: tuple[str, ...]
+    _parts: list[tuple[Ints, ...]] = field(default_factory=list)
+    _sorted: tuple[Ints, ...] | None = None
+
+    def add(self, ids: Ints, *extras: Ints) -> None:
+        """Take in a batch of sound rows."""
+        self._parts.append((ids, *extras))
+        self._sorted = None
+
+    def _freeze(self) -> tuple[Ints, ...]:
+        if self._sorted is None:
+            empty: tuple[Ints, ...] = (np.zeros(0, np.int64),) * (1 + len(self.extras))
+            parts = self._parts or [empty]
+            columns = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+            order = np.argsort(columns[0], kind="stable")
+            self._sorted = tuple(column[order] for column in columns)
+            self._parts = [self._sorted]
+        return self._sorted
+
+    def look_up(self, ids: Ints) -> tuple[Mask, dict[str, Ints]]:
+        """Tell which ids are known, and give their extras (meaningless where unknown)."""
+        own, *extras = self._freeze()
+        if not len(own):
+            return np.zeros(len(ids), np.bool_), {n: np.zeros_like(ids) for n in self.extras}
+        at = np.minimum(np.searchsorted(own, ids), len(own) - 1)
+        found: Mask = own[at] == ids
+        return found, {n: e[at] for n, e in zip(self.extras, extras, strict=True)}
+
+
+def value_problems(columns: Columns) -> list[Problem]:
+    """What can be told of a value by itself: wrong, NULL, unknown to the enum, NUL in text."""
+    import pyarrow.compute as pc
+
+    problems = []
+    for column in COLUMNS[columns.table]:
+        name = column.name
+        if name not in columns.arrays:
+            continue
+        array, bad = columns.arrays[name], columns.bad[name]
+        if bad.any():
+            problems.append(Problem("bad-value", bad, _bad_value(columns, name, column.kind)))
+        if not column.nullable:
+            problems.append(null_problem(name, ~(columns.given(name) | bad)))
+        if column.values is not None:
+            numbers = columns.numbers(name)
+            known = np.isin(numbers, [int(value) for value in column.values])
+            problems.append(
+                Problem("unknown-enum", columns.given(name) & ~known, _unknown(array, column))
+            )
+        if column.kind is Kind.TEXT:
+            nul = pc.fill_null(pc.match_substring(array, "\0"), fill_value=False)
+            nul_mask = nul.to_numpy(zero_copy_only=False)
+            problems.append(Problem("nul-character", nul_mask, _say(f"{name} has a NUL in it")))
+    return problems
+
+
+def null_problem(name: str, rows: Mask) -> Problem:
+    """Rows in which a column is NULL that must not be."""
+    return Problem("null-id" if name == "id" else "null-value", rows, _say(f"{name} is NULL"))
+
+
+def reference_problems(columns: Columns, images: Known, sessions: Known) -> list[Problem]:
+    """What can be told of a review by the image and the session that it points to."""
+    has_image, image = images.look_up(columns.numbers("img_id"))
+    has_session, session = sessions.look_up(columns.numbers("session"))
+    whole = columns.given("img_id") & columns.given("session")
+    both = whole & has_image & has_session
+    clicks = columns.table == "coordinate"
+    on_click_step = np.isin(image["step"], [int(step) for step in CLICK_STEPS])
+    crossed = both & (on_click_step != clicks)
+    return [
+        Problem(
+            "missing-image",
+            columns.given("img_id") & ~has_image,
+            _say_value(columns, "img_id", "image {} does not exist or could not be loaded"),
+        ),
+        Problem(
+            "missing-session",
+            columns.given("session") & ~has_session,
+            _say_value(columns, "session", "session {} does not exist or could not be loaded"),
+        ),
+        Problem(
+            "session-step",
+            both & (image["step"] != session["step"]),
+            lambda row: (
+                f"image {columns.arrays['img_id'][row]} is of {_step(image['step'][row])}, "
+                f"session {columns.arrays['session'][row]} of {_step(session['step'][row])}"
+            ),
+        ),
+        Problem(
+            "crossed-table",
+            crossed,
+            lambda row: (
+                f"{'clicks' if clicks else 'a verdict'} on image "
+                f"{columns.arrays['img_id'][row]} of {_step(image['step'][row])}"
+            ),
+        ),
+    ]
+
+
+def click_problems(columns: Columns, images: Known) -> list[Problem]:
+    """Clicks that are incomplete, infinite or beside the picture (where its size is known)."""
+    has_x, has_y = (columns.given(name) | columns.bad[name] for name in "xy")
+    x, y = (columns.arrays[name].fill_null(0).to_numpy(zero_copy_only=False) for name in "xy")
+    finite = np.isfinite(x) & np.isfinite(y)
+    found, image = images.look_up(columns.numbers("img_id"))
+    measured = found & (image["width"] > 0)
+    inside = (x >= 0) & (y >= 0) & (x <= image["width"]) & (y <= image["height"])
+
+    def where(row: int) -> str:
+        return f"({columns.arrays['x'][row]}, {columns.arrays['y'][row]})"
+
+    return [
+        Problem("half-click", has_x != has_y, where),
+        Problem("non-finite-click", ~finite, where),
+        Problem(
+            "off-picture-click",
+            columns.given("x") & columns.given("y") & finite & measured & ~inside,
+            lambda row: f"{where(row)} on {image['width'][row]}×{image['height'][row]} pixels",
+        ),
+    ]
+
+
+def note_problems(columns: Columns) -> list[Problem]:
+    r"""Notes in which the dump's escapes (\n, \r, \t, \\) stand as literal text."""
+    import pyarrow.compute as pc
+
+    if "notes" not in columns.arrays:
+        return []
+    escaped = pc.match_substring_regex(columns.arrays["notes"], r"\\[nrtbfv\\]")
+    mask = pc.fill_null(escaped, fill_value=False).to_numpy(zero_copy_only=False)
+    return [Problem("copy-escapes", mask, lambda row: f"{columns.arrays['notes'][row].as_py()!r}")]
+
+
+def session_problems(columns: Columns) -> list[Problem]:
+    """Sessions of an unknown rater."""
+    no_user = ~columns.given("user")
+    return [Problem("no-rater", no_user, _say_value(columns, "id", "session {} has no user"))]
+
+
+def entity_problems(columns: Columns) -> list[Problem]:
+    """File names in which no subject can be read."""
+    names = columns.arrays["file1"].to_pylist()
+    is_odd = {name: name is not None and parse(name).sub is None for name in set(names)}
+    odd = np.array([is_odd[name] for name in names], np.bool_)
+    return [Problem("no-entities", odd, lambda row: f"file1 {names[row]!r}")]
+
+
+def _step(number: Any) -> str:
+    return Step(int(number)).name
+
+
+def _say(words: str) -> Describe:
+    return lambda _row: words
+
+
+def _say_value(columns: Columns, name: str, words: str) -> Describe:
+    return lambda row: words.format(columns.arrays[name][row])
+
+
+def _bad_value(columns: Columns, name: str, kind: Kind) -> Describe:
+    raw = columns.raw[name]
+    return lambda row: f"{name} {_raw_text(raw, row)} is not one of {kind.value} that can be kept"
+
+
+def _raw_text(raw: "pa.Array", row: int) -> str:
+    return text_of(raw[row]) or repr(raw[row].as_py())
+
+
+def _unknown(array: "pa.Array", column: Any) -> Describe:
+    members: Final[type[enum.IntEnum]] = column.values
+    *most, last = [f"{member.name} ({int(member)})" for member in members]
+    known = f"{', '.join(most)} or {last}"
+    return lambda row: f"{column.name} {array[row]} is not {known}"

@@ -1,0 +1,236 @@
+"""DIRT's own tables, or those of any version of dirtmodel, as a source of batches.
+
+Read-only, in one transaction, so that all reads see the same rows.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import DatabaseError, ReleaseError
+from dirtmodel.release.layout import NARROW_ROWS, TABLES, picture_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DIRT_TABLES: Final = {
+    "session": "ratings_session",
+    "image": "ratings_image",
+    "rating": "ratings_rating",
+    "coordinate": "ratings_clickedcoordinate",
+}
+DIRT_COLUMNS: Final = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
+"""Django's names of columns → the release's."""
+
+_OWN_TABLES: Final = {table: table for table in TABLES}
+_NULL_IF_EMPTY: Final = frozenset({"comments", "user", "file2"})
+"""Where DIRT's empty text is NULL in a release: the dump's reader takes the one for the other."""
+
+
+@dataclass(frozen=True)
+class DatabaseTables:
+    """The tables of a database under the release's names."""
+
+    url: sa.URL
+    connection: sa.Connection
+    names: Mapping[str, str]
+    columns: Mapping[str, Mapping[str, Any]]
+    """By table and the release's name of a column: the column as it was found."""
+
+    @property
+    def name(self) -> str:
+        """That of the database."""
+        return Path(str(self.url.database)).stem
+
+    @property
+    def place(self) -> str:
+        """The URL without its password."""
+        return database.display(self.url)
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all pictures, which no engine reads for that."""
+        img = self.columns["image"].get("img")
+        return 0 if img is None else int(self.connection.scalar(_total(img)) or 0)
+
+    def path(self, table: str) -> Path | None:  # noqa: ARG002 - the signature is that of Source
+        """No table is a file."""
+        return None
+
+    def file(self, table: str) -> str:
+        """Give the table's own name."""
+        return self.names[table]
+
+    def absent(self, table: str) -> str | None:  # noqa: ARG002 - the signature is that of Source
+        """Nothing: what lacks a table is not opened."""
+        return None
+
+    def schema(self, table: str) -> "pa.Schema":
+        """Give the types that values of the columns' declared types come in."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [(name, self._type(column)) for name, column in self.columns[table].items()]
+        )
+
+    def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
+        """Read columns in the order of the ids."""
+        import pyarrow as pa
+
+        schema = self.schema(table)
+        wanted = pa.schema([schema.field(name) for name in names])
+        columns = [self.columns[table][name] for name in names]
+        statement = sa.select(*map(self._selected, columns))
+        if "id" in self.columns[table]:
+            statement = statement.order_by(self.columns[table]["id"])
+        n_rows = self._n_rows_at_a_time(table, names)
+        options = {"stream_results": True, "yield_per": n_rows}
+        try:
+            # Who stops reading half-way must not leave a cursor open on the server.
+            with self.connection.execute(statement, execution_options=options) as result:
+                for rows in result.partitions():
+                    values = dict(zip(names, zip(*rows, strict=True), strict=True))
+                    arrays = [self._array(table, field, values) for field in wanted]
+                    yield pa.record_batch(arrays, schema=wanted)
+        except sa.exc.DBAPIError as error:
+            # Not to be taken for a failure of the database that is written.
+            raise ReleaseError(
+                f"cannot read {self.names[table]} of {self.place}: {database.first_line(error)}; "
+                "nothing was loaded"
+            ) from error
+
+    def _n_rows_at_a_time(self, table: str, names: list[str]) -> int:
+        if "img" not in names:
+            return NARROW_ROWS
+        count = sa.select(sa.func.count()).select_from(self.columns[table]["img"].table)
+        return picture_rows(self.n_bytes, int(self.connection.scalar(count) or 0))
+
+    def _selected(self, column: Any) -> Any:
+        """Ask for the driver's own value, but for types that no driver has."""
+        if not isinstance(column.type, _KNOWN):
+            return sa.cast(column, sa.Text)
+        raw = sa.type_coerce(column, sa.types.NullType())
+        if self._is_dirts and column.name in _NULL_IF_EMPTY:
+            return sa.func.nullif(raw, "")
+        return raw
+
+    @property
+    def _is_dirts(self) -> bool:
+        return self.names["image"] == DIRT_TABLES["image"]
+
+    def _type(self, column: Any) -> "pa.DataType":
+        import pyarrow as pa
+
+        kinds = {
+            # SQLite has no booleans; DIRT's are 0 and 1 there.
+            sa.Boolean: pa.int64() if database.is_sqlite(self.url) else pa.bool_(),
+            sa.Integer: pa.int64(),
+            sa.Float: pa.float64(),
+            sa.LargeBinary: pa.large_binary(),
+            sa.DateTime: pa.timestamp("us", tz="UTC"),
+        }
+        for kind, arrow in kinds.items():
+            if isinstance(column.type, kind):
+                return arrow
+        return pa.large_string()
+
+    def _array(
+        self, table: str, field: "pa.Field", values: dict[str, tuple[Any, ...]]
+    ) -> "pa.Array":
+        import pyarrow as pa
+
+        column = values[field.name]
+        try:
+            return _converted(field, column)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            # SQLite takes any value in any column.
+            wrong = (row for row, value in enumerate(column) if not _is_convertible(field, value))
+            row = next(wrong, 0)
+            whose = f" of id {values['id'][row]}" if "id" in values else ""
+            raise ReleaseError(
+                f"{self.place}: {self.names[table]} column {field.name}{whose} holds "
+                f"{column[row]!r}, which is not {field.type}; mend it there"
+            ) from error
+
+
+_KNOWN: Final = (
+    sa.Boolean,
+    sa.Integer,
+    sa.Float,
+    sa.LargeBinary,
+    sa.DateTime,
+    sa.String,
+)
+
+
+def _converted(field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(field.type):
+        return pa.array([_instant(value) for value in values], field.type)
+    if pa.types.is_integer(field.type) and any(isinstance(value, float) for value in values):
+        raise ValueError("Arrow would cut its fraction off")
+    return pa.array(values, field.type)
+
+
+def _is_convertible(field: "pa.Field", value: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        _converted(field, (value,))
+    except (pa.ArrowException, ValueError, TypeError):
+        return False
+    return True
+
+
+def _instant(value: Any) -> dt.datetime | None:
+    """Read what SQLite keeps as text; no zone means UTC there, as in DIRT."""
+    if value is None:
+        return None
+    moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+
+
+def _total(img: Any) -> Any:
+    # Postgres has octet_length for bytes of any type; SQLite's length counts those of a BLOB.
+    size = sa.func.length(sa.type_coerce(img, sa.types.NullType()))
+    return sa.select(sa.cast(sa.func.sum(size), sa.BigInteger))
+
+
+@contextlib.contextmanager
+def opened(url: sa.URL) -> Iterator[DatabaseTables]:
+    """Open a database that holds DIRT's tables, or those of any version of dirtmodel.
+
+    Raises
+    ------
+    DatabaseError
+        When it cannot be reached, or holds neither.
+    """
+    with database.reach(url) as connection:
+        if not database.is_sqlite(url):
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")  # noqa: PLW2901 - the same connection
+        inspector = sa.inspect(connection)
+        there = set(inspector.get_table_names())
+        names = next((n for n in (DIRT_TABLES, _OWN_TABLES) if there >= set(n.values())), None)
+        if names is None:
+            raise DatabaseError(
+                f"{database.display(url)} holds neither DIRT's tables "
+                f"({', '.join(DIRT_TABLES.values())}) nor those of dirtmodel; check the path or "
+                "URL, and on Postgres the schema: ?options=-csearch_path%3Dname"
+            )
+        yield DatabaseTables(
+            url, connection, names, {t: _columns(inspector, name) for t, name in names.items()}
+        )
+
+
+def _columns(inspector: sa.Inspector, name: str) -> dict[str, Any]:
+    found = inspector.get_columns(name)
+    table = sa.table(name, *(sa.column(c["name"], c["type"]) for c in found))
+    renamed = DIRT_COLUMNS if name in DIRT_TABLES.values() else {}
+    return {renamed.get(column.name, column.name): column for column in table.c}

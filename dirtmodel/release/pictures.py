@@ -1,0 +1,85 @@
+"""The pictures of a batch: taken by their bytes, hashed, and found to be whole."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dirtmodel.draw.header import Header, probe
+from dirtmodel.errors import PictureError
+from dirtmodel.release import checks
+from dirtmodel.release.columns import Mask, valid
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_PICTURE_BYTES: Final = 256 << 20
+
+GROUP_BYTES: Final = 8 << 20
+"""Bytes of pictures that are checked and written together, about; there is always one picture."""
+
+Img = memoryview | None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a batch and what is known of them, row by row."""
+
+    img: list[memoryview]
+    headers: list[Header]
+    n_bytes: list[int]
+    sha256: list[str]
+
+
+def group_of(pictures: Iterator[Img], at_most: int) -> Iterator[Img]:
+    """Take so many pictures as are well handled together."""
+    n_bytes = 0
+    for img in itertools.islice(pictures, at_most):
+        yield img
+        n_bytes += 0 if img is None else img.nbytes
+        if n_bytes >= GROUP_BYTES:
+            return
+
+
+def check_pictures(
+    columns: checks.Columns, imgs: list[Img], sound: Mask
+) -> tuple[checks.Problem, Pictures]:
+    """Hash and probe the pictures of rows that are sound so far."""
+    bad = np.zeros(len(columns), np.bool_)
+    reasons: dict[int, str] = {}
+    pictures = Pictures([], [], [], [])
+    for row in np.flatnonzero(sound).tolist():
+        img = imgs[row]
+        assert img is not None  # noqa: S101 - for the type checker: a NULL is no sound row
+        try:
+            header = _probe(img)
+        except PictureError as error:
+            bad[row] = True
+            reasons[row] = f"image {columns.arrays['id'][row]}: the picture is {error}"
+            continue
+        pictures.img.append(img)
+        pictures.headers.append(header)
+        pictures.n_bytes.append(img.nbytes)
+        pictures.sha256.append(hashlib.sha256(img).hexdigest())
+    return checks.Problem("bad-picture", bad, reasons.__getitem__), pictures
+
+
+def _probe(data: memoryview) -> Header:
+    if data.nbytes > MAX_PICTURE_BYTES:
+        raise PictureError(f"absurdly large ({data.nbytes:,} bytes)")
+    return probe(data)
+
+
+def views(array: "pa.Array") -> list[Img]:
+    """Give the values of a large_binary array as slices of its buffer, nothing copied."""
+    _, offsets_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    data = memoryview(data_buffer or b"").cast("B")
+    found: list[Img] = [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
+    if array.null_count:
+        for row in np.flatnonzero(~valid(array)):
+            found[row] = None
+    return found

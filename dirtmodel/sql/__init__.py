@@ -1,0 +1,82 @@
+"""Any one statement that only reads, on either engine.
+
+What a statement may do is decided by the engine as it prepares and runs it, never by how the text
+looks: SQLite asks an authorizer about each thing it is to touch, Postgres opens a cursor, which
+only a query can have, in a READ ONLY transaction, with the rights of a role that can only read.
+
+- `statement`: named parameters, and places in the text
+- `sqlite`, `postgres`: one way to ask per engine
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import QueryError
+from dirtmodel.sql.statement import Answer, Statement
+
+__all__ = ["TIMEOUT", "Answer", "ask"]
+
+TIMEOUT: Final = 300.0
+"""Seconds that a statement may take unless told otherwise."""
+
+
+def ask(
+    db: str | sa.URL | os.PathLike[str],
+    text: str,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    timeout: float | None = TIMEOUT,
+) -> contextlib.AbstractContextManager[Answer]:
+    """Run one statement that only reads, and stream what it gives.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    text
+        One statement; `:name` stands for a parameter.
+    parameters
+        The value of each parameter as it was typed. Postgres gives it the type that its place in
+        the statement asks for; SQLite has no such types, and takes what looks like a number for
+        one.
+    timeout
+        Seconds after which it is given up; None for no limit.
+
+    Raises
+    ------
+    QueryError
+        When the database refuses the statement, or it takes too long.
+    DatabaseError
+        When the database cannot be opened, or cannot be asked safely.
+
+    Examples
+    --------
+    >>> with ask(demo_db, "SELECT step, count(*) AS n FROM target GROUP BY step") as answer:
+    ...     answer.columns, next(answer.rows)
+    (['step', 'n'], (0, 4))
+    """
+    url = database.parse_url(db)
+    if database.is_sqlite(url):
+        from dirtmodel.sql import sqlite as engine
+    else:
+        database.require_psycopg()
+        from dirtmodel.sql import postgres as engine  # type: ignore[no-redef] # the same shape
+    statement = Statement.parse(text, postgres=not database.is_sqlite(url))
+    _check_parameters(statement, parameters or {})
+    return engine.ask(url, statement, parameters or {}, timeout=timeout)
+
+
+def _check_parameters(statement: Statement, given: Mapping[str, str]) -> None:
+    for name in statement.names:
+        if name not in given:
+            raise QueryError(f"the statement needs a value for :{name}; add: -p {name} VALUE")
+    for name in given:
+        if name not in statement.names:
+            raise QueryError(
+                f"the statement has no parameter :{name}; write :{name} where its value belongs"
+            )

@@ -1,0 +1,185 @@
+"""One statement on a SQLite file that is opened read-only.
+
+`mode=ro` keeps the file as it is; the authorizer keeps the statement away from other files, from
+programs and from the settings of the connection. Everything that is not on its list is refused.
+"""
+
+import contextlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import QueryError
+from dirtmodel.sql.statement import Answer, Statement, point_at
+
+_ALLOWED: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
+)
+_REFUSED_FUNCTIONS: Final = frozenset(
+    {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "lsdir", "fsdir"}
+)
+"""What reaches beyond the database; most of it belongs to the shell and is never there."""
+
+_PRAGMAS: Final = frozenset(
+    {
+        "table_info",
+        "table_xinfo",
+        "table_list",
+        "index_list",
+        "index_info",
+        "index_xinfo",
+        "foreign_key_list",
+        "foreign_key_check",
+        "integrity_check",
+        "quick_check",
+        "compile_options",
+        "function_list",
+        "collation_list",
+    }
+)
+"""Those that only tell, and whose argument is a name."""
+
+_PLAIN_PRAGMAS: Final = frozenset(
+    {"application_id", "encoding", "journal_mode", "page_count", "page_size", "user_version"}
+)
+"""Those that only tell as long as they are given no argument."""
+
+_STEPS_BETWEEN_LOOKS: Final = 20_000
+_INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
+_FLOAT: Final = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
+_NEAR: Final = re.compile(r'near "(?P<token>.+)": syntax error', re.DOTALL)
+_NAME: Final = re.compile(
+    r"(?:no such (?:column|table|function|view|collation sequence)|ambiguous column name|"
+    r"misuse of (?:aggregate|window function)(?: function)?|wrong number of arguments to function|"
+    r"not authorized to use function):? (?P<token>[^\s(]+)"
+)
+_WORDS: Final = re.compile(r"not authorized|authorization denied|access to .* is prohibited")
+
+
+@contextlib.contextmanager
+def ask(
+    url: sa.URL, statement: Statement, parameters: Mapping[str, str], *, timeout: float | None
+) -> Iterator[Answer]:
+    """Run the statement and stream its rows."""
+    with database.connect(url) as connection:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
+        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        raw.set_authorizer(_authorize)
+        watch = _Watch(timeout)
+        raw.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
+        values = {name: number_or_text(text) for name, text in parameters.items()}
+        try:
+            with _explained(raw, statement.text, watch):
+                cursor = raw.execute(statement.text, values)
+            if cursor.description is None:
+                raise QueryError("the statement is empty; write one that starts with SELECT")
+            columns = [column[0] for column in cursor.description]
+            with contextlib.closing(_rows(cursor, raw, statement.text, watch)) as rows:
+                yield Answer(columns, rows, [])
+        finally:
+            raw.set_progress_handler(None, 0)
+            raw.set_authorizer(None)
+
+
+def number_or_text(text: str) -> int | float | str:
+    """Take what is written like a number for one.
+
+    >>> [number_or_text(text) for text in ("3", "2.5", "1e3", "007", "V1")]
+    [3, 2.5, 1000.0, '007', 'V1']
+    """
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+class _Watch:
+    """Stops a statement that runs for too long, or that Ctrl-C is to end."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def look(self) -> bool:
+        """Called by SQLite; a Ctrl-C that arrives meanwhile is raised here, and ends it too."""
+        return self.is_late()
+
+
+def _rows(
+    cursor: sqlite3.Cursor, raw: sqlite3.Connection, text: str, watch: _Watch
+) -> Generator[tuple[Any, ...], None, None]:
+    with _explained(raw, text, watch):
+        yield from cursor
+
+
+@contextlib.contextmanager
+def _explained(raw: sqlite3.Connection, text: str, watch: _Watch) -> Iterator[None]:
+    """Turn what SQLite says into our error, with the place in the text."""
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        message = str(error)
+        if message == "interrupted":
+            if watch.is_late():
+                raise QueryError(
+                    f"the statement took longer than {watch.timeout:g} s; "
+                    "give it more with --timeout"
+                ) from error
+            raise KeyboardInterrupt from error
+        if "one statement at a time" in message:
+            raise QueryError("there is more than one statement; give one at a time") from error
+        if _WORDS.search(message) or "readonly database" in message:
+            message = f"{message}: statements may only read this database"
+        raise QueryError(point_at(message, text, _place(raw, text, str(error)))) from error
+
+
+def _place(raw: sqlite3.Connection, text: str, message: str) -> int | None:
+    """Find out where a message points; Python does not pass SQLite's own offset on."""
+    near = _NEAR.fullmatch(message)
+    if near:
+        return _first(
+            text, re.escape(near["token"]), lambda end: _complains(raw, text[:end], message)
+        )
+    named = _NAME.search(message)
+    if named is None:
+        return len(text.rstrip()) if message == "incomplete input" else None
+    # A name stands in the text as it is in the message, or without what qualifies it.
+    token = re.escape(named["token"])
+    return _first(text, rf"(?i)(?<!\w){token}(?!\w)", lambda _end: True)
+
+
+def _first(text: str, pattern: str, accepted: Callable[[int], bool]) -> int | None:
+    for found in re.finditer(pattern, text):
+        if accepted(found.end()):
+            return found.start()
+    return None
+
+
+def _complains(raw: sqlite3.Connection, text: str, message: str) -> bool:
+    """Whether the text up to here already has the fault: its parser reads no further than that."""
+    try:
+        raw.execute(f"EXPLAIN {text}")
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        return str(error) == message
+    return False
+
+
+def _authorize(
+    action: int, first: str | None, second: str | None, _database: str | None, _via: str | None
+) -> int:
+    """Allow what only reads this file."""
+    if action == sqlite3.SQLITE_FUNCTION:
+        allowed = (second or "").lower() not in _REFUSED_FUNCTIONS
+    elif action == sqlite3.SQLITE_PRAGMA:
+        name = (first or "").lower()
+        allowed = name in _PRAGMAS or (name in _PLAIN_PRAGMAS and second is None)
+    else:
+        allowed = action in _ALLOWED
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
