@@ -14,7 +14,6 @@ from dirtmodel._version import __version__
 
 if TYPE_CHECKING:
     from dirtmodel import errors
-    from dirtmodel.database import open, upgrade  # noqa: A004 - `dm.open(...)` is how it reads
     from dirtmodel.differences import diff
     from dirtmodel.errors import (
         DatabaseError,
@@ -27,12 +26,13 @@ if TYPE_CHECKING:
     )
     from dirtmodel.exporting import export
     from dirtmodel.loading import load
+    from dirtmodel.loading.refresh import refresh
+    from dirtmodel.loading.upgrading import upgrade
     from dirtmodel.models import (
         Coordinate,
         DisplayMode,
         Finding,
         Image,
-        Judgement,
         Picture,
         Quarantine,
         Rating,
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
         Step,
         Tally,
         Target,
-        TargetRater,
     )
+    from dirtmodel.opening import open  # noqa: A004 - `dm.open(...)` is how it reads
     from dirtmodel.queries import agreement
     from dirtmodel.queries.agreement.query import Agreement
     from dirtmodel.queries.bids_filters import BidsFilters
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "dirtmodel.sql": ("ask",),
-    "dirtmodel.database": ("open", "upgrade"),
     "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
         "DatabaseError",
@@ -75,12 +74,14 @@ _HOMES = {
     ),
     "dirtmodel.exporting": ("export",),
     "dirtmodel.loading": ("load",),
+    "dirtmodel.loading.refresh": ("refresh",),
+    "dirtmodel.loading.upgrading": ("upgrade",),
+    "dirtmodel.opening": ("open",),
     "dirtmodel.models": (
         "Coordinate",
         "DisplayMode",
         "Finding",
         "Image",
-        "Judgement",
         "Picture",
         "Quarantine",
         "Rating",
@@ -92,7 +93,6 @@ _HOMES = {
         "Step",
         "Tally",
         "Target",
-        "TargetRater",
     ),
     "dirtmodel.queries.agreement.query": ("Agreement",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
@@ -122,7 +122,6 @@ __all__ = [
     "Finding",
     "Image",
     "Images",
-    "Judgement",
     "KitExclusions",
     "OutputError",
     "Picture",
@@ -139,7 +138,6 @@ __all__ = [
     "Step",
     "Tally",
     "Target",
-    "TargetRater",
     "UsageError",
     "__version__",
     "agreement",
@@ -152,6 +150,7 @@ __all__ = [
     "heatmap",
     "load",
     "open",
+    "refresh",
     "sheet",
     "upgrade",
 ]

@@ -1,7 +1,7 @@
 """A database → the four parquet files of a release, in the documented layout.
 
-The way back from `loading`: columns in the published order and types, rows in the order of the ids,
-no empty rows. A selection stays whole: every review comes with its image and its session.
+The reverse of `loading`: columns in the published order and types, rows in the order of the ids,
+no empty rows. A selection is complete: every review comes with its image and its session.
 """
 
 import contextlib
@@ -15,10 +15,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from dirtmodel import database
+from dirtmodel import opening
 from dirtmodel.errors import OutputError, UsageError
-from dirtmodel.models import Base, Coordinate, Picture, Rating, Session, Step, Target, member_of
+from dirtmodel.models import (
+    Base,
+    Coordinate,
+    Picture,
+    Rating,
+    Session,
+    Step,
+    Target,
+    lookups,
+    member_of,
+)
 from dirtmodel.release.columns import COLUMNS, Column, Kind, canonical
+from dirtmodel.release.extension import of_database
 from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
 
 if TYPE_CHECKING:
@@ -33,7 +44,7 @@ Place = str | sa.URL | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What of a database is written.
+    """Which part of a database is written.
 
     Parameters
     ----------
@@ -69,16 +80,17 @@ class Selection:
             chosen = chosen.where(Target.sub.in_(sorted(self.subs)))
         return chosen
 
-    def rows(self, table: str) -> sa.Select[Any]:
-        """Select the rows of a table, in the published columns and by id."""
+    def rows(self, table: str, extra: Collection[Column] = ()) -> sa.Select[Any]:
+        """Select the rows of a table, in the published columns, `extra` ones last, and by id."""
         columns = Base.metadata.tables[table].c
-        chosen = [
+        chosen: list[Any] = [
             sa.null().label("user")
             if column.name == "user" and not self.users
             else columns[column.name]
             for column in COLUMNS[table]
         ]
-        statement = sa.select(*chosen).order_by(columns.id)
+        chosen += [sa.column(column.name, column.sql_type) for column in extra]
+        statement = sa.select(*chosen).select_from(columns.id.table).order_by(columns.id)
         images = self.images()
         if images is None:
             return statement
@@ -113,7 +125,7 @@ def export(
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     release
-        Folder to write to, which must not be there yet or be empty; it gets the documented layout.
+        Folder to write to, which must be new or empty; it receives the documented layout.
     steps, subs, users
         As in `Selection`.
 
@@ -125,31 +137,39 @@ def export(
     Raises
     ------
     OutputError
-        When the folder holds something, or cannot be written; then it is as it was.
+        If the folder is not empty or cannot be written; then it is left unchanged.
     UsageError
-        When there is no such participant.
+        If there is no such participant or step.
     DatabaseError
-        When the database cannot be opened.
+        If the database cannot be opened.
     """
     selection = Selection(steps=steps, subs=subs, users=users)
     folder = Path(os.path.realpath(release))
     _check_folder(folder)
-    with database.open(db) as session, _complete_or_not(folder) as partial:
+    with opening.open(db) as session, _complete_or_not(folder) as partial:
         connection = session.connection()
         if connection.dialect.name != "sqlite":
-            # One moment for all four files, whoever writes meanwhile.
+            # All four files show the same state, whoever writes meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         _check_selection(connection, selection)
         qc = partial / QC_FOLDER
         qc.mkdir(parents=True)
+        extra = of_database(connection).columns
         return {
-            table: _write(connection, selection.rows(table), table, qc / file_name(table))
+            table: _write(
+                connection,
+                selection.rows(table, extra[table]),
+                (*COLUMNS[table], *extra[table]),
+                qc / file_name(table),
+            )
             for table in TABLES
         }
 
 
 def _check_selection(connection: sa.Connection, selection: Selection) -> None:
-    """A name mistyped selects nothing, and a release of nothing looks like one."""
+    """Reject a name that selects nothing: an empty release looks like any other."""
+    steps = None if selection.steps is None else [member_of(Step, s) for s in selection.steps]
+    lookups.require_steps(connection, steps)
     for sub in selection.subs or ():
         if not connection.scalar(sa.select(sa.exists().where(Target.sub == sub))):
             raise UsageError(
@@ -171,7 +191,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _complete_or_not(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to that takes its name only when it is complete."""
+    """Yield a folder to write to, which receives its name only once it is complete."""
     try:
         partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
         partial.mkdir()
@@ -179,7 +199,7 @@ def _complete_or_not(folder: Path) -> Iterator[Path]:
             yield partial
             if folder.exists():
                 partial.chmod(folder.stat().st_mode & 0o777)
-            # Takes the place of an empty folder, and of no other.
+            # Replaces an empty folder only.
             partial.replace(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -189,12 +209,14 @@ def _complete_or_not(folder: Path) -> Iterator[Path]:
         ) from error
 
 
-def _write(connection: sa.Connection, statement: sa.Select[Any], table: str, path: Path) -> int:
+def _write(
+    connection: sa.Connection, statement: sa.Select[Any], columns: Sequence[Column], path: Path
+) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(column.name, _published(column)) for column in COLUMNS[table]])
-    wide = table == "image"
+    schema = pa.schema([(column.name, _published(column)) for column in columns])
+    wide = "img" in schema.names
     options = {"stream_results": True, "yield_per": _PICTURES if wide else _NARROW_ROWS}
     n_rows = 0
     with (
@@ -223,7 +245,9 @@ def _batch(rows: Sequence[Any], schema: "pa.Schema") -> "pa.RecordBatch":
 
 
 def _published(column: Column) -> "pa.DataType":
-    """Give the type that the published pipeline writes."""
+    """Return the type that the published pipeline writes."""
     import pyarrow as pa
 
+    if column.kind is Kind.DECIMAL:
+        return pa.decimal128(*(column.digits or ()))
     return pa.timestamp("us", tz="UTC") if column.kind is Kind.INSTANT else canonical(column.kind)

@@ -1,7 +1,7 @@
-"""How an image of the ORM shows itself, in Python and in notebooks.
+"""How an image of the ORM is shown, in Python and in notebooks.
 
-`models.Image` inherits this. It stands upstream of the models, and asks an image only for its own
-attributes, so that the models need neither queries nor Pillow: that is loaded by the first picture.
+`models.Image` inherits this. It uses only the attributes of an image, so that the models import
+neither queries nor Pillow, which is loaded with the first picture.
 """
 
 import base64
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class Shown:
-    """What an image can show; mixed into `models.Image`."""
+    """Methods that show an image; mixed into `models.Image`."""
 
     def open(self: Any) -> "PillowImage.Image":
         """Decode the picture as a Pillow image; of an animation, with all its frames.
@@ -70,9 +70,9 @@ class Shown:
             return None
 
     def _repr_html_(self: Any) -> str | None:
-        """Show an animation in a notebook, or say why a picture cannot be shown; None for a PNG.
+        """Show an animation in a notebook, or why a picture cannot be shown; None for a PNG.
 
-        Notebooks prefer HTML to PNG, so that only one of the two may give something.
+        Notebooks prefer HTML to PNG, so only one of the two methods may return something.
         """
         from dirtmodel.draw import annotate
 
@@ -85,7 +85,7 @@ class Shown:
             try:
                 shown = annotate.annotate(data, notes, img_id=self.id)
             except PictureError:
-                # Too many colours to be drawn on as a GIF; if it is damaged, this says so.
+                # Too many colours to be drawn on as a GIF; if it is damaged, this raises, too.
                 kind, shown = "png", annotate.annotate(data, notes, img_id=self.id, form="PNG")
         except (PictureError, DatabaseError) as error:
             return f"<pre>{html.escape(repr(self))}\n{html.escape(str(error))}</pre>"
@@ -94,7 +94,7 @@ class Shown:
 
 
 def _attached(image: Any, ask: Callable[[], _T]) -> _T:
-    """Ask an image for what the database may have to be asked for."""
+    """Call a function that may have to read attributes of an image from the database."""
     try:
         return ask()
     except DetachedInstanceError as error:
@@ -108,15 +108,14 @@ def _notes(image: Any) -> "Notes":
     from dirtmodel.draw import captions
     from dirtmodel.draw.annotate import Notes
 
-    reviews = _reviews(image)
-    clicks = [click for review in reviews for click in review.clicks]
-    return Notes(clicks, captions.caption(_subject(image), reviews))
+    reviews = reviews_of(image)
+    return Notes(captions.rings_of(reviews), captions.caption(_subject(image), reviews))
 
 
 def _subject(image: Any) -> "Subject":
     from dirtmodel.draw.captions import Subject
 
-    target = image.picture.target if image.picture else None
+    target = image.target
     return Subject(
         img_id=image.id,
         step=image.step.name,
@@ -130,16 +129,27 @@ def _subject(image: Any) -> "Subject":
     )
 
 
-def _reviews(image: Any) -> "list[Review]":
-    from dirtmodel.draw.captions import Row, reviews_of
+def reviews_of(image: Any) -> "list[Review]":
+    """Return the reviews of an image with their clicks, the earliest first."""
+    from dirtmodel.draw.captions import Review
     from dirtmodel.draw.rings import Click
 
-    rows = []
-    for said in sorted([*image.ratings, *image.coordinates], key=lambda said: said.id or 0):
-        rater = said.session.user
-        row = Row(said.session_id, rater, said.created, said.source_data_issue, said.notes)
-        if hasattr(said, "rating"):
-            rows.append(row._replace(verdict=said.rating.name))
-        else:
-            rows.append(row._replace(click=Click(said.x, said.y, rater)))
-    return reviews_of(rows)
+    return [
+        Review(
+            review.rater,
+            None if review.verdict is None else review.verdict.name,
+            review.n_clicks,
+            [
+                Click(click.x, click.y, review.rater)
+                for click in image.coordinates
+                if review.verdict is None
+                and click.session_id == review.session_id
+                and click.x is not None
+                and click.y is not None
+            ],
+            review.source_data_issue,
+            review.notes,
+            review.decides,
+        )
+        for review in image.reviews
+    ]

@@ -1,13 +1,14 @@
-"""How fast loading and asking are, against what else could be done with the same rows.
+"""Time loads and questions, and compare them with other ways to handle the same rows.
 
-Everything is measured in one run on one machine, so that the ratios mean something where the
-seconds do not. The releases are made up, in a scratch folder that is removed at the end. Run by
+Each comparison is made in one run on one machine, so that its ratio means something where the
+seconds do not. The releases are synthetic, in a scratch folder that is removed at the end. Run by
 hand, never in CI.
 """
 
 import argparse
 import contextlib
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,9 @@ from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel import database, sample
+from dirtmodel.loading.refresh import refresh_reviews
 from dirtmodel.models import Base
+from dirtmodel.models.lookups import ENUMS
 
 TABLES = ("session", "image", "rating", "coordinate")
 MB_PER_SUBJECT = 3.4
@@ -84,6 +87,8 @@ def main() -> None:
         "postgres": bench_postgres,
         "query": bench_query,
         "review": bench_review,
+        "refresh": bench_refresh,
+        "start": bench_start,
         "agreement": bench_agreement,
     }
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
@@ -103,7 +108,7 @@ def main() -> None:
 
 
 def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
-    """Load into SQLite, against a flat file, SQLAlchemy Core and pandas."""
+    """Load into SQLite, against bare sqlite3, a flat file, SQLAlchemy Core and pandas."""
     release = make_release(folder, asked.mb)
     db, other = folder / "dirt.db", folder / "other.db"
     report_load(
@@ -111,6 +116,7 @@ def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
         asked.rounds,
         {
             "dirtmodel load": lambda: dm.load(release, db, replace=True),
+            "the same blobs, bare sqlite3": lambda: insert_blobs(release, other),
             "the same blobs to a flat file": lambda: write_flat_file(release, folder / "blobs"),
             "SQLAlchemy Core inserts": lambda: insert_by_core(release, fresh_sqlite(other)),
             "pandas to_sql": lambda: insert_by_pandas(release, fresh_sqlite(other)),
@@ -167,31 +173,42 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
     with duckdb.connect() as connection:
         theirs = typical(lambda: connection.sql(statement).fetchall())
         if connection.sql(statement).fetchall() != kit:
-            sys.exit("DuckDB gives another table of exclusions")
+            sys.exit("DuckDB returns other exclusions")
     print(f"\nexclusions of {n_images:,} images and {n_ratings:,} ratings, warm")
     show("dirtmodel exclusions --kit", f"{ours * 1e3:7.1f} ms")
     show("DuckDB on the parquet files", f"{theirs * 1e3:7.1f} ms  {theirs / ours:6.2f} ×")
 
 
 def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
-    """Ask what touches every review: exclusions with their evidence, against DuckDB."""
-    release = sample.write_release(
-        folder / "release",
-        subjects=1200,
+    """Ask for exclusions with their evidence, against DuckDB on the release's own files."""
+    for name, subjects in (("small", 120), ("large", 1200)):
+        release = reviewed_release(folder / name, subjects)
+        dm.load(release, folder / f"{name}.db")
+        compare_exclusions(release, folder / f"{name}.db")
+
+
+def reviewed_release(folder: Path, subjects: int) -> Path:
+    """Write a release with about 860 ratings of coregistrations per subject."""
+    return sample.write_release(
+        folder,
+        subjects=subjects,
         steps=[3],
         slices=7,
         raters=50,
         reviews_per_image=10,
         pictures="tiny",
     )
-    dm.load(release, folder / "dirt.db")
+
+
+def compare_exclusions(release: Path, db: Path) -> None:
+    """Time exclusions by several options, and DuckDB's answer to the first of them."""
     options: dict[str, dict[str, Any]] = {
         "dirtmodel exclusions --step 3": {},
         "... --latest --rule majority": {"latest": True, "rule": "majority"},
         "... --level participant": {"level": "participant"},
         "... --status all": {"status": None},
     }
-    with dm.open(folder / "dirt.db") as session:
+    with dm.open(db) as session:
         n_images, n_ratings = sizes(session)
         queries = {
             name: dm.Exclusions(step=dm.Step.FMAP_COREGISTRATION, **given)
@@ -207,11 +224,44 @@ def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
     with duckdb.connect() as connection:
         theirs = typical(lambda: connection.sql(statement).fetchall(), 5)
         if connection.sql(statement).fetchall() != excluded:
-            sys.exit("DuckDB gives other exclusions")
-    print(f"\nquestions to {n_images:,} images and {n_ratings:,} ratings by 50 raters, warm")
+            sys.exit("DuckDB returns other exclusions")
+    print(f"\nexclusions of {n_images:,} images with {n_ratings:,} ratings by 50 raters, warm")
     for name, seconds in ours.items():
         show(name, f"{seconds:7.2f} s")
     show("DuckDB, the first of these", f"{theirs:7.2f} s  {theirs / ours[first]:6.2f} ×")
+
+
+def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
+    """Compute the derived tables anew."""
+    db = folder / "dirt.db"
+    dm.load(reviewed_release(folder / "release", 1200), db)
+    with dm.open(db) as session:
+        n_images, n_ratings = sizes(session)
+    print(f"\nderived tables of {n_images:,} images with {n_ratings:,} ratings")
+    show("dirtmodel refresh", f"{timed(lambda: dm.refresh(db)):7.2f} s")
+    with database.connect(database.parse_url(db), read_only=False) as connection:
+        database.suspend_foreign_keys(connection)
+        seconds = timed(lambda: refresh_reviews(connection))
+        connection.rollback()
+    show("... only review and tally", f"{seconds:7.2f} s")
+
+
+def bench_start(asked: argparse.Namespace, folder: Path) -> None:
+    """Start the program, and ask one question of a small database."""
+    db = folder / "dirt.db"
+    dm.load(reviewed_release(folder / "release", 5), db)
+    print("\nwhole processes, median")
+    for name, arguments in {
+        "python -c pass": ["-c", "pass"],
+        "dirtmodel --help": ["-m", "dirtmodel", "--help"],
+        "dirtmodel coverage": ["-m", "dirtmodel", "coverage", "--db", str(db)],
+        "dirtmodel exclusions": ["-m", "dirtmodel", "exclusions", "--db", str(db)],
+    }.items():
+        command = [sys.executable, *arguments]
+        seconds = typical(
+            partial(subprocess.run, command, check=True, capture_output=True), asked.rounds * 3
+        )
+        show(name, f"{seconds:7.2f} s")
 
 
 def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
@@ -252,7 +302,7 @@ def sizes(session: orm.Session) -> tuple[int, int]:
 
 
 def make_release(folder: Path, megabytes: int) -> Path:
-    """Make up a release with so many megabytes of incompressible pictures."""
+    """Write a release with so many megabytes of incompressible pictures."""
     return sample.write_release(
         folder / "release",
         subjects=max(1, round(megabytes / MB_PER_SUBJECT)),
@@ -310,6 +360,29 @@ def typical(way: Callable[[], object], questions: int = QUESTIONS) -> float:
     return statistics.median(timed(way) for _ in range(questions))
 
 
+def insert_blobs(release: Path, path: Path) -> None:
+    """Insert the pictures as a load does, and nothing else: no checks, no hashes, no index."""
+    path.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("CREATE TABLE image (id INTEGER PRIMARY KEY, img BLOB NOT NULL)")
+        connection.execute("BEGIN")
+        for batch in batches(release, "image", ["id", "img"]):
+            ids, imgs = batch.column(0).to_pylist(), batch.column(1)
+            connection.executemany(
+                "INSERT INTO image VALUES (?, ?)",
+                (
+                    (id_, memoryview(img.as_buffer()))
+                    for id_, img in zip(ids, imgs, strict=True)
+                    if img.is_valid
+                ),
+            )
+        connection.execute("COMMIT")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def write_flat_file(release: Path, path: Path) -> None:
     """Write what no load can do without: the pictures' bytes, one after the other."""
     with path.open("wb") as file:
@@ -365,7 +438,7 @@ def fresh_sqlite(path: Path) -> sa.Engine:
 
 
 def make_schema(url: sa.URL) -> sa.Engine:
-    """Our tables, without the indexes and triggers that a load makes at its end."""
+    """Our tables, without the indexes that a load creates at its end."""
     engine = database.engine(url)
     with engine.begin() as connection:
         if not database.is_sqlite(url):
@@ -376,12 +449,6 @@ def make_schema(url: sa.URL) -> sa.Engine:
             for index in inspector.get_indexes(table.name):
                 if not index.get("duplicates_constraint"):
                     connection.exec_driver_sql(f"DROP INDEX {index['name']}")
-            if not database.is_sqlite(url):
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
-        if database.is_sqlite(url):
-            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-            for (name,) in connection.exec_driver_sql(triggers).all():
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
     return engine
 
 
@@ -443,6 +510,8 @@ def copy_in(engine: sa.Engine, folder: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         for table in database.tables():
+            if table.name in ENUMS:
+                continue
             path = folder / table.name
             connection.exec_driver_sql(f"COPY {table.name} FROM '{path}' (FORMAT BINARY)")
 

@@ -1,4 +1,4 @@
-"""Run the blocks of the cookbook and write what they give below them."""
+"""Run the blocks of the cookbook and write their output below them."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ BLOCK = re.compile(
 
 
 def filled(page: str, db: Path) -> str:
-    """Give the page with the output of every block below it, as it is now."""
+    """Return the page with the current output of every block below it."""
     with participants(db), dm.open(db) as session:
         names: dict[str, Any] = {}
         Path("dirt.db").symlink_to(db)
@@ -38,7 +38,7 @@ def filled(page: str, db: Path) -> str:
 
 
 def answer(statement: str, db: Path) -> str:
-    """Run SQL and give its rows as the command line prints them."""
+    """Run SQL and return its rows as the command line prints them."""
     file = io.BytesIO()
     with ask(db, statement) as found:
         outputs.write(found.columns, found.rows, "table", file)
@@ -46,7 +46,7 @@ def answer(statement: str, db: Path) -> str:
 
 
 def printed(code: str, names: dict[str, Any]) -> str:
-    """Run Python and give what it prints."""
+    """Run Python and return what it prints."""
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
         exec(compile(code, "cookbook.md", "exec"), names)  # noqa: S102 - the page's own examples
     return stdout.getvalue()

@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code itself, so that they cannot go stale."""
+"""Write the pages that are generated from the code, so that they stay up to date."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,18 +17,23 @@ SCHEMA_INTRODUCTION = """\
 
 # The schema
 
-`session`, `image`, `rating` and `coordinate` mirror the release, with its names. `target`,
-`picture` and the tables after them are local. The views decode the enums and join what is mostly
-wanted together; none of them holds pictures.
+| tables and views | hold |
+|---|---|
+| `step`, `display`, `verdict` | what each number for a step, a display and a verdict means |
+| `session`, `image`, `rating`, `coordinate` | the release, with its names of tables and columns |
+| `target`, `picture`, `review`, `tally` | what follows from the release |
+| `release`, `release_file`, `finding`, `quarantine` | what was loaded, and what was unusual in it |
+| `image_labels`, `rating_labels`, … (views) | the same rows with names for numbers, and more |
+| `ratings_session`, `ratings_image`, … (views) | the release under DIRT's own names, read-only |
 
-On Postgres the same words are COMMENTs in the database; `dirtmodel sql --tables` prints them
-anywhere.
+A load, and `dirtmodel refresh`, compute what follows from the release. A database may have further
+columns and numbers, if the release that was loaded had them: see [new releases](new-release.md).
 
-Two things to know of any statement:
-
-- In tables, enums are DIRT's numbers (`step = 3`); in views they are names
-  (`step = 'FMAP_COREGISTRATION'`).
-- On SQLite, times are UTC text like `2025-03-04 15:00:00.000000`; on Postgres `timestamptz`.
+- In tables, steps, displays and verdicts are DIRT's numbers (`step = 3`). In the views that end in
+  `_labels` they are names (`step = 'FMAP_COREGISTRATION'`).
+- On SQLite, times are UTC text such as `2025-03-04 15:00:00.000000`; on Postgres `timestamptz`.
+- On Postgres, the descriptions on this page are COMMENTs in the database. On either engine,
+  `dirtmodel sql --tables` prints them.
 """
 
 CLI_INTRODUCTION = """\
@@ -37,13 +42,13 @@ CLI_INTRODUCTION = """\
 # The command line
 
 Data goes to stdout, everything else to stderr. The exit code is 0 when done, 1 when the answer is
-"no" (`diff` found differences, `check` found errors), 2 when it could not be done, 130 after
+"no" (`diff` found differences, `check` found errors), 2 when it could not be done, and 130 after
 Ctrl-C.
 
 ## Completion in the shell
 
-Commands, options and the names of steps are completed once the shell knows how. Add a line to the
-file that your shell reads when it starts:
+The shell completes commands, options and the names of steps after you add a line to the file that
+it reads when it starts:
 
 ```
 # bash 4.4 or newer: ~/.bashrc
@@ -65,12 +70,13 @@ def schema() -> str:
 
 
 def _diagram() -> Iterator[str]:
-    yield "## How the tables hang together\n"
+    yield "## How the tables refer to each other\n"
     yield "```mermaid"
     yield "erDiagram"
     for table in database.tables():
         for key in sorted(table.foreign_keys, key=lambda key: str(key.parent)):
-            one = "||--||" if key.parent.primary_key else "||--o{"
+            is_whole_key = list(table.primary_key) == [key.parent]
+            one = "||--||" if is_whole_key else "||--o{"
             yield f'    {key.column.table.name} {one} {table.name} : "{key.parent.name}"'
     for table in database.tables():
         yield f"    {table.name} {{"
@@ -99,7 +105,7 @@ def _tables() -> Iterator[str]:
 def commands(
     group: click.Group = cli.main, path: tuple[str, ...] = ("dirtmodel",)
 ) -> Iterator[tuple[str, click.Command]]:
-    """Give every command with the words that call it."""
+    """Yield every command with the words that call it."""
     yield " ".join(path), group
     for name, command in group.commands.items():
         if isinstance(command, click.Group):

@@ -30,7 +30,7 @@ class Command:
 
 
 def commands(document: Path) -> Iterator[Command]:
-    """Give the commands of a document in order."""
+    """Yield the commands of a document in order."""
     text = document.read_text("utf-8")
     for block in _BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 2
@@ -45,9 +45,9 @@ def commands(document: Path) -> Iterator[Command]:
 
 
 def run_all(document: Path, folder: Path) -> int:
-    """Run a document's commands, one after the other, and give their number.
+    """Run a document's commands, one after the other, and return their number.
 
-    What one of them exports holds for the later ones.
+    A variable that one command exports is set for the later ones.
     """
     exported = ""
     found = list(commands(document))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-CLICK_STEPS = {0, 1, 2}
+JUDGED_BY_CLICKS = {0, 1, 2}
 KEYS = {
     "target": ("sub", "ses", "task", "run", "scan", "step", "file1"),
     "scan": ("sub", "ses", "task", "run", "scan"),
@@ -51,7 +51,7 @@ def exclusions(
     for (of_step, file1), ids in targets.items():
         judged = []
         for img_id in ids:
-            if of_step in CLICK_STEPS:
+            if of_step in JUDGED_BY_CLICKS:
                 rows = rows_on["coordinate"][img_id]
                 judged.append(_by_clicks(img_id, rows, user_of, min_clicks, min_raters, latest))
             else:
@@ -117,9 +117,9 @@ def _by_verdicts(
     meant = {"pass": PASS, "fail": FAIL}
     decisive = []
     for verdict in verdicts:
-        if verdict != UNSURE:
+        if verdict in {PASS, FAIL}:
             decisive.append(verdict)
-        elif unsure in meant:
+        elif verdict == UNSURE and unsure in meant:
             decisive.append(meant[unsure])
     n_fail = decisive.count(FAIL)
     if rule == "any-fail":
@@ -178,7 +178,7 @@ def _image(
 
 
 def _who(row: Row, user_of: Users) -> tuple[str, int | str]:
-    """The rater; where unknown, nobody but this session."""
+    """Return the rater; a session without a user is a rater of its own."""
     user = user_of[row["session"]]
     return ("session", row["session"]) if user is None else ("user", user)
 

@@ -38,7 +38,10 @@ ATTACKS_ON_BOTH = [
     "DELETE FROM rating",
     "WITH gone AS (SELECT 1) DELETE FROM coordinate",
     "DROP TABLE rating",
-    "DROP VIEW review",
+    "DROP TABLE review",
+    "DROP VIEW review_labels",
+    "INSERT INTO ratings_session (id, step) VALUES (999999, 0) RETURNING id",
+    "DELETE FROM ratings_rating",
     "DROP INDEX ix_rating_rating",
     "ALTER TABLE rating ADD COLUMN eve integer",
     "ALTER TABLE rating RENAME TO eve",
@@ -74,7 +77,6 @@ ATTACKS_ON_SQLITE = [
     "CREATE TEMP TRIGGER eve AFTER INSERT ON rating BEGIN SELECT 1; END",
     "PRAGMA query_only = OFF",
     "PRAGMA query_only(0)",
-    "PRAGMA writable_schema = ON",
     "PRAGMA journal_mode = WAL",
     "PRAGMA journal_mode(WAL)",
     "PRAGMA user_version = 7",
@@ -476,9 +478,9 @@ class TestResults:
     def test_of_tables_name_every_column(self) -> None:
         done = dirtmodel("sql", "--tables", "--format", "csv")
         lines = done.stdout.splitlines()
-        assert "review,,view,\"one row per review: a rating, or one session's clicks on one" in (
-            done.stdout
-        )
+        described = "one row per review: a rating, or one session's clicks on one image"
+        assert f'review,,table,"{described}"' in lines
+        assert 'review_labels,,view,"every review with names for numbers, ' in done.stdout
         assert [line for line in lines if line.endswith(",")] == []
 
 

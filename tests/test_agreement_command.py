@@ -130,7 +130,7 @@ def test_other_formats_give_the_coefficients(run: Run) -> None:
         ((), "Missing option '--step'"),
         (("--step", "mask", "--tolerance", "-1"), "tolerance: -1.0 is no distance"),
         (("--step", "dtifit", "--tolerance", "9"), "a tolerance is for clicks"),
-        (("--step", "brain"), "'brain' is no step; choose one of mask (0)"),
+        (("--step", "brain"), "'brain' is not a step; choose one of mask (0)"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(

@@ -1,4 +1,4 @@
-"""Datasette on a database, asked as a browser asks it."""
+"""Datasette on a database, requested as a browser does."""
 
 import datetime as dt
 import http.client
@@ -54,7 +54,7 @@ class Site(NamedTuple):
 
 
 def _crossed(session: orm.Session) -> dm.Rating:
-    """A verdict on an image that nobody has judged by clicks, as it should be."""
+    """Make a verdict on an image that is judged by clicks and has none."""
     unreviewed = ~sa.exists().where(dm.Coordinate.img_id == dm.Image.id)
     image = session.scalars(
         sa.select(dm.Image).where(dm.Image.step == dm.Step.SURFACE_LOCALIZATION, unreviewed)
@@ -78,7 +78,7 @@ def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
         for column in (dm.Rating.notes, dm.Session.user, dm.Image.file1):
             model = column.class_
             first = session.scalar(sa.select(sa.func.min(model.id)))
-            session.execute(sa.update(model).where(model.id == first).values({column: SCRIPT}))
+            setattr(session.get_one(model, first), column.key, SCRIPT)
         session.add(_crossed(session))
         session.commit()
     server = subprocess.Popen(
@@ -120,7 +120,7 @@ def test_only_this_machine_is_served(site: Site) -> None:
             socket.create_connection((str(other), port), timeout=5)
 
 
-def test_another_name_for_this_machine_is_turned_away(site: Site) -> None:
+def test_other_host_names_are_rejected(site: Site) -> None:
     request = urllib.request.Request(site.address + "/", headers={"Host": "evil.example"})  # noqa: S310 - our own server
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=30)  # noqa: S310 - our own server
@@ -151,7 +151,7 @@ def test_pages_may_load_nothing_from_elsewhere(site: Site, page: str) -> None:
 def test_tables_and_columns_are_described(site: Site) -> None:
     page = site.text("/dirt/review")
     assert "one row per review" in page
-    assert "NULL is unknown, never one more rater" in page
+    assert "NULL: unknown, not one more rater" in page
 
 
 class TestPictures:
@@ -201,7 +201,7 @@ class TestPictures:
                 assert response.headers["content-type"] == "image/gif"
                 assert response.read() == image.img
 
-    def test_that_are_not_there_are_said_so(self, site: Site) -> None:
+    def test_that_do_not_exist_are_not_found(self, site: Site) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
             site.get("/-/picture/999999")
         with caught.value as error:
@@ -245,23 +245,51 @@ def test_the_file_is_not_for_download(site: Site) -> None:
     assert caught.value.code in {403, 404}
 
 
-def test_canned_questions_are_answered(site: Site) -> None:
+def test_the_canned_exclusions_are_the_kit_s(site: Site) -> None:
     found = json.loads(site.text("/dirt/exclusions.json?_shape=array"))
     with dm.open(site.path) as session:
         expected = [tuple(map(str, row)) for row in dm.KitExclusions().run(session)]
     assert [tuple(map(str, row.values())) for row in found] == expected
 
 
-def test_as_much_is_reviewed_as_the_command_line_says(site: Site) -> None:
+def test_the_canned_coverage_is_that_of_the_command_line(site: Site) -> None:
     found = json.loads(site.text("/dirt/coverage.json?_shape=array"))
     with dm.open(site.path) as session:
-        expected = [(int(c.step), c.n_images, c.n_reviewed) for c in dm.Coverage().run(session)]
+        expected = [(c.step.name, c.n_images, c.n_reviewed) for c in dm.Coverage().run(session)]
     assert [tuple(row.values()) for row in found] == expected
 
 
 @pytest.mark.parametrize("name", ["why", "exclusions", "notes", "coverage"])
-def test_every_canned_question_has_a_page(site: Site, name: str) -> None:
+def test_every_canned_query_has_a_page(site: Site, name: str) -> None:
     assert "Error" not in site.text(f"/dirt/{name}?sub=1&word=a")
+
+
+def test_notes_are_found_with_names_for_numbers(site: Site) -> None:
+    with dm.open(site.path) as session:
+        review = session.scalars(sa.select(dm.Review).where(dm.Review.notes == "motion")).first()
+        assert review is not None
+        expected = (review.img_id, review.step.name)
+
+    found = json.loads(site.text("/dirt/notes.json?word=motion&_shape=array"))
+
+    assert expected in [(row["img_id"], row["step"]) for row in found]
+
+
+def test_the_canned_why_shows_the_failed_pictures(site: Site) -> None:
+    with dm.open(site.path) as session:
+        failed = session.scalars(
+            sa.select(dm.Review)
+            .join(dm.Review.target)
+            .where(dm.Review.verdict == dm.Ratings.FAIL, dm.Review.decides)
+            .where(dm.Target.sub.is_not(None))
+        ).all()
+        sub = failed[0].target.sub
+        expected = sorted(review.img_id for review in failed if review.target.sub == sub)
+
+    found = json.loads(site.text(f"/dirt/why.json?sub={sub}&_shape=array"))
+
+    assert sorted(row["img_id"] for row in found) == expected
+    assert f'src="/-/picture/{expected[0]}"' in site.text(f"/dirt/why?sub={sub}")
 
 
 def test_in_a_browser_pictures_show_and_scripts_do_not_run(
@@ -269,7 +297,7 @@ def test_in_a_browser_pictures_show_and_scripts_do_not_run(
 ) -> None:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        pytest.skip("there is no Chromium here: pages were not looked at in a browser")
+        pytest.skip("Chromium is not installed: pages were not opened in a browser")
 
     def dom(page: str) -> str:
         return subprocess.run(

@@ -252,8 +252,8 @@ class TestExitCodes:
             (["check", "nowhere"], "Error: "),
             (["upgrade", "--db", "no.db"], "Error: there is no database at no.db"),
             (
-                ["coverage", "--step", "5"],
-                "Error: Invalid value for '--step': '5' is no step; ",
+                ["coverage", "--step", "100"],
+                "Error: Invalid value for '--step': '100' is not a step; ",
             ),
             (["coverage", "--format", "xml"], "Error: Invalid value for '--format': 'xml' is not"),
             (["coverage", "--nonsense"], "Error: No such option"),
@@ -262,7 +262,7 @@ class TestExitCodes:
             (["coverage", "-o", "."], "Error: Invalid value for '-o'"),
         ],
     )
-    def test_what_could_not_be_done(
+    def test_what_cannot_be_done_is_an_error(
         self,
         run: Run,
         tmp_path: Path,
@@ -334,15 +334,27 @@ class TestOptions:
             "FMAP_COREGISTRATION"
         ]
 
-    def test_an_unknown_step_is_told_the_known_ones(self, run: Run) -> None:
+    def test_an_unknown_step_is_rejected_with_a_list_of_the_known_ones(self, run: Run) -> None:
         result = run("coverage", "--step", "fmap")
         assert (
-            "'fmap' is no step; choose one of mask (0), spatial_normalization (1), "
+            "'fmap' is not a step; choose one of mask (0), spatial_normalization (1), "
             "surface_localization (2), fmap_coregistration (3), dtifit (4)"
             in " ".join(result.stderr.split())
         )
 
-    def test_steps_are_completed_by_the_shell(self) -> None:
+    @pytest.mark.parametrize("command", ["coverage", "exclusions"])
+    def test_a_step_that_the_database_lacks_is_an_error(
+        self, run: Run, loaded: Path, command: str
+    ) -> None:
+        result = run(command, "--step", "5", "--db", loaded)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "Error: this database has no step step_5 (5); choose one of mask (0), "
+            "spatial_normalization (1), surface_localization (2), fmap_coregistration (3), "
+            "dtifit (4)\n"
+        )
+
+    def test_the_shell_completes_steps(self) -> None:
         context = click.Context(main)
         offered = options.STEP.shell_complete(context, click.Option(["--step"]), "S")
         assert [item.value for item in offered] == ["spatial_normalization", "surface_localization"]
@@ -433,7 +445,7 @@ class TestCheck:
     def test_as_json(self, run: Run, release: Path) -> None:
         found = json.loads(run("check", release, "--format", "json").stdout)
         assert {tuple(finding) for finding in found} == {
-            ("code", "severity", "file", "message", "n", "examples", "operations")
+            ("code", "severity", "file", "message", "n", "examples")
         }
         assert {finding["severity"] for finding in found} == {"warning"}
         assert all(len(finding["examples"]) <= 5 for finding in found)
@@ -495,7 +507,6 @@ class TestDemo:
 
     def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
         first = run("demo", tmp_path / "demo")
-        dm.upgrade(tmp_path / "demo" / "dirt.db", "0006")
         second = run("demo", tmp_path / "demo")
         assert (second.exit_code, second.stdout) == (0, first.stdout)
 

@@ -1,4 +1,4 @@
-"""Every block of the cookbook runs, and gives what the page shows below it."""
+"""Every block of the cookbook runs, and its output is what the page shows below it."""
 
 import importlib.util
 import re
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "cookbook.md"
 
 
-def test_every_block_gives_what_the_page_shows(demo_db: Path) -> None:
+def test_every_block_prints_what_the_page_shows(demo_db: Path) -> None:
     spec = importlib.util.spec_from_file_location("cookbook", ROOT / "scripts" / "cookbook.py")
     assert spec is not None
     assert spec.loader is not None

@@ -10,22 +10,22 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel.queries.coverage import StepCoverage, TargetCoverage
 
-CLICK_STEPS = {0, 1, 2}
+JUDGED_BY_CLICKS = {0, 1, 2}
 
 Tables = dict[str, list[dict[str, Any]]]
 
 
 def reviews_of(tables: Tables) -> dict[int, list[dict[str, Any]]]:
-    """Reviews of each image in the table that judges its step; a set of clicks is one."""
+    """Return the deciding reviews of each image; a set of clicks is one review."""
     step_of = {image["id"]: image["step"] for image in tables["image"]}
     reviews = defaultdict(list)
     for rating in tables["rating"]:
-        if step_of[rating["img_id"]] not in CLICK_STEPS:
+        if step_of[rating["img_id"]] not in JUDGED_BY_CLICKS:
             reviews[rating["img_id"]].append(rating)
     seen = set()
     for click in tables["coordinate"]:
         key = click["img_id"], click["session"]
-        if step_of[click["img_id"]] in CLICK_STEPS and key not in seen:
+        if step_of[click["img_id"]] in JUDGED_BY_CLICKS and key not in seen:
             seen.add(key)
             reviews[click["img_id"]].append(click)
     return reviews
@@ -94,13 +94,13 @@ def test_one_step(db: orm.Session, published: Tables, step: dm.Step) -> None:
 
 def test_crossed_reviews_do_not_count(db: orm.Session, published: Tables) -> None:
     steps = {image["id"]: image["step"] for image in published["image"]}
-    crossed = [r for r in published["rating"] if steps[r["img_id"]] in CLICK_STEPS]
+    crossed = [r for r in published["rating"] if steps[r["img_id"]] in JUDGED_BY_CLICKS]
     n_verdicts = sum(row.n_reviews for row in dm.Coverage().run(db) if row.step > 2)
     assert crossed
     assert n_verdicts == len(published["rating"]) - len(crossed)
 
 
-def test_every_type_is_what_the_row_promises(db: orm.Session) -> None:
+def test_values_have_the_types_of_the_row(db: orm.Session) -> None:
     row = dm.Coverage().run(db)[0]
     assert type(row) is StepCoverage
     assert isinstance(row.step, dm.Step)
@@ -108,7 +108,7 @@ def test_every_type_is_what_the_row_promises(db: orm.Session) -> None:
     assert type(dm.Coverage().run_targets(db)[0].n_reviews) is int
 
 
-def test_targets_carry_their_entities(db: orm.Session) -> None:
+def test_targets_have_their_entities(db: orm.Session) -> None:
     for row in dm.Coverage(step=dm.Step.FMAP_COREGISTRATION).run_targets(db):
         assert row.file1.startswith(f"sub-{row.sub}_ses-{row.ses}_task-{row.scan[:-1]}_")
 
@@ -120,7 +120,7 @@ def test_selects_can_be_composed(db: orm.Session) -> None:
         assert total == db.scalar(sa.select(sa.func.count(dm.Image.id)))
 
 
-def test_never_reads_a_picture_s_page(db: orm.Session) -> None:
+def test_reads_no_page_that_holds_a_picture(db: orm.Session) -> None:
     if db.connection().dialect.name == "sqlite":
         for query in (dm.Coverage().select(), dm.Coverage().select_targets()):
             statement = query.compile(db.connection(), compile_kwargs={"literal_binds": True})
@@ -129,7 +129,7 @@ def test_never_reads_a_picture_s_page(db: orm.Session) -> None:
 
 
 class TestRows:
-    """What every query gives back."""
+    """What every query returns."""
 
     def test_are_a_sequence_of_their_type(self, db: orm.Session) -> None:
         rows = dm.Coverage().run(db)
@@ -154,7 +154,7 @@ class TestRows:
         if hasattr(pd.DataFrame, "from_arrow"):
             assert pd.DataFrame.from_arrow(covered)["step"].tolist() == steps
 
-    def test_keep_their_types_when_there_are_none(self, db: orm.Session) -> None:
+    def test_keep_their_types_when_empty(self, db: orm.Session) -> None:
         filled = dm.Coverage().run_targets(db)
         empty = filled[:0]
         assert len(empty) == 0

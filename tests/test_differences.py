@@ -1,4 +1,4 @@
-"""What `diff` says of two releases, held against a record of what was changed."""
+"""`diff` of two releases, compared with a record of the edits between them."""
 
 import dataclasses
 import datetime as dt
@@ -30,7 +30,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 @dataclasses.dataclass
 class Record:
-    """What was done to a release, in the words of the report."""
+    """The edits of a release, in the terms of the report."""
 
     rows: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
     """(table, change, old id, new id, columns that differ)"""
@@ -48,9 +48,9 @@ class Record:
 
 
 class Editor:
-    """Turns one release into the next, keeping a record.
+    """Turns one release into the next, and records the edits.
 
-    Each edit takes images that no other touched, so that the record needs no arithmetic.
+    Each edit uses images that no other edit touched, so that the record needs no arithmetic.
     """
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
@@ -69,7 +69,7 @@ class Editor:
         return [row for row in self.rows[table] if row["img_id"] in img_ids]
 
     def target(self, step: int, fits: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
-        """The images of an untouched target that fits."""
+        """Return the images of an untouched target that fits."""
         images = sorted(self.rows["image"], key=lambda row: row["id"])
         names = sorted({row["file1"] for row in images if row["step"] == step} - self.touched)
         for name in names:
@@ -77,10 +77,10 @@ class Editor:
             if "sub-" in name and fits(found):
                 self.touched.add(name)
                 return found
-        raise AssertionError(f"no target of step {step} is fit for this edit")
+        raise AssertionError(f"no target of step {step} fits this edit")
 
     def image(self, step: int, *, reviewed_by: str) -> dict[str, Any]:
-        """An image with reviews, of an untouched target."""
+        """Return an image with reviews, of an untouched target."""
         images = self.target(
             step, lambda found: any(self.reviews(reviewed_by, row["id"]) for row in found)
         )
@@ -91,7 +91,7 @@ class Editor:
 
 
 def scan_of(image: dict[str, Any]) -> tuple[Any, ...]:
-    """(sub, ses, task, run, scan), cut out of the name by its places."""
+    """Return (sub, ses, task, run, scan), read from the file name."""
     parts = dict(part.split("-") for part in image["file1"].split("_") if "-" in part)
     run = int(parts["run"])
     return parts["sub"], parts["ses"], parts["task"], run, f"{parts['task']}{run}"
@@ -288,7 +288,7 @@ EDITS = (
 
 @dataclasses.dataclass
 class Pair:
-    """Two releases on disk, and what lies between them."""
+    """Two releases on disk, and the edits between them."""
 
     old: Path
     new: Path
@@ -311,7 +311,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 def loaded(
     pair: Pair, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[str, str], sa.URL]]:
-    """Both releases on both engines."""
+    """Load both releases into both engines."""
     folder = tmp_path_factory.mktemp("loaded-pair")
     server = database.parse_url(postgres_server)
     urls = {}
@@ -331,7 +331,7 @@ def loaded(
 def found(
     request: pytest.FixtureRequest, loaded: dict[tuple[str, str], sa.URL]
 ) -> Iterator[differences.Differences]:
-    """The differences of both releases, on each pair of engines."""
+    """Compare both releases, on each pair of engines."""
     one, other = request.param
     with dm.diff(loaded[one, "old"], loaded[other, "new"]) as opened:
         yield opened
@@ -344,8 +344,8 @@ def unit(change: differences.VerdictChange) -> tuple[Any, ...]:
 # -- the record
 
 
-def test_rows_that_differ_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
-    told = {
+def test_rows_that_differ_are_the_edited_ones(found: differences.Differences, pair: Pair) -> None:
+    reported = {
         (
             table,
             row.change.value,
@@ -357,7 +357,7 @@ def test_rows_that_differ_are_those_on_record(found: differences.Differences, pa
         for row in found.rows(table)
     }
 
-    assert told == {
+    assert reported == {
         (*start, tuple(sorted(names, key=row_order))) for *start, names in pair.record.rows
     }
 
@@ -366,7 +366,7 @@ def row_order(name: str) -> int:
     return ["user", "created", "img", "rating"].index(name)
 
 
-def test_counts_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
+def test_counts_are_those_of_the_edits(found: differences.Differences, pair: Pair) -> None:
     counts = found.count()
 
     for table in TABLES:
@@ -374,44 +374,44 @@ def test_counts_are_those_on_record(found: differences.Differences, pair: Pair) 
             expected = sum(row[:2] == (table, change) for row in pair.record.rows)
             assert getattr(counts[table], change) == expected, (table, change)
         n_old = sum(1 for _ in found.old.rows(table))
-        told = counts[table]
-        assert told.unchanged + told.removed + told.changed + told.rekeyed == n_old
+        reported = counts[table]
+        assert reported.unchanged + reported.removed + reported.changed + reported.rekeyed == n_old
 
 
-def test_pictures_of_the_same_pixels_are_re_encoded(
+def test_pictures_with_equal_pixels_are_re_encoded(
     found: differences.Differences, pair: Pair
 ) -> None:
-    told = {row.new.id for row in found.rows("image") if row.re_encoded}
+    reported = {row.new.id for row in found.rows("image") if row.re_encoded}
 
-    assert told == pair.record.re_encoded
+    assert reported == pair.record.re_encoded
 
 
-def test_verdicts_that_changed_are_those_on_record(
-    found: differences.Differences, pair: Pair
-) -> None:
-    told: dict[str, set[Any]] = {kind: set() for kind in pair.record.verdicts}
+def test_verdicts_change_as_recorded(found: differences.Differences, pair: Pair) -> None:
+    reported: dict[str, set[Any]] = {kind: set() for kind in pair.record.verdicts}
     for change in found.verdicts():
         for kind in change.kinds:
-            told[kind].add(unit(change))
+            reported[kind].add(unit(change))
 
-    assert told == pair.record.verdicts
+    assert reported == pair.record.verdicts
 
 
 def test_verdicts_come_with_the_rows_that_caused_them(
     found: differences.Differences, pair: Pair
 ) -> None:
-    told = {
+    reported = {
         unit(change): {(row.table, row.change.value, row.row.id) for row in change.rows}
         for change in found.verdicts()
     }
 
-    assert told == pair.record.causes
+    assert reported == pair.record.causes
 
 
-def test_stale_reviews_are_those_on_record(found: differences.Differences, pair: Pair) -> None:
-    told = {(review.table, tuple(review.ids), review.reason) for review in found.stale_reviews()}
+def test_stale_reviews_are_those_of_the_edits(found: differences.Differences, pair: Pair) -> None:
+    reported = {
+        (review.table, tuple(review.ids), review.reason) for review in found.stale_reviews()
+    }
 
-    assert told == pair.record.stale
+    assert reported == pair.record.stale
 
 
 # -- nothing differs
@@ -434,6 +434,46 @@ def test_a_database_does_not_differ_from_its_own_folder(
         assert not found.are_there()
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_images_that_another_program_added_are_not_left_out(
+    engine: str, new_database: Callable[[str], sa.URL]
+) -> None:
+    url = new_database(engine)
+    with database.engine(url).begin() as connection:
+        same = {"step": 0, "file1": "mask.nii.gz", "display": 0, "created": LATER, "img": b"new"}
+        connection.execute(sa.insert(dm.Image.__table__), {"id": 10**6, **same})
+
+    with pytest.raises(dm.DatabaseError) as caught, dm.diff(url, url):
+        pass
+
+    place = database.display(url)
+    assert str(caught.value) == (
+        f"{place} has 1 images, but its table picture describes 0; another program wrote to it; "
+        f"run: dirtmodel refresh --db {place}"
+    )
+
+
+@pytest.fixture
+def new_database(postgres_server: str, tmp_path: Path) -> Iterator[Callable[[str], sa.URL]]:
+    """Create empty databases."""
+    server = database.parse_url(postgres_server)
+
+    def create(engine: str) -> sa.URL:
+        url = server.update_query_dict({"options": "-csearch_path=diff_empty"})
+        if engine == "sqlite":
+            url = database.parse_url(tmp_path / "empty.db")
+        else:
+            with database.engine(server).begin() as connection:
+                connection.execute(sa.text("CREATE SCHEMA diff_empty"))
+        with database.engine(url).begin() as connection:
+            database.migrate(connection)
+        return url
+
+    yield create
+    with database.engine(server).begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA IF EXISTS diff_empty CASCADE"))
+
+
 # -- the command
 
 
@@ -446,7 +486,7 @@ def paths(loaded: dict[tuple[str, str], sa.URL]) -> tuple[str, str]:
     return str(loaded["sqlite", "old"].database), str(loaded["sqlite", "new"].database)
 
 
-def test_exit_code_tells_whether_anything_differs(paths: tuple[str, str]) -> None:
+def test_the_exit_code_is_1_if_anything_differs(paths: tuple[str, str]) -> None:
     old, new = paths
 
     assert run(old, new).exit_code == 1
@@ -454,7 +494,7 @@ def test_exit_code_tells_whether_anything_differs(paths: tuple[str, str]) -> Non
     assert run(old, f"{new}-missing").exit_code == 2
 
 
-def test_exit_code_is_about_what_was_asked(paths: tuple[str, str]) -> None:
+def test_the_exit_code_concerns_what_was_requested(paths: tuple[str, str]) -> None:
     old, new = paths
 
     assert run(old, new, "--table", "rating").exit_code == 1
@@ -463,26 +503,25 @@ def test_exit_code_is_about_what_was_asked(paths: tuple[str, str]) -> None:
     assert run(old, new, "--verdicts", "--step", "dtifit").exit_code == 0
 
 
-def test_json_has_the_shape_that_was_promised(paths: tuple[str, str], pair: Pair) -> None:
-    told = json.loads(run(*paths, "--format", "json").stdout)
+def test_json_has_the_documented_structure(paths: tuple[str, str], pair: Pair) -> None:
+    reported = json.loads(run(*paths, "--format", "json").stdout)
 
-    assert list(told) == ["old", "new", "schema", "tables", "verdicts", "stale_reviews"]
-    assert list(told["tables"]) == list(TABLES)
-    for table, said in told["tables"].items():
+    assert list(reported) == ["old", "new", "schema", "tables", "verdicts", "stale_reviews"]
+    assert list(reported["tables"]) == list(TABLES)
+    for table, said in reported["tables"].items():
         assert list(said) == ["added", "removed", "changed", "rekeyed", "unchanged", "rows"]
         assert len(said["rows"]) == sum(row[0] == table for row in pair.record.rows)
-    assert list(told["verdicts"]) == list(differences.verdicts.KINDS)
-    assert len(told["stale_reviews"]) == len(pair.record.stale)
-    assert told["schema"] == []
-    assert told["old"] == {"place": paths[0], "label": "old", "revision": "0005"} | {
-        "revision": database.known_revisions()[-1]
-    }
+    assert list(reported["verdicts"]) == list(differences.verdicts.KINDS)
+    assert len(reported["stale_reviews"]) == len(pair.record.stale)
+    assert reported["schema"] == []
+    revision = database.known_revisions()[-1]
+    assert reported["old"] == {"place": paths[0], "label": "old", "revision": revision}
 
 
 def test_json_of_a_corrected_verdict(paths: tuple[str, str]) -> None:
-    told = json.loads(run(*paths, "--format", "json").stdout)
+    reported = json.loads(run(*paths, "--format", "json").stdout)
 
-    (change,) = told["verdicts"]["no_longer_excluded"]
+    (change,) = reported["verdicts"]["no_longer_excluded"]
     assert change["old"]["status"] == "excluded"
     assert change["new"]["status"] != "excluded"
     assert {json.dumps(row["columns"]) for row in change["rows"]} == {
@@ -490,7 +529,7 @@ def test_json_of_a_corrected_verdict(paths: tuple[str, str]) -> None:
     }
 
 
-def test_json_goes_to_a_file_by_its_suffix(paths: tuple[str, str], tmp_path: Path) -> None:
+def test_the_suffix_of_a_file_selects_json(paths: tuple[str, str], tmp_path: Path) -> None:
     shown = run(*paths, "--format", "json").stdout
 
     run(*paths, "-o", tmp_path / "diff.json")
@@ -498,31 +537,31 @@ def test_json_goes_to_a_file_by_its_suffix(paths: tuple[str, str], tmp_path: Pat
     assert (tmp_path / "diff.json").read_text() == shown
 
 
-def test_table_as_csv_has_a_row_per_changed_column(paths: tuple[str, str]) -> None:
-    told = run(*paths, "--table", "session", "--format", "csv").stdout.splitlines()
+def test_a_table_has_a_row_per_changed_column(paths: tuple[str, str]) -> None:
+    reported = run(*paths, "--table", "session", "--format", "csv").stdout.splitlines()
 
-    assert told[0] == ("change,old_id,new_id,step,user,created,column,old,new,re_encoded")
-    assert [line.split(",")[0] for line in told[1:]] == ["changed", "added"]
-    assert told[1].endswith(",user,,found out,")
+    assert reported[0] == ("change,old_id,new_id,step,user,created,column,old,new,re_encoded")
+    assert [line.split(",")[0] for line in reported[1:]] == ["changed", "added"]
+    assert reported[1].endswith(",user,,found out,")
 
 
 def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str]) -> None:
-    told = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
+    reported = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
 
-    assert told[0] == "change,sub,ses,task,run,scan,old_status,new_status,n_rows,rows"
-    assert sum(line.startswith("newly_excluded,") for line in told) == 2
-    assert any("rating PASS → FAIL" in line or "rating UNSURE → FAIL" in line for line in told)
-
-
-def test_summary_says_what_to_look_at(paths: tuple[str, str]) -> None:
-    told = run(*paths).stdout
-
-    assert "1 re-encoded picture: other bytes, the same pixels" in told
-    assert "2 scans newly excluded; see --verdicts" in told
-    assert "stale reviews: the picture is not the one that was judged" in told
+    assert reported[0] == "change,sub,ses,task,run,scan,old_status,new_status,n_rows,rows"
+    assert sum(line.startswith("newly_excluded,") for line in reported) == 2
+    assert any("rating PASS → FAIL" in line or "rating UNSURE → FAIL" in line for line in reported)
 
 
-def test_pictures_are_not_read_when_that_is_not_wanted(
+def test_the_summary_counts_what_to_look_at(paths: tuple[str, str]) -> None:
+    reported = run(*paths).stdout
+
+    assert "1 re-encoded picture: other bytes, the same pixels" in reported
+    assert "2 scans newly excluded; see --verdicts" in reported
+    assert "stale reviews: the picture is not the one that was judged" in reported
+
+
+def test_no_pixels_reads_no_pictures(
     paths: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(differences.sides.Side, "picture")
@@ -530,11 +569,11 @@ def test_pictures_are_not_read_when_that_is_not_wanted(
     assert "re-encoded" not in run(*paths, "--no-pixels").stdout
 
 
-def test_two_questions_are_refused(paths: tuple[str, str]) -> None:
-    told = run(*paths, "--table", "rating", "--verdicts")
+def test_table_and_verdicts_do_not_go_together(paths: tuple[str, str]) -> None:
+    reported = run(*paths, "--table", "rating", "--verdicts")
 
-    assert told.exit_code == 2
-    assert "two questions" in told.stderr
+    assert reported.exit_code == 2
+    assert "--table and --verdicts do not go together; use one at a time" in reported.stderr
 
 
 def test_temporary_databases_are_removed(

@@ -1,4 +1,4 @@
-"""The page of differences: one file, nothing from elsewhere, nothing unescaped."""
+"""The page of differences: one self-contained file in which everything is escaped."""
 
 import base64
 import html.parser
@@ -20,7 +20,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Parsed(html.parser.HTMLParser):
-    """Elements with their attributes, and whether every one is closed."""
+    """Collects elements and texts; checks that every element is closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Parsed(html.parser.HTMLParser):
 
 
 def edited(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Redraw every mask, fail every coregistration, and name the raters badly."""
+    """Change every mask, fail every coregistration, and put mark-up into the raters' names."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
     for image in rows["image"]:
         if image["step"] == 0:
@@ -81,7 +81,7 @@ def text(places: tuple[Path, Path]) -> str:
     return written(places)
 
 
-def test_it_refers_to_nothing_outside(text: str) -> None:
+def test_the_page_refers_to_nothing_outside(text: str) -> None:
     elements = Parsed(text).elements
 
     links = [
@@ -109,7 +109,7 @@ def test_everything_is_escaped_and_closed(text: str) -> None:
     )
 
 
-def test_pictures_are_small_and_whole(text: str) -> None:
+def test_pictures_are_small_and_complete(text: str) -> None:
     found = re.findall(r'src="data:image/webp;base64,([^"]*)"', text)
 
     pictures = [PillowImage.open(io.BytesIO(base64.b64decode(data))) for data in found]
@@ -119,7 +119,7 @@ def test_pictures_are_small_and_whole(text: str) -> None:
     assert {getattr(picture, "n_frames", 1) for picture in pictures} >= {1, 2}
 
 
-def test_old_and_new_stand_side_by_side(text: str) -> None:
+def test_old_and_new_pictures_are_side_by_side(text: str) -> None:
     old, new = (re.findall(rf'alt="image (\d+), {name}"', text) for name in ("old", "new"))
 
     assert old == new
@@ -127,7 +127,7 @@ def test_old_and_new_stand_side_by_side(text: str) -> None:
     assert "newly excluded" in text
 
 
-def test_what_was_left_out_is_counted(places: tuple[Path, Path], text: str) -> None:
+def test_pictures_that_are_left_out_are_counted(places: tuple[Path, Path], text: str) -> None:
     n_all = text.count("<article>")
 
     few = written(places, most_pictures=3)
@@ -136,9 +136,9 @@ def test_what_was_left_out_is_counted(places: tuple[Path, Path], text: str) -> N
     assert f"{n_all - 3:,} more pictures with differences were left out" in few
 
 
-def test_nothing_to_show_is_a_page_too(places: tuple[Path, Path]) -> None:
-    told = written((places[0], places[0]))
+def test_no_differences_make_a_page_too(places: tuple[Path, Path]) -> None:
+    text = written((places[0], places[0]))
 
-    assert Parsed(told).open == []
-    assert "No verdict changed under this rule." in told
-    assert "<article>" not in told
+    assert Parsed(text).open == []
+    assert "No verdict changed under this rule." in text
+    assert "<article>" not in text

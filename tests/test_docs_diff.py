@@ -6,4 +6,4 @@ import documents
 
 
 def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
-    assert documents.run_all(documents.ROOT / "docs" / "diff.md", tmp_path) == 5
+    assert documents.run_all(documents.ROOT / "docs" / "diff.md", tmp_path) == 6

@@ -1,4 +1,4 @@
-"""SQLite and Postgres hold the same, and answer the same in the same order."""
+"""SQLite and Postgres hold the same rows, and return the same results in the same order."""
 
 import dataclasses
 import datetime as dt
@@ -19,12 +19,12 @@ from sqlalchemy.dialects import postgresql
 
 import dirtmodel as dm
 from dirtmodel import database, outputs, queries
-from dirtmodel.models import Base, UTCDateTime
-from dirtmodel.queries.images import Clicks, Verdicts
+from dirtmodel.models import Base, views
+from dirtmodel.queries.images import Clicks, Reviews
 from dirtmodel.queries.inventory import inventory
 
 TABLES = sorted(Base.metadata.tables)
-VIEWS = ("coordinate_labels", "image_labels", "rating_labels", "review")
+VIEWS = {view.name: view for view in views.VIEWS}
 
 ALL_IMAGES = range(1, 1_000)
 
@@ -34,7 +34,7 @@ INSTANCES: dict[str, list[Any]] = {
         dm.Agreement(dm.Step.FMAP_COREGISTRATION, rater="session", bootstrap=50),
     ],
     "BidsFilters": [dm.BidsFilters(dm.Exclusions(level=level)) for level in ("scan", "session")],
-    "Clicks": [Clicks(ALL_IMAGES), Clicks(ALL_IMAGES, latest=True)],
+    "Clicks": [Clicks(ALL_IMAGES)],
     "Coverage": [dm.Coverage(), *(dm.Coverage(step=step) for step in dm.Step)],
     "Crossed": [dm.Crossed(), dm.Crossed(steps=(dm.Step.MASK,))],
     "Exclusions": [
@@ -64,12 +64,17 @@ INSTANCES: dict[str, list[Any]] = {
         dm.Images(task="rest", run_number=1, display=dm.DisplayMode.Z),
     ],
     "KitExclusions": [dm.KitExclusions()],
-    "Verdicts": [Verdicts(ALL_IMAGES)],
+    "Reviews": [
+        Reviews(ALL_IMAGES),
+        Reviews(ALL_IMAGES, rater="bkowalski"),
+        Reviews(ALL_IMAGES, decides=True),
+        Reviews(ALL_IMAGES, latest=True),
+    ],
 }
-"""Queries to ask on both engines; the first test below fails when a class has none."""
+"""Queries to run on both engines; the first test below fails if a class has none."""
 
 ONE_ROW = {"Crossed"}
-"""Queries whose answer needs no order."""
+"""Queries that return one row."""
 
 
 class Engines(NamedTuple):
@@ -81,7 +86,7 @@ class Engines(NamedTuple):
 def engines(
     release: Path, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engines]:
-    """The release with every hazard, on both engines."""
+    """Load the release with every hazard into both engines."""
     server = database.parse_url(postgres_server)
     both = Engines(
         database.parse_url(tmp_path_factory.mktemp("agree") / "dirt.db"),
@@ -95,7 +100,7 @@ def engines(
 
 
 def query_classes() -> dict[str, type]:
-    """Every public class of `dirtmodel.queries` that selects and runs."""
+    """Return every public class of `dirtmodel.queries` that can run."""
     modules = [
         importlib.import_module(found.name)
         for found in pkgutil.walk_packages(queries.__path__, f"{queries.__name__}.")
@@ -122,7 +127,7 @@ def ask(query: Any, db: orm.Session) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """What an answer holds, with the type of each value: to Python, 1 and True are equal."""
+    """Return what a result holds with the type of each value: in Python, 1 equals True."""
     match value:
         case dict():
             return [(key, plain(item)) for key, item in value.items()]
@@ -138,12 +143,12 @@ def plain(value: Any) -> Any:
             return type(value), value
 
 
-def test_every_query_class_is_asked_below() -> None:
+def test_every_query_class_has_instances() -> None:
     assert query_classes().keys() == INSTANCES.keys()
 
 
 @pytest.mark.parametrize("name", INSTANCES)
-def test_a_query_gives_the_same_rows_in_the_same_order(engines: Engines, name: str) -> None:
+def test_a_query_returns_the_same_rows_in_the_same_order(engines: Engines, name: str) -> None:
     found = 0
     with dm.open(engines.sqlite) as first, dm.open(engines.postgres) as second:
         for query in INSTANCES[name]:
@@ -154,18 +159,18 @@ def test_a_query_gives_the_same_rows_in_the_same_order(engines: Engines, name: s
     assert found > 0
 
 
-def test_order_does_not_depend_on_the_collation_or_on_where_null_goes() -> None:
-    """The tests' server knows only one collation; so what is sent is looked at instead.
+def test_order_depends_neither_on_the_collation_nor_on_the_place_of_null() -> None:
+    """The tests' server has only one collation, so this reads the SQL.
 
-    Text has to be ordered by code point and NULL to be placed, or Postgres does it as its database
-    was made, and otherwise than SQLite.
+    Text must be ordered by code point and NULL must be placed explicitly; otherwise the order
+    follows the settings of the Postgres database and differs from SQLite.
     """
     ordered = 0
     for query in itertools.chain.from_iterable(INSTANCES.values()):
         for run in _methods(type(query), "run"):
             method = getattr(type(query), run.__name__.replace("run", "select"), None)
             if method is None:
-                # Put together in Python, of queries that are tested by themselves.
+                # Assembled in Python from queries that are tested by themselves.
                 continue
             clauses = method(query)._order_by_clauses
             assert clauses or type(query).__name__ in ONE_ROW, f"{query} has no order"
@@ -198,23 +203,17 @@ def test_exports_are_identical(engines: Engines, name: str, format_: str) -> Non
     sqlite, postgres = (export(url, name, format_) for url in engines)
 
     assert sqlite == postgres
-    # A header at least; only a sound release leaves the quarantine empty.
+    # At least a header; a release without errors leaves the quarantine empty.
     assert len(sqlite) > (format_ != "ndjson") or name == "quarantine"
 
 
 def export(url: sa.URL, name: str, format_: str) -> list[bytes]:
-    """Export a table or view through SQLAlchemy, in an order of its own rows.
+    """Export a table or view through SQLAlchemy, its rows sorted.
 
-    Types are given where SQLite's storage differs: timestamps are text there, truth is 0 or 1.
-    When it was loaded is left out, the one thing that cannot be the same.
+    The time of the load is left out, because it cannot be the same.
     """
     with database.connect(url) as connection:
-        if name in Base.metadata.tables:
-            columns = Base.metadata.tables[name].c
-        else:
-            named = [c["name"] for c in sa.inspect(connection).get_columns(name)]
-            stored = {"created": UTCDateTime(), "source_data_issue": sa.Boolean()}
-            columns = sa.table(name, *(sa.column(each, stored.get(each)) for each in named)).c
+        columns = VIEWS[name].c if name in VIEWS else Base.metadata.tables[name].c
         kept = [column for column in columns if column.name != "loaded_at"]
         rows = connection.execute(sa.select(*kept)).all()
     file = io.BytesIO()
@@ -223,7 +222,7 @@ def export(url: sa.URL, name: str, format_: str) -> list[bytes]:
     return file.getvalue().splitlines()
 
 
-def test_columns_stand_in_the_same_order(engines: Engines) -> None:
+def test_columns_have_the_same_order(engines: Engines) -> None:
     for name in (*TABLES, *VIEWS):
         sqlite, postgres = ([column["name"] for column in _columns(url, name)] for url in engines)
         assert sqlite == postgres
@@ -246,7 +245,7 @@ def test_pictures_are_equal_byte_for_byte(engines: Engines) -> None:
 
 
 def test_timestamps_agree_to_the_microsecond(engines: Engines) -> None:
-    """As stored, not as any code of ours reads them."""
+    """Compare what is stored, read without the package's types."""
     stored = []
     for url, column in zip(
         engines,
@@ -281,13 +280,13 @@ def test_infinite_and_missing_coordinates_agree(engines: Engines) -> None:
     assert {None, float("inf"), float("-inf"), -0.28} <= values
 
 
-def test_what_is_told_of_a_database_agrees(engines: Engines) -> None:
-    told = []
+def test_the_inventory_agrees(engines: Engines) -> None:
+    inventories = []
     for url in engines:
         with database.connect(url) as connection:
             described = inventory(connection)
             described["release"].pop("loaded_at")
             assert described.pop("size") > 100_000
-            told.append(described)
+            inventories.append(described)
 
-    assert told[0] == told[1]
+    assert inventories[0] == inventories[1]

@@ -1,4 +1,4 @@
-"""`dirtmodel exclusions`: files, sidecars, filters, and what is said on stderr."""
+"""`dirtmodel exclusions`: files, sidecars, filters and messages on stderr."""
 
 import csv
 import datetime as dt
@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import cli, database, entities
+from dirtmodel import cli, database, sample
 
 Ask = Callable[..., click.testing.Result]
 
 START = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
+TINY = sample.make_tables(subjects=1, slices=1, pictures="tiny", hazards=False)["image"]
+PICTURE = TINY["img"][0].as_py()
 
 
 @pytest.fixture
@@ -42,21 +44,21 @@ def ask(loaded_url: sa.URL) -> Ask:
         "--step 0 --step 2 --source-data-issue --images 2 --level session --status partial",
     ],
 )
-def test_the_rule_gives_the_same_table_again(ask: Ask, options: str) -> None:
+def test_the_rule_of_a_table_reproduces_it(ask: Ask, options: str) -> None:
     first = ask(*shlex.split(options), "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(first.stdout)))
     again = ask(*shlex.split(rows[0]["rule"]), "--format", "csv")
     assert again.stdout == first.stdout
 
 
-def test_words_are_taken_in_any_case_and_a_dash_is_stdout(ask: Ask) -> None:
+def test_values_are_accepted_in_any_case_and_a_dash_is_stdout(ask: Ask) -> None:
     shouted = ask("--unsure", "FAIL", "--level", "Session", "--status", "ALL", "-o", "-")
 
     assert shouted.stdout == ask("--unsure", "fail", "--level", "session", "--status", "all").stdout
     assert shouted.exit_code == 0
 
 
-def test_a_table_says_once_what_is_the_same_in_every_row(ask: Ask) -> None:
+def test_a_table_shows_the_rule_and_the_release_once(ask: Ask) -> None:
     rows = list(csv.DictReader(io.StringIO(ask("--step", "3", "--format", "csv").stdout)))
 
     table = ask("--step", "3")
@@ -75,7 +77,7 @@ def test_a_table_says_once_what_is_the_same_in_every_row(ask: Ask) -> None:
         ["--rule", "min-fails", "--min-fails", "2"],
     ],
 )
-def test_takes_min_fails_in_any_spelling(ask: Ask, spelling: list[str]) -> None:
+def test_min_fails_is_accepted_in_any_spelling(ask: Ask, spelling: list[str]) -> None:
     result = ask(*spelling, "--format", "ndjson")
     assert result.exit_code == 0
     assert (
@@ -104,11 +106,11 @@ def test_takes_min_fails_in_any_spelling(ask: Ask, spelling: list[str]) -> None:
         (
             "--rule min-fails",
             (
-                "Error: min_fails goes with the rule min-fails, and only with it; "
-                "give both (--rule min-fails --min-fails 2), or neither\n"
+                "Error: min_fails belongs to the rule min-fails; "
+                "use both (--rule min-fails --min-fails 2), or neither\n"
             ),
         ),
-        ("--images 0", "Error: images is 0; give 1 or more\n"),
+        ("--images 0", "Error: images is 0; use 1 or more\n"),
         (
             "--kit --latest --level target",
             (
@@ -132,7 +134,7 @@ def test_takes_min_fails_in_any_spelling(ask: Ask, spelling: list[str]) -> None:
         ),
     ],
 )
-def test_what_does_not_go_together_is_a_usage_error(ask: Ask, options: str, message: str) -> None:
+def test_options_that_do_not_go_together_are_rejected(ask: Ask, options: str, message: str) -> None:
     result = ask(*shlex.split(options))
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
 
@@ -142,10 +144,10 @@ def test_what_does_not_go_together_is_a_usage_error(ask: Ask, options: str, mess
     [
         ("--level run", ["'run' is not one of", "'target', 'scan', 'session', 'participant'"]),
         ("--rule mode", ["'mode' is not one of", "'any-fail', 'majority'"]),
-        ("--step masks", ["'masks' is no step; choose one of mask (0)"]),
+        ("--step masks", ["'masks' is not a step; choose one of mask (0)"]),
     ],
 )
-def test_an_unknown_word_is_answered_with_the_known_ones(
+def test_an_unknown_value_is_rejected_with_a_list_of_the_known_ones(
     ask: Ask, options: str, words: list[str]
 ) -> None:
     result = ask(*shlex.split(options))
@@ -153,7 +155,7 @@ def test_an_unknown_word_is_answered_with_the_known_ones(
     assert all(word in result.stderr for word in words)
 
 
-def test_counts_crossed_rows_on_stderr(ask: Ask, db: orm.Session) -> None:
+def test_crossed_rows_are_counted_on_stderr(ask: Ask, db: orm.Session) -> None:
     (crossed,) = dm.Crossed().run(db)
     result = ask("--format", "csv")
     assert all(n > 0 for n in crossed)
@@ -163,13 +165,13 @@ def test_counts_crossed_rows_on_stderr(ask: Ask, db: orm.Session) -> None:
     )
 
 
-def test_quiet_silences_the_warnings(ask: Ask) -> None:
+def test_quiet_suppresses_the_warnings(ask: Ask) -> None:
     loud, quiet = ask("--format", "csv"), ask("--format", "csv", "--quiet")
     assert (quiet.stdout, quiet.stderr) == (loud.stdout, "")
 
 
 @pytest.mark.parametrize("options", ["--level target --status all", "--level scan", "--kit"])
-def test_a_tsv_gets_a_sidecar(ask: Ask, tmp_path: Path, options: str) -> None:
+def test_a_tsv_has_a_sidecar(ask: Ask, tmp_path: Path, options: str) -> None:
     path = tmp_path / "excluded.tsv"
     ask(*shlex.split(options), "-o", str(path))
     described = json.loads(path.with_suffix(".json").read_text())
@@ -189,13 +191,13 @@ def test_no_cell_of_a_tsv_is_empty(ask: Ask, tmp_path: Path) -> None:
     assert all(all(line.split("\t")) for line in path.read_text().splitlines())
 
 
-def test_other_files_get_no_sidecar(ask: Ask, tmp_path: Path) -> None:
+def test_other_files_have_no_sidecar(ask: Ask, tmp_path: Path) -> None:
     ask("-o", str(tmp_path / "a.csv"))
     ask("-o", str(tmp_path / "b.tsv"), "--format", "csv")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "b.tsv"]
 
 
-def test_a_failed_table_leaves_the_old_sidecar(ask: Ask, tmp_path: Path) -> None:
+def test_a_failed_table_leaves_the_old_sidecar_unchanged(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "excluded.tsv").mkdir()
     (tmp_path / "excluded.json").write_text("old")
     result = ask("-o", str(tmp_path / "excluded.tsv"))
@@ -203,7 +205,7 @@ def test_a_failed_table_leaves_the_old_sidecar(ask: Ask, tmp_path: Path) -> None
     assert (tmp_path / "excluded.json").read_text() == "old"
 
 
-def test_filters_name_what_remains(ask: Ask, db: orm.Session) -> None:
+def test_filters_select_the_runs_that_remain(ask: Ask, db: orm.Session) -> None:
     filters = json.loads(ask("--step", "3", "--format", "bids-filter").stdout)
     gone = {(row.sub, row.ses, row.task, row.run) for row in dm.Exclusions(step=3).run(db)}
     known = set(
@@ -224,7 +226,7 @@ def test_filters_name_what_remains(ask: Ask, db: orm.Session) -> None:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Callable[[dict[str, bool]], str]:
-    """A database of derivatives with one image each, and whether it is bad."""
+    """Make databases of derivatives with one image each, which is bad or not."""
 
     def make(bad: dict[str, bool]) -> str:
         url = database.parse_url(tmp_path / "judged.db")
@@ -234,31 +236,8 @@ def judged(tmp_path: Path) -> Callable[[dict[str, bool]], str]:
             session.add(dm.Session(id=1, step=dm.Step.MASK, user="ann", created=START))
             for n, (file1, is_bad) in enumerate(sorted(bad.items()), 1):
                 step = dm.Step.FMAP_COREGISTRATION if "task" in file1 else dm.Step.MASK
-                found = entities.parse(file1)
-                session.add_all(
-                    [
-                        dm.Target(
-                            id=n,
-                            step=step,
-                            file1=file1,
-                            **found._asdict(),
-                            scan=entities.scan(step, found),
-                        ),
-                        dm.Image(id=n, step=step, file1=file1, display=0, created=START, img=b""),
-                    ]
-                )
-                session.flush()
-                session.add(
-                    dm.Picture(
-                        img_id=n,
-                        target_id=n,
-                        format="PNG",
-                        width=1,
-                        height=1,
-                        n_bytes=0,
-                        sha256="",
-                    )
-                )
+                shown = {"step": step, "file1": file1, "display": dm.DisplayMode.X, "img": PICTURE}
+                session.add(dm.Image(id=n, created=START, **shown))
                 of_image = {
                     "img_id": n,
                     "session_id": 1,
@@ -290,7 +269,7 @@ BOLD = {"datatype": "func", "suffix": "bold"}
 FILTERS = ("--format", "bids-filter")
 
 
-def test_a_filter_that_says_it_all_says_nothing_else(
+def test_a_filter_that_expresses_the_exclusions_needs_no_warning(
     ask: Ask, judged: Callable[[dict[str, bool]], str]
 ) -> None:
     db = judged({run("rest", 1): False, run("rest", 2): False, run("cuff", 1): True})
@@ -299,7 +278,7 @@ def test_a_filter_that_says_it_all_says_nothing_else(
     assert result.stderr == ""
 
 
-def test_tells_excluded_runs_that_a_filter_lets_through(
+def test_excluded_runs_that_a_filter_still_selects_are_named(
     ask: Ask, judged: Callable[[dict[str, bool]], str]
 ) -> None:
     db = judged({run("rest", 1): False, run("cuff", 2): False, run("cuff", 1): True})
@@ -313,7 +292,9 @@ def test_tells_excluded_runs_that_a_filter_lets_through(
     )
 
 
-def test_tells_who_has_nothing_left(ask: Ask, judged: Callable[[dict[str, bool]], str]) -> None:
+def test_participants_without_a_remaining_run_are_named(
+    ask: Ask, judged: Callable[[dict[str, bool]], str]
+) -> None:
     db = judged({run("rest", 1): True, run("rest", 1, sub="2"): False})
     result = ask(*FILTERS, db=db)
     assert list(filtered(result)) == ["2"]
@@ -323,7 +304,7 @@ def test_tells_who_has_nothing_left(ask: Ask, judged: Callable[[dict[str, bool]]
     )
 
 
-def test_tells_excluded_scans_that_are_no_functional_runs(
+def test_excluded_scans_that_are_not_functional_runs_are_named(
     ask: Ask, judged: Callable[[dict[str, bool]], str]
 ) -> None:
     db = judged(
@@ -338,9 +319,26 @@ def test_tells_excluded_scans_that_are_no_functional_runs(
     )
 
 
-@pytest.mark.parametrize(("level", "left"), [("session", ["V3"]), ("participant", None)])
-def test_a_bad_mask_takes_the_runs_of_its_level_along(
-    ask: Ask, judged: Callable[[dict[str, bool]], str], level: str, left: list[str] | None
+@pytest.mark.parametrize(
+    ("level", "left", "message"),
+    [
+        ("session", [["V3"]], ""),
+        (
+            "participant",
+            [],
+            (
+                "sub-1: no functional run remains, which no filter can say; "
+                "leave the participant out (--participant-label)\n"
+            ),
+        ),
+    ],
+)
+def test_a_bad_mask_excludes_the_runs_of_its_level(
+    ask: Ask,
+    judged: Callable[[dict[str, bool]], str],
+    level: str,
+    left: list[list[str]],
+    message: str,
 ) -> None:
     db = judged(
         {
@@ -350,10 +348,11 @@ def test_a_bad_mask_takes_the_runs_of_its_level_along(
         }
     )
     result = ask("--step", "mask", "--level", level, *FILTERS, db=db)
-    assert [found["session"] for found in filtered(result).values()] == ([left] if left else [])
+    assert [found["session"] for found in filtered(result).values()] == left
+    assert result.stderr == message
 
 
-def test_asks_for_no_entity_that_some_runs_lack(
+def test_a_filter_leaves_out_entities_that_some_runs_lack(
     ask: Ask, judged: Callable[[dict[str, bool]], str]
 ) -> None:
     db = judged({run("rest", 1, ses=""): False, run("rest", 2): False})
@@ -361,7 +360,7 @@ def test_asks_for_no_entity_that_some_runs_lack(
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_gets_a_file_per_participant(
+def test_a_folder_receives_a_file_per_participant(
     ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path, exists: bool
 ) -> None:
     db = judged({run("rest", 1): False, run("rest", 1, sub="2"): False})
@@ -375,7 +374,7 @@ def test_a_folder_gets_a_file_per_participant(
     assert found == {"sub-1.json": only, "sub-2.json": only}
 
 
-def test_tells_of_an_older_filter_that_holds_no_more(
+def test_older_filters_that_no_longer_apply_are_named(
     ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
 ) -> None:
     (tmp_path / "sub-1.json").write_text("{}")
@@ -397,7 +396,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(
     )
 
 
-def test_one_file_gets_all_filters(
+def test_one_file_receives_all_filters(
     ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
 ) -> None:
     db = judged({run("rest", 1): False})

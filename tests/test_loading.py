@@ -1,4 +1,4 @@
-"""What stands in the database after a load, on each engine, held against the files themselves."""
+"""The content of a database after a load, on each engine, compared with the files."""
 
 import datetime as dt
 import hashlib
@@ -23,9 +23,11 @@ from dirtmodel import database, models, sample
 from dirtmodel import release as releases
 from dirtmodel.release.layout import QC_FOLDER, TABLES
 
-VIEWS = ("image_labels", "rating_labels", "coordinate_labels", "review")
-CONTENT = ("session", "image", "rating", "coordinate", "target", "picture", "quarantine", *VIEWS)
-"""Everything but what tells of the files themselves."""
+VIEWS = ("image_labels", "rating_labels", "coordinate_labels", "review_labels")
+LOOKUPS = ("step", "display", "verdict")
+DERIVED = ("target", "picture", "review", "tally")
+CONTENT = ("session", "image", "rating", "coordinate", *LOOKUPS, *DERIVED, "quarantine", *VIEWS)
+"""Everything but what describes the files themselves."""
 
 MODELS = {
     "session": models.Session,

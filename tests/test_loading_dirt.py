@@ -1,4 +1,4 @@
-"""Loading from DIRT's own database: the same rows as through its published dump."""
+"""Loading from DIRT's own database: the same rows as from the published files."""
 
 import datetime as dt
 import itertools
@@ -44,7 +44,8 @@ POSTGRES_SCHEMA = (
     .replace(" real ", " double precision ")
 )
 DJANGO_NAMES = {new: old for old, new in DIRT_COLUMNS.items()}
-CONTENT = ("session", "image", "rating", "coordinate", "target", "picture")
+DERIVED = ("target", "picture", "review", "tally")
+CONTENT = ("session", "image", "rating", "coordinate", *DERIVED)
 schemas = itertools.count()
 
 
@@ -118,7 +119,7 @@ def content(db: Path) -> dict[str, list[Any]]:
         }
 
 
-def test_it_gives_the_same_database_as_the_published_files(
+def test_the_database_equals_that_of_the_published_files(
     dirt: str, published: Path, tmp_path: Path
 ) -> None:
     dm.load(published, tmp_path / "published.db")
@@ -129,7 +130,7 @@ def test_it_gives_the_same_database_as_the_published_files(
     assert sum(loaded.n_rows.values()) > 100
 
 
-def test_it_finds_the_same_oddities(dirt: str, published: Path) -> None:
+def test_the_findings_equal_those_of_the_published_files(dirt: str, published: Path) -> None:
     expected = {
         (found.code, found.n)
         for found in releases.check(published)
@@ -186,13 +187,20 @@ def test_one_from_before_there_were_comments_loads_with_a_finding(
     ]
 
 
-def test_a_column_of_a_later_dirt_is_told_and_left_out(dirt: str, tmp_path: Path) -> None:
-    change(dirt, "ALTER TABLE ratings_rating ADD COLUMN confidence integer")
+def test_a_column_of_a_later_dirt_is_kept_and_reported(dirt: str, tmp_path: Path) -> None:
+    change(
+        dirt,
+        "ALTER TABLE ratings_rating ADD COLUMN confidence integer",
+        "UPDATE ratings_rating SET confidence = 7",
+    )
 
     loaded = dm.load(dirt, tmp_path / "new.db")
 
-    (told,) = [f for f in loaded.findings if f.code == "extra-column"]
-    assert told.examples[0].startswith("ratings_rating column confidence (int64)")
+    (reported,) = [f for f in loaded.findings if f.code == "extra-column"]
+    assert reported.examples[0].startswith("ratings_rating column confidence (int64)")
+    with dm.open(tmp_path / "new.db") as db:
+        found = db.scalars(sa.text("SELECT DISTINCT confidence FROM rating")).all()
+    assert found == [7]
 
 
 def test_rows_that_cannot_be_loaded_are_refused_or_quarantined(dirt: str, tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def test_it_is_only_read(dirt: str, tmp_path: Path) -> None:
         ("clickedcoordinate", "x", "'left'", "double"),
     ],
 )
-def test_what_a_column_cannot_hold_is_refused(
+def test_a_value_of_the_wrong_type_is_refused(
     tmp_path: Path, tables: dict[str, Any], table: str, column: str, value: str, kind: str
 ) -> None:
     path = tmp_path / "db.sqlite3"
@@ -245,7 +253,7 @@ def test_what_a_column_cannot_hold_is_refused(
     )
 
 
-def test_a_source_that_fails_is_not_taken_for_the_destination(
+def test_a_failure_of_the_source_is_not_blamed_on_the_destination(
     tmp_path: Path, tables: dict[str, Any]
 ) -> None:
     path = tmp_path / "db.sqlite3"

@@ -24,7 +24,7 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel import database, loading, sample
 from dirtmodel.errors import DatabaseError
-from dirtmodel.loading import postgres, schemas
+from dirtmodel.loading import postgres
 from dirtmodel.models import Base
 from dirtmodel.queries.inventory import inventory
 
@@ -133,11 +133,6 @@ def state(url: sa.URL) -> Any:
     return relations, rows
 
 
-def outsiders(url: sa.URL) -> list[Any]:
-    """Schemas in which a load builds."""
-    return run(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dirtmodel%'")
-
-
 def shape(url: sa.URL, schema: str) -> Any:
     """The schema as the catalogue has it: columns, constraints, indexes, views, defaults."""
     statements = (
@@ -198,7 +193,8 @@ def test_an_orm_insert_finds_a_free_id_in_every_table(
 
     with dm.open(place, read_only=False) as db:
         for table in Base.metadata.sorted_tables:
-            if [column.name for column in table.primary_key] != ["id"]:
+            has_numbered_ids = [column.name for column in table.primary_key] == ["id"]
+            if not has_numbered_ids or table.name in {"step", "display", "verdict"}:
                 continue
             (largest,) = db.execute(sa.select(sa.func.max(table.c.id))).one()
             others = [column.name for column in table.c if column.name not in {"id", "file1"}]
@@ -263,7 +259,7 @@ def test_pictures_are_stored_out_of_line_and_uncompressed(place: sa.URL, release
     assert found == [("e",)]
 
 
-def test_what_is_unsound_goes_to_quarantine(place: sa.URL, tmp_path: Path) -> None:
+def test_unsound_rows_go_to_quarantine(place: sa.URL, tmp_path: Path) -> None:
     import pyarrow as pa
 
     tables = sample.make_tables(pictures="tiny", subjects=2, hazards=False)
@@ -365,7 +361,7 @@ def test_releases_stand_side_by_side(own_database: sa.URL, release: Path) -> Non
 # -- what is refused, and how it is said
 
 
-def test_a_release_is_not_replaced_unasked(place: sa.URL, release: Path) -> None:
+def test_a_release_is_not_replaced_without_replace(place: sa.URL, release: Path) -> None:
     dm.load(release, place)
     before = state(place)
 
@@ -417,45 +413,23 @@ def test_a_release_of_a_newer_dirtmodel_is_left_alone(place: sa.URL, release: Pa
         dm.load(release, place, replace=True)
 
 
-DEPENDENTS = {
-    "view": ("CREATE VIEW {s}.mine AS SELECT id FROM {s}.rating", "view {s}.mine"),
-    "view on a view": ("CREATE VIEW {s}.mine AS SELECT id FROM {s}.rating_labels", "view {s}.mine"),
-    "foreign key": (
-        "CREATE TABLE {s}.mine (img_id bigint CONSTRAINT pointing REFERENCES {s}.image)",
-        "foreign key pointing of {s}.mine",
-    ),
-    "trigger": (
-        (
-            "CREATE TRIGGER guard BEFORE UPDATE ON {s}.image FOR EACH ROW "
-            "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
-        ),
-        "trigger guard of {s}.image",
-    ),
-    "policy": (
-        "CREATE POLICY mine ON {s}.session USING (true)",
-        "policy mine of {s}.session",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", DEPENDENTS)
-def test_what_others_hung_on_our_tables_refuses_a_replacement_early(
-    place: sa.URL, server: sa.URL, release: Path, kind: str
+def test_a_foreign_key_of_a_user_refuses_a_replacement_before_anything_is_read(
+    place: sa.URL, release: Path
 ) -> None:
-    statement, what = (text.format(s=schema_of(place)) for text in DEPENDENTS[kind])
     dm.load(release, place)
-    run(server, statement)
+    run(place, "CREATE TABLE mine (img_id bigint CONSTRAINT pointing REFERENCES image)")
+    before = state(place)
     progress: list[str] = []
 
-    # Asked from a path that names the schema, relations are written without it.
-    what = what.replace(f"{schema_of(place)}.", "")
     with pytest.raises(DatabaseError) as refused:
         dm.load(release, place, replace=True, progress=lambda table, *_: progress.append(table))
 
     assert str(refused.value) == (
-        f"{what} depends on the tables to be replaced; drop it, and make it again after the load"
+        "the foreign key pointing of mine refers to the release that is to be replaced; nothing "
+        "was changed; drop the key, and add it again after the load"
     )
     assert progress == []
+    assert state(place) == before
 
 
 def test_a_role_without_rights_is_told_what_to_ask_for(
@@ -480,23 +454,17 @@ def test_a_role_without_rights_is_told_what_to_ask_for(
     )
 
 
-def test_a_role_that_may_only_write_its_own_schema_can_load_but_not_replace(
+def test_a_role_that_may_only_write_its_own_schema_can_load_and_replace(
     role: sa.URL, server: sa.URL, place: sa.URL, release: Path
 ) -> None:
     mine = in_schema(role, schema_of(place))
     run(server, f"CREATE SCHEMA {schema_of(place)} AUTHORIZATION {role.username}")
+    dm.load(release, mine, label="first")
 
-    dm.load(release, mine)
+    dm.load(release, mine, label="second", replace=True)
 
-    with pytest.raises(DatabaseError) as refused:
-        dm.load(release, mine, replace=True)
-    assert str(refused.value) == (
-        f"{role.username} may not create the schema in which the new release grows at "
-        f"{database.display(mine)}; ask its owner to: "
-        f"GRANT CREATE ON DATABASE postgres TO {role.username}"
-    )
-    run(server, f"GRANT CREATE ON DATABASE postgres TO {role.username}")
-    dm.load(release, mine, replace=True)
+    with dm.open(mine) as db:
+        assert db.scalars(sa.select(dm.Release.label)).all() == ["second"]
 
 
 def test_a_role_that_does_not_own_the_tables_is_told_before_the_load(
@@ -589,24 +557,21 @@ def test_one_transaction_is_really_everything(place: sa.URL, release: Path) -> N
 # -- replacing
 
 
-def test_readers_see_the_old_release_until_the_new_one_is_there(
-    place: sa.URL, release: Path
-) -> None:
+def test_readers_wait_while_a_release_is_replaced(place: sa.URL, release: Path) -> None:
     dm.load(release, place, label="old")
-    seen = []
+    waited: list[str] = []
 
     def read(*_: Any) -> None:
-        with dm.open(place, timeout=5) as db:
-            labels = db.scalars(sa.select(dm.Release.label)).all()
-            seen.append((labels, len(dm.Coverage().run(db))))
+        with pytest.raises(DatabaseError) as late, dm.open(place, timeout=0.02):
+            pass
+        waited.append(str(late.value))
 
     dm.load(release, place, label="new", replace=True, progress=read)
 
-    assert len(seen) > 3
-    assert all(reading == (["old"], 5) for reading in seen)
+    assert len(waited) > 3
+    assert all("canceling statement due to statement timeout" in message for message in waited)
     with dm.open(place) as db:
         assert db.scalars(sa.select(dm.Release.label)).all() == ["new"]
-    assert outsiders(place) == []
 
 
 def test_a_reader_in_a_long_transaction_sees_all_of_the_new_release(
@@ -623,7 +588,7 @@ def test_a_reader_in_a_long_transaction_sees_all_of_the_new_release(
         assert reader.scalar(sa.text("SELECT count(*) FROM image")) > 0
 
 
-def test_the_exchange_waits_for_those_who_are_reading(place: sa.URL, release: Path) -> None:
+def test_a_replacement_waits_for_readers_and_lets_others_read(place: sa.URL, release: Path) -> None:
     dm.load(release, place, label="old")
     with database.engine(place).connect() as reader:
         reader.execute(sa.text("SELECT count(*) FROM rating")).all()
@@ -638,7 +603,7 @@ def test_the_exchange_waits_for_those_who_are_reading(place: sa.URL, release: Pa
         ):
             assert waiting.is_alive()
 
-        # Others pass meanwhile, and the reader itself goes on to tables it has not touched yet.
+        # Other readers pass, and the reader itself can read tables that it has not read yet.
         with dm.open(place, timeout=10) as db:
             assert db.scalars(sa.select(dm.Release.label)).all() == ["old"]
         assert reader.scalar(sa.text("SELECT count(*) FROM image")) > 0
@@ -648,10 +613,10 @@ def test_the_exchange_waits_for_those_who_are_reading(place: sa.URL, release: Pa
         assert db.scalars(sa.select(dm.Release.label)).all() == ["new"]
 
 
-def test_a_reader_who_never_ends_fails_the_load_by_name(
+def test_a_reader_who_does_not_finish_fails_the_load_and_is_named(
     place: sa.URL, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schemas, "PATIENCE", 0)
+    monkeypatch.setattr(postgres, "PATIENCE", 0)
     dm.load(release, place)
     before = state(place)
     with database.engine(place).connect() as reader:
@@ -662,13 +627,14 @@ def test_a_reader_who_never_ends_fails_the_load_by_name(
             dm.load(release, place, replace=True)
 
     assert str(failed.value) == (
-        f"the old release in schema {schema_of(place)} is being read (postgres, process {pid}) and "
-        "cannot be exchanged; it is as it was: let them finish, and load again"
+        f"the release in schema {schema_of(place)} of {database.display(place)} is in use "
+        f"(postgres, process {pid}); nothing was changed; load again when they have finished, or "
+        "load into another schema with ?options=-csearch_path%3Dname"
     )
     assert state(place) == before
 
 
-def test_what_was_taken_from_a_role_stays_taken(place: sa.URL, role: sa.URL, release: Path) -> None:
+def test_revoked_rights_stay_revoked(place: sa.URL, role: sa.URL, release: Path) -> None:
     schema, name = schema_of(place), role.username
     run(place, f"CREATE SCHEMA {schema}")
     run(place, f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name}")
@@ -765,7 +731,7 @@ def test_a_terminated_backend_leaves_nothing_behind(
     assert ended == [(True,)]
     assert str(failed.value) == (
         f"the load into {database.display(doomed)} failed: terminating connection due to "
-        "administrator command; what was there before is as it was"
+        "administrator command; nothing was changed"
     )
     assert state(place) == before
     assert capfd.readouterr() == ("", "")
@@ -790,7 +756,7 @@ def test_a_server_that_stops_leaves_the_release_that_was_there(
         dm.load(pictures, place, replace=True, progress=stop)
 
     assert str(failed.value).startswith(f"the load into {database.display(place)} failed: ")
-    assert str(failed.value).endswith("; what was there before is as it was")
+    assert str(failed.value).endswith("; nothing was changed")
     while own_server.get_postmaster_info().process.is_running():
         time.sleep(0.02)
     own_server.ensure_postgres_running()
@@ -813,7 +779,7 @@ def test_a_full_disk_leaves_the_release_that_was_there(
     assert re.fullmatch(
         re.escape(f"the load into {database.display(place)} failed: ")
         + r"could not extend file \"base/[0-9/]+\": File too large; "
-        "what was there before is as it was",
+        "nothing was changed",
         str(failed.value),
     )
     assert state(place) == before
@@ -845,7 +811,7 @@ def test_a_full_disk_while_indexes_are_made_leaves_nothing_behind(
 
     assert str(failed.value) == (
         f"the load into {database.display(place)} failed: could not extend file: No space left on "
-        "device; what was there before is as it was"
+        "device; nothing was changed"
     )
     assert state(place) == before
 
@@ -860,17 +826,17 @@ def test_a_key_that_turns_out_not_to_be_unique_leaves_nothing_behind(
     before = state(place)
     insert = postgres.PostgresWriter.insert
 
-    def twice(self: Any, table: Any, names: Any, rows: Any) -> None:
-        rows = list(rows)
-        insert(self, table, names, rows + rows[:1] if table.name == "rating" else rows)
+    def twice(self: Any, rows: Any) -> None:
+        values = list(rows.rows)
+        insert(self, rows._replace(rows=values + values[:1] if rows.table == "rating" else values))
 
     monkeypatch.setattr(postgres.PostgresWriter, "insert", twice)
     with pytest.raises(DatabaseError) as failed:
         dm.load(release, place, replace=replace)
 
     assert str(failed.value) == (
-        f"the load into {database.display(place)} failed: could not create unique index "
-        '"pk_rating"; what was there before is as it was'
+        f"the load into {database.display(place)} failed: duplicate key value violates unique "
+        'constraint "pk_rating"; nothing was changed'
     )
     assert state(place) == before
 
@@ -1005,7 +971,7 @@ def loader() -> Iterator[Loader]:
 
 # Where there is something to lose, at twice as many moments.
 @pytest.mark.parametrize(("replace", "kills"), [(False, KILLS // 2), (True, KILLS)])
-def test_kill_9_leaves_the_database_as_it_was(
+def test_kill_9_leaves_the_database_unchanged(
     place: sa.URL, loader: Loader, pictures: Path, release: Path, replace: bool, kills: int
 ) -> None:
     other = in_schema(place, f"timed_{schema_of(place)}")
@@ -1041,7 +1007,6 @@ def test_kill_9_leaves_the_database_as_it_was(
 
     assert untouched == kills
     dm.load(pictures, place, replace=replace)
-    assert outsiders(place) == []
 
 
 # -- secrets
@@ -1158,7 +1123,7 @@ def test_settings_of_the_server_do_not_change_what_is_read(
         assert any("🧠" in (note or "") for note in db.scalars(sa.select(dm.Rating.notes)))
 
 
-def test_the_orm_deletes_what_hangs_on_an_image(place: sa.URL, release: Path) -> None:
+def test_the_orm_deletes_the_ratings_of_an_image(place: sa.URL, release: Path) -> None:
     dm.load(release, place)
     with database.engine(place).connect() as connection, orm.Session(connection) as db:
         rating = db.scalars(sa.select(dm.Rating).limit(1)).one()

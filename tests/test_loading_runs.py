@@ -1,4 +1,4 @@
-"""Rows come to the writers in runs of ascending ids."""
+"""The writers receive rows in runs of ascending ids."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ REJECTED = Rejected("rating", 3, 7, "bad-value", "no reason", {})
 
 def batch(table: str, ids: list[int], *rejected: Rejected, pictures: bool = False) -> Batch:
     columns = {"id": pa.array(ids, pa.int64()), "twice": pa.array([2 * i for i in ids], pa.int64())}
-    return Batch(table, columns, Pictures([], [], [], []) if pictures else None, list(rejected))
+    return Batch(table, columns, Pictures([], []) if pictures else None, list(rejected))
 
 
 def rows(found: Iterator[Batch]) -> list[tuple[str, int, int]]:
@@ -41,7 +41,7 @@ def test_each_table_is_a_run_of_its_own() -> None:
     assert found == [("rating", 1, 2), ("rating", 2, 4), ("coordinate", 0, 0), ("coordinate", 1, 2)]
 
 
-def test_a_run_ends_where_it_would_grow_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_ends_before_it_grows_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "RUN_ROWS", 3)
     parts = [[9, 8], [7, 6], [5, 4]]
 
@@ -50,7 +50,7 @@ def test_a_run_ends_where_it_would_grow_too_long(monkeypatch: pytest.MonkeyPatch
     assert [i for _, i, _ in found] == [6, 7, 8, 9, 4, 5]
 
 
-def test_pictures_pass_as_they_come() -> None:
+def test_batches_with_pictures_pass_unchanged() -> None:
     shown = batch("image", [3, 1], pictures=True)
 
     found = list(runs.in_runs(iter([batch("session", [1]), shown, batch("rating", [1])])))
@@ -69,7 +69,7 @@ def test_rejected_rows_are_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.rejected for one in found] == [[REJECTED, REJECTED], []]
 
 
-def test_a_batch_of_which_nothing_is_left_keeps_what_was_rejected() -> None:
+def test_rejected_rows_are_kept_when_no_sound_row_is_left() -> None:
     found = list(runs.in_runs(iter([batch("rating", [], REJECTED)])))
 
     assert [one.rejected for one in found] == [[REJECTED]]

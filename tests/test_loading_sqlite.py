@@ -1,7 +1,6 @@
 """Loading into a SQLite file: whatever happens, the old database is there, or none.
 
-Each failure ends with the same two questions: are the old file's bytes unchanged, and is nothing
-left beside it?
+After each failure, the old file's bytes must be unchanged and no other file may be left.
 """
 
 import os
@@ -57,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["no old database", "an old database"])
 def destination(request: pytest.FixtureRequest, small: Path, folder: Path) -> Iterator[Path]:
-    """Where a load is to fail; in the end it must be as it was."""
+    """Where a load is to fail; it must be unchanged in the end."""
     path = folder / "dirt.db"
     if request.param == "an old database":
         dm.load(small, path, label="old")
@@ -93,7 +92,7 @@ def program(release: Path, db: Path, *, before: str = "", progress: str = "None"
 # -- the finished file
 
 
-def test_the_finished_file_is_whole_and_alone(release: Path, folder: Path) -> None:
+def test_the_finished_file_is_sound_and_the_only_one(release: Path, folder: Path) -> None:
     path = folder / "dirt.db"
 
     dm.load(release, path)
@@ -149,7 +148,7 @@ def test_the_file_has_the_rights_of_any_new_file(small: Path, folder: Path) -> N
     assert (folder / "dirt.db").stat().st_mode == (folder / "other").stat().st_mode
 
 
-def test_what_replaces_a_private_file_is_private(small: Path, folder: Path) -> None:
+def test_a_file_that_replaces_a_private_one_is_private(small: Path, folder: Path) -> None:
     path = folder / "dirt.db"
     dm.load(small, path)
     path.chmod(0o600)
@@ -165,7 +164,7 @@ def test_what_replaces_a_private_file_is_private(small: Path, folder: Path) -> N
     assert {*modes, path.stat().st_mode & 0o777} == {0o600}
 
 
-def test_a_file_of_somebody_s_that_looks_half_done_stays(small: Path, folder: Path) -> None:
+def test_another_programs_partial_file_is_left_unchanged(small: Path, folder: Path) -> None:
     (folder / "dirt.db.partial").write_text("precious")
 
     dm.load(small, folder / "dirt.db")
@@ -208,7 +207,7 @@ def _other_database(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [_text, _empty, _other_database, Path.mkdir])
 @pytest.mark.parametrize("replace", [False, True])
-def test_what_is_not_ours_is_never_replaced(
+def test_other_files_and_databases_are_never_replaced(
     make: Callable[[Path], None], replace: bool, small: Path, folder: Path
 ) -> None:
     path = folder / "dirt.db"
@@ -351,6 +350,96 @@ def test_a_journal_without_a_database_would_spoil_the_new_one(
     assert list(folder.iterdir()) == [leftover]
 
 
+@pytest.mark.parametrize("revision", ["9999", "0004"])
+def test_a_database_of_a_newer_dirtmodel_is_not_replaced(
+    revision: str, small: Path, folder: Path
+) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    plain = sqlite3.connect(path)
+    plain.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    plain.commit()
+    plain.close()
+    before = path.read_bytes()
+
+    with pytest.raises(dm.DatabaseError) as caught:
+        dm.load(small, path, replace=True)
+
+    assert str(caught.value) == (
+        f"{path} is at revision {revision}, which this dirtmodel does not know; install a newer "
+        "dirtmodel with: pip install --upgrade dirtmodel"
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_database_without_our_tables_is_replaced(small: Path, folder: Path) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    dm.upgrade(path, "base")
+
+    dm.load(small, path, label="new", replace=True)
+
+    with dm.open(path) as session:
+        assert session.scalars(sa.select(dm.Release.label)).all() == ["new"]
+
+
+def test_a_damaged_database_is_not_replaced(small: Path, folder: Path) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    whole = path.read_bytes()
+    damaged = whole[:4096] + b"\xa5" * (len(whole) - 4096)
+    path.write_bytes(damaged)
+
+    with pytest.raises(dm.DatabaseError) as caught:
+        dm.load(small, path, replace=True)
+
+    assert str(caught.value) == (
+        f"{path} cannot be read (database disk image is malformed), and what was added to it would "
+        "be lost; nothing was changed; move it to another place, and load again"
+    )
+    assert path.read_bytes() == damaged
+    assert list(folder.iterdir()) == [path]
+
+
+def test_a_database_in_wal_mode_is_replaced(small: Path, folder: Path) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    plain = sqlite3.connect(path)
+    plain.execute("PRAGMA journal_mode=WAL")
+    plain.execute("CREATE TABLE mine (a)")
+    plain.commit()
+    plain.close()
+
+    dm.load(small, path, replace=True)
+
+    assert _rows(path, "SELECT count(*) FROM mine") == [(0,)]
+    assert _rows(path, "PRAGMA journal_mode") == [("delete",)]
+    assert [file.name for file in folder.iterdir()] == ["dirt.db"]
+
+
+def test_a_database_that_another_program_writes_to_is_not_replaced(
+    small: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    connect = sqlite3.connect
+    other = connect(path, isolation_level=None)
+
+    def begin(table: str, _rows: int, _bytes: int) -> None:
+        if table == "image" and not other.in_transaction:
+            monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0.05))
+            other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(dm.DatabaseError) as caught:
+        dm.load(small, path, replace=True, progress=begin)
+
+    other.close()
+    assert str(caught.value) == (
+        f"{path} cannot be replaced: database is locked; nothing was changed; try again when no "
+        "other program writes to it"
+    )
+
+
 def test_a_link_leads_to_the_file_that_is_replaced(small: Path, folder: Path) -> None:
     real = folder / "real" / "dirt.db"
     real.parent.mkdir()
@@ -469,7 +558,7 @@ def test_a_full_disk_leaves_no_trace(kilobytes: int, sizeable: Path, destination
     code, out, err = Forked(program(sizeable, destination, before=limit)).finished()
 
     assert (code, err) == (2, "")
-    what = f"{destination} is as it was" if destination.exists() else "nothing was loaded"
+    what = f"{destination} is unchanged" if destination.exists() else "nothing was loaded"
     assert out.startswith(f"could not write {destination}.dirtmodel-partial: ")
     assert out.endswith(f"; {what}\n")
 

@@ -17,12 +17,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import dirtmodel as dm
-from dirtmodel import sample
+from dirtmodel import database, sample
 from dirtmodel.cli import main
-from dirtmodel.models import CLICK_STEPS, Coordinate, Rating
+from dirtmodel.models import JUDGED_BY, STEP, Coordinate, JudgedBy, Rating
 from dirtmodel.models import Image as Row
 
 GOLD = (255, 215, 0)
+BY_CLICKS = [step for step, how in JUDGED_BY.items() if how is JudgedBy.CLICKS]
 Run = Callable[..., Result]
 
 
@@ -43,7 +44,7 @@ def runner_on(url: sa.URL) -> Run:
 
 @pytest.fixture
 def own(new_url: sa.URL, tmp_path: Path) -> sa.URL:
-    """A small database of the test's own, to be damaged, with file names of an attacker."""
+    """A small database that a test may damage, with hostile file names."""
     tables = sample.make_tables(
         subjects=2, slices=2, steps=[0, 3], picture_size=(64, 48), hazards=False
     )
@@ -72,7 +73,7 @@ def rgba(data: bytes | Path) -> list[np.ndarray]:
 
 
 def ringed(shape: tuple[int, ...], places: list[tuple[float, float]], reach: float) -> np.ndarray:
-    """Where rings (radius 10, reaching so far in and out) or marks at the border may be."""
+    """Return where rings (radius 10, this far in and out) and marks at the border may be."""
     columns, rows = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
     near = np.zeros(shape[:2], bool)
     for x, y in places:
@@ -101,8 +102,8 @@ def test_rings_are_where_reviewers_clicked_and_nothing_else_changes(
 ) -> None:
     with dm.open(loaded_url) as db:
         clicks = sa.select(Coordinate.img_id).where(Coordinate.x.is_not(None))
-        chosen = ids(db, Row.step.in_(CLICK_STEPS) & Row.id.in_(clicks))[:8]
-        chosen += ids(db, Row.step.in_(CLICK_STEPS) & Row.id.not_in(clicks))[:2]
+        chosen = ids(db, Row.step.in_(BY_CLICKS) & Row.id.in_(clicks))[:8]
+        chosen += ids(db, Row.step.in_(BY_CLICKS) & Row.id.not_in(clicks))[:2]
         expected = {i: (db.get(Row, i).img, *clicked(db, i)) for i in chosen}
     n_clicked = 0
     for img_id, (data, places, raters) in expected.items():
@@ -123,8 +124,9 @@ def test_rings_are_where_reviewers_clicked_and_nothing_else_changes(
     assert n_clicked > 0
 
 
-def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> None:
-    with dm.open(own, read_only=False) as db:
+def click_on_an_animation(url: sa.URL) -> tuple[int, bytes]:
+    """Add a click at (30, 20) to an image that is judged by verdict; return its id and picture."""
+    with dm.open(url, read_only=False) as db:
         rating = db.scalars(sa.select(Rating)).first()
         assert rating is not None
         img_id, data = rating.img_id, rating.image.img
@@ -140,6 +142,25 @@ def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> N
             )
         )
         db.commit()
+    return img_id, data
+
+
+def test_clicks_that_do_not_decide_are_not_drawn(own: sa.URL, tmp_path: Path) -> None:
+    img_id, data = click_on_an_animation(own)
+
+    runner_on(own)("image", img_id, "-o", tmp_path / "coreg.gif")
+
+    for before, after in zip(rgba(data), rgba(tmp_path / "coreg.gif"), strict=True):
+        height, width = before.shape[:2]
+        np.testing.assert_array_equal(after[:height, :width], before)
+
+
+def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> None:
+    img_id, data = click_on_an_animation(own)
+    with database.engine(own).begin() as connection:
+        by_clicks = sa.update(STEP).values(judged_by="clicks")
+        connection.execute(by_clicks.where(STEP.c.id == dm.Step.FMAP_COREGISTRATION))
+    dm.refresh(own)
 
     result = runner_on(own)("image", img_id, "-o", tmp_path / "coreg.gif")
 
@@ -159,7 +180,7 @@ def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> N
         )
 
 
-def test_an_animation_as_png_stands_side_by_side(
+def test_a_png_shows_the_frames_of_an_animation_side_by_side(
     run: Run, loaded_url: sa.URL, tmp_path: Path
 ) -> None:
     with dm.open(loaded_url) as db:
@@ -201,18 +222,24 @@ def test_many_images_fill_numbered_pages(run: Run, tmp_path: Path) -> None:
     assert len(pages) > 1
 
 
+def damage(url: sa.URL, img_id: int) -> None:
+    """Break a picture as another program would: our own sessions refuse to."""
+    with database.engine(url).begin() as connection:
+        broken = {"img": b"\x89PNG\r\n\x1a\nbroken"}
+        connection.execute(sa.update(Row.__table__).where(Row.id == img_id).values(broken))
+
+
 def test_a_damaged_picture_is_an_empty_cell_of_its_sheet(own: sa.URL, tmp_path: Path) -> None:
     run = runner_on(own)
-    with dm.open(own, read_only=False) as db:
-        bad, *_ = damaged = ids(db, Row.step == dm.Step.MASK)
-        run("sheet", "--step", "mask", "-o", tmp_path / "whole.png")
-        db.execute(sa.update(Row).where(Row.id == bad).values(img=b"\x89PNG\r\n\x1a\nbroken"))
-        db.commit()
+    with dm.open(own) as db:
+        bad, *others = ids(db, Row.step == dm.Step.MASK)
+    run("sheet", "--step", "mask", "-o", tmp_path / "whole.png")
+    damage(own, bad)
 
     result = run("sheet", "--step", "mask", "-o", tmp_path / "damaged.png")
 
     assert result.exit_code == 0
-    assert len(damaged) > 1
+    assert others
     (whole,), (page,) = rgba(tmp_path / "whole.png"), rgba(tmp_path / "damaged.png")
     assert (page[..., :3] == (0xEE, 0xEE, 0xEE)).all(axis=-1).sum() > 20_000
     assert not (whole[..., :3] == (0xEE, 0xEE, 0xEE)).all(axis=-1).sum() > 20_000
@@ -220,10 +247,9 @@ def test_a_damaged_picture_is_an_empty_cell_of_its_sheet(own: sa.URL, tmp_path: 
 
 def test_a_damaged_picture_is_named_in_one_line(own: sa.URL, tmp_path: Path) -> None:
     run = runner_on(own)
-    with dm.open(own, read_only=False) as db:
+    with dm.open(own) as db:
         img_id, *others = ids(db, Row.step == dm.Step.MASK)
-        db.execute(sa.update(Row).where(Row.id == img_id).values(img=b"\x89PNG\r\n\x1a\nbroken"))
-        db.commit()
+    damage(own, img_id)
 
     single = run("image", img_id, "-o", tmp_path / "x.png")
     extracted = run("extract", "--step", "mask", "-o", tmp_path / "all")
@@ -247,7 +273,9 @@ def test_a_damaged_picture_is_named_in_one_line(own: sa.URL, tmp_path: Path) -> 
     assert len(list((tmp_path / "all").iterdir())) == len(others)
 
 
-def test_extracted_are_the_bytes_of_the_release(run: Run, release: Path, tmp_path: Path) -> None:
+def test_extracted_files_hold_the_bytes_of_the_release(
+    run: Run, release: Path, tmp_path: Path
+) -> None:
     (path,) = release.rglob("image.parquet")
     table = pq.read_table(path, columns=["id", "step", "img"]).to_pylist()
     expected = {
@@ -305,7 +333,7 @@ def test_nothing_is_written_outside_of_the_folder(own: sa.URL, tmp_path: Path) -
     assert max(map(len, names)) < 200
 
 
-def test_captions_and_labels_bear_any_file_name(own: sa.URL, tmp_path: Path) -> None:
+def test_captions_and_labels_accept_any_file_name(own: sa.URL, tmp_path: Path) -> None:
     run = runner_on(own)
     with dm.open(own) as db:
         (img_id, *_) = ids(db, Row.step == dm.Step.MASK)
@@ -353,7 +381,7 @@ def test_a_heat_map_is_hot_where_reviewers_clicked(own: sa.URL, tmp_path: Path) 
     assert (x - 12, y - top) == pytest.approx((16, 30), abs=2)
 
 
-def test_files_that_are_there_stay_unless_told(
+def test_existing_files_are_replaced_only_on_request(
     run: Run, loaded_url: sa.URL, tmp_path: Path
 ) -> None:
     with dm.open(loaded_url) as db:
@@ -425,7 +453,7 @@ def test_files_that_are_there_stay_unless_told(
         ),
     ],
 )
-def test_what_cannot_be_shown_is_said(
+def test_what_cannot_be_shown_is_an_error(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[object], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -466,7 +494,7 @@ def test_a_heat_map_needs_reviews(run: Run, tmp_path: Path) -> None:
         (["sheet", "-o", "x.gif"], "x.gif is no .png file; write for example -o failures.png"),
     ],
 )
-def test_usage_errors_say_what_to_write(args: list[object], message: str) -> None:
+def test_usage_errors_propose_what_to_write(args: list[object], message: str) -> None:
     result = CliRunner().invoke(main, [*map(str, args), "--db", "dirt.db"])
 
     assert result.exit_code == 2
@@ -485,7 +513,7 @@ def test_a_png_cannot_become_a_gif(run: Run, loaded_url: sa.URL, tmp_path: Path)
     )
 
 
-def test_a_folder_that_cannot_be_made_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     result = run("extract", "--step", "mask", "-o", tmp_path / "file" / "below")
@@ -497,7 +525,7 @@ def test_a_folder_that_cannot_be_made_is_said(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_a_disk_that_is_full_leaves_no_half_picture(
+def test_a_full_disk_leaves_no_partial_picture(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

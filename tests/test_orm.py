@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel.models import Base, View, views
+from dirtmodel.models import Base, views
 
 
 @pytest.fixture
@@ -54,16 +54,17 @@ class TestReviews:
         assert failed.created.tzinfo is dt.UTC
         assert isinstance(failed.source_data_issue, bool)
 
-    def test_count_as_many_as_the_view(self, db: orm.Session) -> None:
+    def test_are_mapped_one_to_one(self, db: orm.Session) -> None:
         mapped = db.scalars(sa.select(dm.Review)).all()
         assert len(mapped) == db.scalar(sa.text("SELECT count(*) FROM review"))
 
-    def test_are_no_table_to_create(self) -> None:
-        assert set(View.metadata.tables) == {view.name for view in views.VIEWS}
-        assert not set(View.metadata.tables) & set(Base.metadata.tables)
+
+def test_views_are_not_created_as_tables() -> None:
+    assert set(views.metadata.tables) == {view.name for view in views.VIEWS}
+    assert not set(views.metadata.tables) & set(Base.metadata.tables)
 
 
-def test_images_of_a_target_come_in_the_order_of_the_brain(db: orm.Session) -> None:
+def test_images_of_a_target_are_ordered_by_display_and_slice(db: orm.Session) -> None:
     target = db.scalars(sa.select(dm.Target).where(dm.Target.step == dm.Step.MASK)).first()
     assert target is not None
     places = [(image.display, image.slice) for image in target.images]
@@ -79,7 +80,7 @@ def test_a_view_declares_the_columns_it_has(db: orm.Session) -> None:
 
 
 @pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
-def test_views_carry_their_descriptions_in_postgres(db: orm.Session) -> None:
+def test_views_have_comments_on_postgres(db: orm.Session) -> None:
     inspector = sa.inspect(db.connection())
     for view in views.VIEWS:
         assert inspector.get_table_comment(view.name)["text"] == view.comment
@@ -107,7 +108,7 @@ class TestPictures:
 
 
 @pytest.mark.parametrize(
-    ("thing", "text"),
+    ("row", "text"),
     [
         (
             dm.Review(img_id=7, rater="ada", n_clicks=1),
@@ -118,6 +119,10 @@ class TestPictures:
             dm.Review(img_id=7, rater="ada", verdict=dm.Ratings.FAIL),
             "<Review of image 7 by ada: FAIL>",
         ),
+        (
+            dm.Tally(img_id=7, n_reviews=2),
+            "<Tally of image 7: 2 reviews>",
+        ),
         (dm.Session(id=3, step=dm.Step.MASK), "<Session 3 MASK by unknown>"),
         (
             dm.Target(id=2, step=dm.Step.DTIFIT, file1="a_FA.nii.gz"),
@@ -125,8 +130,8 @@ class TestPictures:
         ),
     ],
 )
-def test_things_say_what_they_are(thing: object, text: str) -> None:
-    assert repr(thing) == text
+def test_repr_names_the_row(row: object, text: str) -> None:
+    assert repr(row) == text
 
 
 def test_verdicts_of_reviews_compare_and_sort_as_those_of_ratings(db: orm.Session) -> None:

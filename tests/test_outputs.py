@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 import dirtmodel as dm
 from dirtmodel import outputs
 from dirtmodel.models import Step
+from dirtmodel.outputs import parquet as parquet_format
 
 MOMENT = dt.datetime(2025, 7, 23, 12, 0, 0, 123456, tzinfo=dt.UTC)
 ONE_PIXEL = bytes.fromhex(
@@ -255,7 +256,7 @@ class TestParquet:
         assert parquet(["a"], [], schema).schema == schema
 
     def test_types_agree_across_chunks(self) -> None:
-        n = outputs._CHUNK
+        n = parquet_format._CHUNK
         rows = [*([(None, 1)] * n), *([("late", 2.5)] * n), *([(None, None)] * 2)]
         table = parquet(["a", "b"], rows)
         assert [str(field.type) for field in table.schema] == ["string", "double"]
@@ -269,7 +270,7 @@ class TestParquet:
     def test_a_column_of_several_types_is_refused(
         self, first: object, second: object, *, apart: bool
     ) -> None:
-        rows = [(0, first)] * (outputs._CHUNK if apart else 1) + [(0, second)]
+        rows = [(0, first)] * (parquet_format._CHUNK if apart else 1) + [(0, second)]
         with pytest.raises(
             dm.OutputError,
             match=r"^column mixed holds values of several types, which parquet cannot; "
@@ -283,7 +284,7 @@ class TestParquet:
 
     def test_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        parquet(["n"], [(1,)] * (outputs._CHUNK + 1))
+        parquet(["n"], [(1,)] * (parquet_format._CHUNK + 1))
         assert list(tmp_path.iterdir()) == []
 
 

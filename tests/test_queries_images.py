@@ -1,4 +1,4 @@
-"""Which images meet which conditions, and what was said of them."""
+"""Which images meet which conditions, and which reviews and clicks they have."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from sqlalchemy import orm
 
 import dirtmodel as dm
 from dirtmodel.errors import UsageError
-from dirtmodel.models import Coordinate, Image, Picture, Rating, Target
+from dirtmodel.models import Coordinate, Image, Picture, Rating, Review, Target
 from dirtmodel.queries.exclusions import Exclusions
-from dirtmodel.queries.images import Clicks, FoundImage, Images, Verdicts, blobs
+from dirtmodel.queries.images import Clicks, FoundImage, Images, Reviews, blobs
 
 Everything = list[tuple[Image, Picture, Target]]
 
 
 def everything(db: orm.Session) -> Everything:
-    """All images by brute force, as a second opinion."""
+    """Read all images without any condition, to compare with."""
     rows = db.execute(
         sa.select(Image, Picture, Target)
         .join(Picture, Picture.img_id == Image.id)
@@ -47,7 +47,7 @@ def test_every_condition_is_met(db: orm.Session, conditions: dict[str, Any], mee
     assert len(found) == len(expected) > 0
 
 
-def test_a_participant_may_be_written_as_in_file_names(db: orm.Session) -> None:
+def test_a_participant_is_accepted_with_and_without_prefix(db: orm.Session) -> None:
     sub = db.scalars(sa.select(Target.sub).where(Target.sub.is_not(None)).limit(1)).one()
     expected = {image.id for image, _, target in everything(db) if target.sub == sub}
 
@@ -55,7 +55,7 @@ def test_a_participant_may_be_written_as_in_file_names(db: orm.Session) -> None:
         assert {image.id for image in Images(sub=written).run(db)} == expected
 
 
-def test_rows_come_by_step_file_display_and_slice(db: orm.Session) -> None:
+def test_rows_are_ordered_by_step_file_display_and_slice(db: orm.Session) -> None:
     def place(row: FoundImage) -> tuple[Any, ...]:
         return (row.step, row.file1, row.display, row.slice is None, row.slice or 0, row.id)
 
@@ -64,7 +64,7 @@ def test_rows_come_by_step_file_display_and_slice(db: orm.Session) -> None:
     assert found == sorted(found, key=place)
 
 
-def test_a_row_says_what_the_tables_say(db: orm.Session) -> None:
+def test_a_row_holds_the_values_of_the_tables(db: orm.Session) -> None:
     for image, picture, target in everything(db)[:20]:
         (row,) = Images(id=image.id).run(db)
         for name, value in row._asdict().items():
@@ -73,7 +73,7 @@ def test_a_row_says_what_the_tables_say(db: orm.Session) -> None:
 
 
 @pytest.mark.parametrize("step", [dm.Step.FMAP_COREGISTRATION, dm.Step.MASK, None])
-def test_of_excluded_targets_the_bad_images_are_found(
+def test_only_the_bad_images_of_excluded_targets_are_found(
     db: orm.Session, step: dm.Step | None
 ) -> None:
     rows = Exclusions(step=step, level="target").run(db)
@@ -85,7 +85,7 @@ def test_of_excluded_targets_the_bad_images_are_found(
     assert expected
 
 
-def test_of_other_targets_all_images_are_found(db: orm.Session) -> None:
+def test_all_images_of_other_targets_are_found(db: orm.Session) -> None:
     rows = Exclusions(level="target", status=["kept", "unreviewed", "partial"]).run(db)
     named = {(row.step, row.file1) for row in rows}
     expected = {i.id for i, _, target in everything(db) if (target.step, target.file1) in named}
@@ -96,7 +96,7 @@ def test_of_other_targets_all_images_are_found(db: orm.Session) -> None:
     assert expected
 
 
-def test_conditions_read_as_options() -> None:
+def test_conditions_read_as_options_of_the_command_line() -> None:
     images = Images(step=[dm.Step.MASK, dm.Step.DTIFIT], run_number=2, status="kept", id=[7, 8])
 
     assert images.text == "--step mask --step dtifit --run 2 --status kept --id 7 --id 8"
@@ -105,72 +105,93 @@ def test_conditions_read_as_options() -> None:
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        ({"slice": "three"}, "'three' is no slice"),
-        ({"run_number": "run-x"}, "'x' is no run"),
-        ({"id": 2**63}, "9223372036854775808 is too large for any id"),
+        ({"slice": "three"}, "'three' is not a slice"),
+        ({"run_number": "run-x"}, "'x' is not a run"),
+        ({"id": 2**63}, "9223372036854775808 is larger than any id"),
         (
             {"status": "bad"},
-            "'bad' is no status; choose one of excluded, kept, unreviewed, partial",
+            "'bad' is not a status; choose one of excluded, kept, unreviewed, partial",
         ),
     ],
 )
-def test_a_condition_that_cannot_be_read_is_named(conditions: dict[str, Any], message: str) -> None:
+def test_a_condition_that_cannot_be_read_is_rejected(
+    conditions: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         Images(**conditions)
     assert str(caught.value) == message
 
 
-def test_verdicts_and_clicks_are_those_of_the_tables(db: orm.Session) -> None:
-    ids = list(db.scalars(sa.select(Image.id)))
-    ratings = db.scalars(sa.select(Rating).order_by(Rating.img_id, Rating.created, Rating.id))
-    clicks = db.scalars(
+@pytest.fixture
+def ids(db: orm.Session) -> list[int]:
+    """Ids of all images."""
+    return list(db.scalars(sa.select(Image.id)))
+
+
+def test_every_rating_and_every_set_of_clicks_is_a_review(db: orm.Session, ids: list[int]) -> None:
+    ratings = {(r.img_id, r.id) for r in db.scalars(sa.select(Rating))}
+    sets = {(c.img_id, c.session_id) for c in db.scalars(sa.select(Coordinate))}
+
+    found = Reviews(ids).run(db)
+
+    assert {(r.img_id, r.id) for r in found if r.kind == "rating"} == ratings
+    assert {(r.img_id, r.session) for r in found if r.kind == "coordinate"} == sets
+    assert len(found) == len(ratings) + len(sets)
+
+
+def test_reviews_are_ordered_by_image_and_time(db: orm.Session, ids: list[int]) -> None:
+    found = list(Reviews(ids).run(db))
+
+    assert found == sorted(found, key=lambda r: (r.img_id, r.created, r.kind, r.id))
+
+
+def test_a_review_holds_the_values_of_its_row(db: orm.Session, ids: list[int]) -> None:
+    for found in Reviews(ids).run(db):
+        row = db.get_one(Review, (found.img_id, found.kind, found.id))
+        expected = {**found._asdict(), "session_id": found.session}
+        del expected["session"]
+        assert {name: getattr(row, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "meets"),
+    [
+        ({"rater": "bkowalski"}, lambda review: review.rater == "bkowalski"),
+        ({"decides": True}, lambda review: review.decides),
+        ({"latest": True}, lambda review: review.latest),
+        (
+            {"rater": "cdiallo", "latest": True},
+            lambda review: review.rater == "cdiallo" and review.latest,
+        ),
+    ],
+)
+def test_reviews_can_be_narrowed(
+    db: orm.Session, ids: list[int], options: dict[str, Any], meets: Any
+) -> None:
+    every = Reviews(ids).run(db)
+    expected = [review for review in every if meets(review)]
+
+    assert Reviews(ids, **options).run(db) == expected
+    assert 0 < len(expected) < len(every)
+
+
+def test_half_a_point_is_not_a_click(db: orm.Session, ids: list[int]) -> None:
+    rows = db.scalars(
         sa.select(Coordinate).order_by(Coordinate.img_id, Coordinate.created, Coordinate.id)
-    )
+    ).all()
+    whole = [(c.img_id, c.session_id, c.x, c.y) for c in rows if None not in {c.x, c.y}]
 
-    assert [(v.img_id, v.session, v.rater, v.verdict, v.notes) for v in Verdicts(ids).run(db)] == [
-        (r.img_id, r.session_id, r.session.user, r.rating, r.notes) for r in ratings
-    ]
-    assert [(c.img_id, c.session, c.rater, c.x, c.y) for c in Clicks(ids).run(db)] == [
-        (c.img_id, c.session_id, c.session.user, c.x, c.y) for c in clicks
-    ]
+    assert [tuple(click) for click in Clicks(ids).run(db)] == whole
+    assert any((c.x is None) != (c.y is None) for c in rows)
 
 
-def test_clicks_of_one_rater_and_of_latest_reviews(db: orm.Session) -> None:
-    ids = list(db.scalars(sa.select(Image.id)))
-    every = Clicks(ids).run(db)
-    last = {}
-    for click in every:
-        unknown = click.session if click.rater is None else None
-        last[click.img_id, click.rater, unknown] = click.session
-    rater = next(click.rater for click in every if click.rater)
+def test_there_are_as_many_clicks_as_the_reviews_have(db: orm.Session, ids: list[int]) -> None:
+    clicks = Clicks(ids).run(db)
 
-    of_rater = Clicks(ids, rater=rater).run(db)
-    latest = Clicks(ids, latest=True).run(db)
-
-    assert list(of_rater) == [click for click in every if click.rater == rater]
-    assert list(latest) == [
-        click
-        for click in every
-        if last[click.img_id, click.rater, click.session if click.rater is None else None]
-        == click.session
-    ]
-    assert len(latest) < len(every)
+    assert len(clicks) == sum(review.n_clicks or 0 for review in Reviews(ids).run(db))
 
 
-def test_raters_are_those_whose_clicks_have_a_place(db: orm.Session) -> None:
-    ids = list(db.scalars(sa.select(Image.id)))
-    placed = {
-        click.rater
-        for click in Clicks(ids).run(db)
-        if click.x is not None and click.y is not None and abs(click.x + click.y) < 1e300
-    }
-
-    raters = Clicks(ids).raters(db)
-
-    assert raters == sorted(placed - {None}) + [None] * (None in placed)
-
-
-def test_pictures_come_in_order_and_a_few_at_a_time(
+def test_pictures_are_fetched_in_order_and_a_few_at_a_time(
     db: orm.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dirtmodel.queries.images._BATCH_IMAGES", 7)
@@ -182,7 +203,7 @@ def test_pictures_come_in_order_and_a_few_at_a_time(
     assert all(len(data) == image.n_bytes for image, data in fetched)
 
 
-def test_more_ids_than_a_statement_has_parameters(db: orm.Session) -> None:
+def test_more_ids_than_a_statement_has_parameters_are_accepted(db: orm.Session) -> None:
     ids = range(1, 70_000)
 
     assert len(Images(id=ids).run(db)) == len(Images().run(db))

@@ -77,7 +77,7 @@ def test_an_animation_shows_as_html_only(db: orm.Session) -> None:
     assert match[2].startswith("FMAP_COREGISTRATION, sub-")
 
 
-def made_by_hand(img: bytes) -> dm.Image:
+def image_of(img: bytes) -> dm.Image:
     return dm.Image(
         id=7,
         img=img,
@@ -116,8 +116,8 @@ class Tags(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("img", [gif_bytes(), gif_bytes()[:-30], b""], ids=["gif", "torn", "empty"])
-def test_whatever_stands_in_the_database_is_escaped(img: bytes) -> None:
-    shown = made_by_hand(img)._repr_html_()
+def test_texts_of_the_database_are_escaped(img: bytes) -> None:
+    shown = image_of(img)._repr_html_()
 
     assert shown is not None
     (tag,) = Tags(shown).found
@@ -125,8 +125,8 @@ def test_whatever_stands_in_the_database_is_escaped(img: bytes) -> None:
     assert "&lt;script&gt;" in shown
 
 
-def test_a_damaged_picture_says_so_in_a_notebook() -> None:
-    image = made_by_hand(b"\x89PNG\r\n\x1a\n")
+def test_a_notebook_shows_why_a_picture_is_damaged() -> None:
+    image = image_of(b"\x89PNG\r\n\x1a\n")
 
     assert image._repr_png_() is None
     assert (image._repr_html_() or "").endswith(
@@ -139,7 +139,7 @@ def test_a_damaged_picture_says_so_in_a_notebook() -> None:
         image.annotated()
 
 
-def test_after_the_session_an_image_says_what_is_missing(loaded_url: sa.URL) -> None:
+def test_an_image_without_its_session_explains_what_is_missing(loaded_url: sa.URL) -> None:
     with dm.open(loaded_url) as db:
         image = of_format(db, "PNG")
     message = (
@@ -155,7 +155,7 @@ def test_after_the_session_an_image_says_what_is_missing(loaded_url: sa.URL) -> 
     assert message in (image._repr_html_() or "")
 
 
-def test_models_stay_light() -> None:
+def test_models_import_neither_pillow_nor_numpy() -> None:
     code = "import sys, dirtmodel.models; print({'PIL', 'numpy'} & set(sys.modules))"
 
     result = subprocess.run(
@@ -165,7 +165,7 @@ def test_models_stay_light() -> None:
     assert result.stdout == "set()\n"
 
 
-def test_a_sheet_takes_images_rows_ids_and_questions(db: orm.Session) -> None:
+def test_a_sheet_accepts_images_rows_ids_and_queries(db: orm.Session) -> None:
     question = dm.Images(step=dm.Step.MASK, slice=1)
     rows = question.run(db)
     ids = [row.id for row in rows]
@@ -201,7 +201,7 @@ def test_a_notebook_shows_the_first_page(db: orm.Session) -> None:
     assert repr(sheet) == f"<Sheet of {len(sheet)} images: step mask: {len(sheet)} images>"
 
 
-def test_pages_are_numbered_and_kept(db: orm.Session, tmp_path: Path) -> None:
+def test_pages_are_numbered_and_not_overwritten(db: orm.Session, tmp_path: Path) -> None:
     sheet = dm.sheet(dm.Images(step=dm.Step.MASK), db, layout=Layout(2, 2, 60, 45))
     done: list[int] = []
 

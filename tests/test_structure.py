@@ -1,82 +1,26 @@
 """Which room may import which: data flows one way."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "dirtmodel"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "dirtmodel"
 
-ALLOWED = {
-    "errors": set(),
-    "_version": set(),
-    # How an ORM image shows itself is mixed in from upstream, so that the models need no queries;
-    # it loads the pictures' part with Pillow only when a picture is looked at.
-    "showing": {"draw", "errors"},
-    "models": {"showing", "errors"},
-    "entities": set(),
-    "draw": {"errors"},
-    # DIRT's own database is a release, too.
-    "release": {"errors", "models", "entities", "draw", "database"},
-    "database": {"errors", "models"},
-    "sql": {"database", "errors", "models"},
-    "loading": {"release", "database", "models", "entities", "errors", "_version"},
-    "queries": {"models", "errors"},
-    # A release folder is a side, too, and is loaded for it; reports leave through outputs.
-    "differences": {
-        "models",
-        "database",
-        "errors",
-        "queries",
-        "loading",
-        "draw",
-        "outputs",
-    },
-    # The way back from loading: the layout is that of releases.
-    "exporting": {"errors", "models", "database", "release"},
-    "browse": {"database", "errors", "models", "draw"},
-    "outputs": {"errors", "draw"},
-    "viewing": {"errors", "models", "queries", "draw", "outputs"},
-    "sample": set(),
-    "__main__": {"cli"},
-    "cli": {
-        "errors",
-        "models",
-        "entities",
-        "draw",
-        "release",
-        "database",
-        "loading",
-        "queries",
-        "differences",
-        "sql",
-        "exporting",
-        "browse",
-        "outputs",
-        "viewing",
-        "sample",
-        "_version",
-    },
-    # The package itself only forwards names, and imports a room when one of its names is used.
-    "dirtmodel": {
-        "_version",
-        "errors",
-        "models",
-        "database",
-        "release",
-        "sql",
-        "loading",
-        "queries",
-        "viewing",
-        "differences",
-        "exporting",
-    },
+ROOMS = [
+    name.removesuffix("/").removesuffix(".py")
+    for name in re.findall(r"(?m)^\| `([\w/.]+)` \|", (ROOT / "CONTRIBUTING.md").read_text())
+]
+"""The rooms in the order of CONTRIBUTING.md: each may import from those before it."""
+
+NARROW = {
+    "release": "dirtmodel.draw.header",
+    "outputs": "dirtmodel.draw.header",
 }
-"""Room → what it may import; `dirtmodel` is the package's own `__init__` (its version)."""
-
-NARROW = {"release": "dirtmodel.draw.header", "outputs": "dirtmodel.draw.header"}
-"""Of `pictures`, these may use the part without Pillow only."""
+"""These rooms may use the part of `draw` that does not need Pillow, and no other."""
 
 HEAVY = {"alembic", "PIL", "pyarrow", "scipy", "tabulate", "pandas", "polars", "duckdb"}
 
@@ -87,6 +31,12 @@ def room_of(module: str) -> str:
     """dirtmodel.queries.coverage → queries; dirtmodel → dirtmodel."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
+
+
+def may_import(room: str) -> set[str]:
+    """Return the rooms that a room may import from, itself included."""
+    # The package itself forwards names, and imports a room when one of its names is used.
+    return set(ROOMS) if room == "dirtmodel" else {*ROOMS[: ROOMS.index(room) + 1]}
 
 
 def name_of(path: Path) -> str:
@@ -125,35 +75,22 @@ def at_import(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_rooms_import_only_what_lies_upstream(path: Path) -> None:
+def test_a_room_imports_only_from_rooms_listed_above_it(path: Path) -> None:
     module = name_of(path)
-    room = room_of(module)
     ours = [name for name in imported(ast.parse(path.read_text())) if name.startswith("dirtmodel")]
-    forbidden = [name for name in ours if room_of(name) not in {room, *ALLOWED[room]}]
+    forbidden = [name for name in ours if room_of(name) not in may_import(room_of(module))]
     assert forbidden == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_light_rooms_use_only_the_light_part_of_pictures(path: Path) -> None:
+def test_light_rooms_use_only_the_light_part_of_draw(path: Path) -> None:
     allowed = NARROW.get(room_of(name_of(path)))
     used = [n for n in imported(ast.parse(path.read_text())) if n.startswith("dirtmodel.draw")]
     assert allowed is None or set(used) <= {allowed}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_the_arrows_make_no_circle(path: Path) -> None:
-    room = room_of(name_of(path))
-    reached, waiting = set(), [*(ALLOWED[room] - {"dirtmodel"})]
-    while waiting:
-        following = waiting.pop()
-        if following not in reached:
-            reached.add(following)
-            waiting += ALLOWED[following] - {"dirtmodel"}
-    assert room not in reached
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_what_is_heavy_is_imported_where_it_is_needed(path: Path) -> None:
+def test_heavy_packages_are_imported_where_they_are_needed(path: Path) -> None:
     # The modules that draw are themselves imported where they are needed.
     rooms_of_their_own = {"draw": {"PIL", "scipy"}, "sample": {"PIL"}}
     allowed = rooms_of_their_own.get(room_of(name_of(path)), set())
@@ -182,7 +119,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 
 def test_every_room_is_in_the_table() -> None:
-    assert {room_of(name_of(path)) for path in MODULES} <= set(ALLOWED)
+    assert {room_of(name_of(path)) for path in MODULES} == {*ROOMS, "dirtmodel"}
 
 
 def test_the_package_lists_what_it_forwards() -> None:

@@ -1,4 +1,4 @@
-"""Databases of earlier revisions: upgraded, shown what an upgrade would do, and compared."""
+"""Databases of earlier revisions: upgrades, dry runs of upgrades, and differences."""
 
 import sqlite3
 from pathlib import Path
@@ -51,29 +51,37 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing(earlier: sa.URL) -> None:
 
     assert told.exit_code == 0
     assert f"UPDATE alembic_version SET version_num='{HEAD}'" in told.stdout
-    assert ("CREATE TABLE target (" in told.stdout) == (revision < "0003")
-    assert ("fills target and picture" in told.stdout) == (revision < "0003")
+    assert ("ADD COLUMN notes" in told.stdout) == (revision == "0001")
+    assert "CREATE TABLE review (" in told.stdout
     assert everything(earlier) == before
+    with database.reach(earlier) as connection:
+        assert database.current_revision(connection) == revision
 
 
-def test_the_sql_of_a_dry_run_works(release: Path, tmp_path: Path) -> None:
+def test_the_sql_of_a_dry_run_and_a_refresh_are_an_upgrade(release: Path, tmp_path: Path) -> None:
     dm.load(release, tmp_path / "old.db")
-    dm.upgrade(tmp_path / "old.db", "0003")
+    with dm.open(tmp_path / "old.db") as db:
+        expected = db.execute(sa.text("SELECT * FROM review ORDER BY img_id, kind, id")).all()
+    dm.upgrade(tmp_path / "old.db", "0001")
+    dm.upgrade(tmp_path / "old.db", "0002")
     script = database.upgrade_sql(tmp_path / "old.db")
 
     with sqlite3.connect(tmp_path / "old.db") as connection:
         connection.executescript(script)
     connection.close()
+    dm.refresh(tmp_path / "old.db")
 
     with dm.open(tmp_path / "old.db") as db:
-        assert db.execute(sa.text("SELECT count(*) FROM review")).scalar()
+        found = db.execute(sa.text("SELECT * FROM review ORDER BY img_id, kind, id")).all()
+    # The way down to 0001 has dropped the notes, the last column.
+    assert [row[:-1] for row in found] == [row[:-1] for row in expected]
 
 
-def test_nothing_is_to_be_done_at_head(loaded_url: sa.URL) -> None:
+def test_a_dry_run_at_head_prints_nothing(loaded_url: sa.URL) -> None:
     assert database.upgrade_sql(loaded_url) == ""
 
 
-def test_a_dry_run_of_what_is_not_ours_is_refused(tmp_path: Path) -> None:
+def test_a_dry_run_on_another_programs_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
@@ -84,7 +92,7 @@ def test_a_dry_run_of_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     assert "is not a database of dirtmodel" in told.stderr
 
 
-def test_a_database_of_any_revision_is_a_side_and_stays_as_it_is(
+def test_a_database_of_any_revision_can_be_compared_and_is_unchanged(
     earlier: sa.URL, loaded_url: sa.URL
 ) -> None:
     before = everything(earlier)

@@ -1,4 +1,4 @@
-"""The views for ad hoc SQL, against plain Python over the release's files."""
+"""The views for ad hoc SQL and the table `review`, compared with plain Python."""
 
 import datetime as dt
 import hashlib
@@ -33,9 +33,16 @@ COLUMNS = {
         *ENTITIES,
         "target_id",
     ],
+    "review_labels": [
+        *("kind", "id", "verdict", "n_clicks", "decides", "latest", "source_data_issue"),
+        *("notes", "created", "session", "rater", "session_step", "img_id", "step", "display"),
+        *("slice", "file1", "file2"),
+        *ENTITIES,
+        "target_id",
+    ],
     "review": [
-        *("kind", "img_id", "target_id", "session", "rater", "step", "created"),
-        *("verdict", "n_clicks", "source_data_issue", "notes"),
+        *("img_id", "kind", "id", "target_id", "session", "rater", "step", "created"),
+        *("verdict", "n_clicks", "source_data_issue", "decides", "latest", "notes"),
     ],
 }
 
@@ -126,13 +133,14 @@ def expected_reviewed(tables: Tables, kind: str) -> list[dict[str, Any]]:
     return rows
 
 
-def expected_reviews(tables: Tables) -> list[dict[str, Any]]:
+def expected_labelled_reviews(tables: Tables) -> list[dict[str, Any]]:
+    names = COLUMNS["review_labels"]
     reviews = [
         {
             "kind": "rating",
             "verdict": row["rating"],
             "n_clicks": None,
-            **{name: row[name] for name in COLUMNS["review"] if name in row},
+            **{name: row[name] for name in names if name in row},
         }
         for row in expected_reviewed(tables, "rating")
     ]
@@ -144,7 +152,7 @@ def expected_reviews(tables: Tables) -> list[dict[str, Any]]:
         said = [row["notes"] for row in rows if row["notes"] is not None]
         reviews.append(
             {
-                **{name: rows[-1][name] for name in COLUMNS["review"] if name in rows[-1]},
+                **{name: rows[-1][name] for name in names if name in rows[-1]},
                 "kind": "coordinate",
                 "verdict": None,
                 "n_clicks": sum(row["x"] is not None and row["y"] is not None for row in rows),
@@ -152,13 +160,40 @@ def expected_reviews(tables: Tables) -> list[dict[str, Any]]:
                 "notes": said[-1] if said else None,
             }
         )
+    return mark_latest(reviews)
+
+
+def mark_latest(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add what decides, and which review of each rater is the last one."""
+    last: dict[Any, dict[str, Any]] = {}
+    for review in sorted(reviews, key=lambda review: (review["created"], review["id"])):
+        by_clicks = STEPS.index(review["step"]) < 3
+        review["decides"] = (review["kind"] == "coordinate") == by_clicks
+        review["latest"] = False
+        if review["decides"]:
+            rater = review["rater"] or ("unknown", review["session"])
+            last[review["img_id"], rater] = review
+    for review in last.values():
+        review["latest"] = True
     return reviews
+
+
+def expected_reviews(tables: Tables) -> list[dict[str, Any]]:
+    return [
+        review
+        | {
+            "step": STEPS.index(review["step"]),
+            "verdict": VERDICTS.index(review["verdict"]) if review["verdict"] else None,
+        }
+        for review in expected_labelled_reviews(tables)
+    ]
 
 
 EXPECTED = {
     "image_labels": expected_images,
     "rating_labels": lambda tables: expected_reviewed(tables, "rating"),
     "coordinate_labels": lambda tables: expected_reviewed(tables, "coordinate"),
+    "review_labels": expected_labelled_reviews,
     "review": expected_reviews,
 }
 
@@ -170,14 +205,14 @@ def comparable(row: dict[str, Any], columns: list[str]) -> tuple[Any, ...]:
         value = row[name]
         if name == "created" and isinstance(value, str):
             value = dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
-        if name == "source_data_issue":
+        if name in {"source_data_issue", "decides", "latest"}:
             value = bool(value)
         values.append(value)
     return tuple(values)
 
 
 @pytest.mark.parametrize("view", COLUMNS)
-def test_rows_are_what_the_files_say(db: orm.Session, published: Tables, view: str) -> None:
+def test_rows_follow_from_the_files(db: orm.Session, published: Tables, view: str) -> None:
     columns = COLUMNS[view]
     found = [
         comparable(dict(row), columns)
@@ -189,7 +224,7 @@ def test_rows_are_what_the_files_say(db: orm.Session, published: Tables, view: s
 
 
 @pytest.mark.parametrize("view", COLUMNS)
-def test_columns_are_these_and_never_the_picture(db: orm.Session, view: str) -> None:
+def test_columns_are_the_documented_ones_without_the_picture(db: orm.Session, view: str) -> None:
     found = list(db.execute(sa.text(f"SELECT * FROM {view} WHERE 1 = 0")).keys())
     assert found == COLUMNS[view]
     assert "img" not in found
@@ -205,7 +240,7 @@ def test_a_review_is_one_verdict_or_one_set_of_clicks(
     assert n == (len(rows) if kind == "rating" else len(sets))
 
 
-def test_a_set_of_nothing_but_nothing_wrong_has_no_clicks(db: orm.Session) -> None:
+def test_a_set_without_a_click_counts_zero_clicks(db: orm.Session) -> None:
     found = db.execute(
         sa.text(
             "SELECT min(n_clicks), max(n_clicks), count(*) FROM review WHERE kind = 'coordinate'"
@@ -224,12 +259,13 @@ def test_a_set_of_nothing_but_nothing_wrong_has_no_clicks(db: orm.Session) -> No
         "SELECT step, avg(x), avg(y) FROM coordinate_labels GROUP BY 1",
         "SELECT * FROM review",
         "SELECT kind, verdict, count(*) FROM review GROUP BY 1, 2",
+        "SELECT step, verdict, count(*) FROM review_labels WHERE decides GROUP BY 1, 2",
         "SELECT count(*) FROM image_labels",
         "SELECT step, sub, count(*), sum(n_bytes) FROM image_labels GROUP BY 1, 2",
         "SELECT id, file1 FROM image_labels WHERE scan = 'rest1'",
     ],
 )
-def test_who_asks_for_nothing_of_an_image_never_touches_its_table(
+def test_queries_without_columns_of_image_do_not_read_its_table(
     db: orm.Session, query: str
 ) -> None:
     if db.connection().dialect.name == "sqlite":

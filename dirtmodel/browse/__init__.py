@@ -1,10 +1,10 @@
-"""Datasette on a database, for those who would rather click than type.
+"""Datasette on a database, for browsing instead of typing.
 
 Only this machine can reach it, and only to read. No statement sees a picture's bytes: a page names
 an address for each picture that it shows, and the browser asks for those that come into view.
 
 - `describing`: titles, descriptions, facets and canned queries
-- `plugin`: what Datasette calls
+- `plugin`: hooks of Datasette
 """
 
 import os
@@ -48,14 +48,14 @@ def application(path: Path) -> Any:
 
 
 def check(db: str | os.PathLike[str]) -> Path:
-    """Make sure that there is a database of ours to show, and give its file.
+    """Make sure that a database can be shown, and return its file.
 
     Raises
     ------
     UsageError
-        When it is not a file.
+        If it is not a file.
     DatabaseError
-        When it is missing, of another program, or of another revision.
+        If it is missing, of another program, or of another revision.
     """
     url = database.parse_url(db)
     if not database.is_sqlite(url):
@@ -73,7 +73,7 @@ def listen(port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((HOST, port))
-        # From here on callers wait to be answered instead of being refused.
+        # From now on, connections wait for an answer instead of being refused.
         taken.listen()
     except OSError as error:
         taken.close()

@@ -1,9 +1,9 @@
-"""What Datasette says of each table, and the questions that it has ready."""
+"""How Datasette describes each table, and the canned queries that it offers."""
 
 from typing import Any, Final
 
 from dirtmodel import database
-from dirtmodel.models import views
+from dirtmodel.models import Ratings, Step, views
 
 FACETS: Final = {
     "session": ["step", "user"],
@@ -16,46 +16,54 @@ FACETS: Final = {
     "image_labels": ["step", "display", "scan"],
     "rating_labels": ["rating", "step", "rater", "scan"],
     "coordinate_labels": ["step", "rater", "display"],
+    "review_labels": ["kind", "step", "verdict", "rater"],
     "finding": ["severity", "code"],
 }
-LABELS: Final = {"session": "user", "image": "file1", "target": "file1"}
+LABELS: Final = {
+    "session": "user",
+    "image": "file1",
+    "target": "file1",
+    "step": "name",
+    "display": "name",
+    "verdict": "name",
+}
 
 QUERIES: Final = {
     "exclusions": {
         "title": "Functional runs to exclude",
         "description": "The published rule: any picture of the run has a rating FAIL.",
         "sql": "SELECT DISTINCT CAST(sub AS integer) AS sub, task, run FROM rating_labels\n"
-        "WHERE step = 'FMAP_COREGISTRATION' AND rating = 'FAIL' ORDER BY 1, 2, 3",
+        f"WHERE step = '{Step.FMAP_COREGISTRATION.name}' AND rating = '{Ratings.FAIL.name}'\n"
+        "ORDER BY 1, 2, 3",
     },
     "why": {
         "title": "Why is a run excluded?",
         "description": "The pictures of a participant that were rated FAIL, with their notes.",
-        "sql": "SELECT i.id, r.rater, r.verdict, r.notes, t.scan, i.display, i.slice,\n"
+        "sql": "SELECT r.img_id, r.rater, r.verdict, r.notes, r.scan, r.display, r.slice,\n"
         "  i.img AS img\n"
-        "FROM review AS r JOIN target AS t ON t.id = r.target_id\n"
-        "JOIN image AS i ON i.id = r.img_id\n"
-        "WHERE r.verdict = 'FAIL' AND t.sub = :sub ORDER BY t.scan, i.id",
+        "FROM review_labels AS r JOIN image AS i ON i.id = r.img_id\n"
+        f"WHERE r.verdict = '{Ratings.FAIL.name}' AND r.decides AND r.sub = :sub\n"
+        "ORDER BY r.scan, r.img_id",
     },
     "notes": {
         "title": "Search the notes",
         "description": "Reviews whose notes contain a word.",
-        "sql": "SELECT img_id, rater, step, verdict, n_clicks, notes FROM review\n"
+        "sql": "SELECT img_id, rater, step, verdict, n_clicks, notes FROM review_labels\n"
         "WHERE notes LIKE '%' || :word || '%' ORDER BY img_id",
     },
     "coverage": {
         "title": "How much has been reviewed?",
         "description": "Not reviewed is not passed.",
-        # Not from `review`, which holds what lies in the table that does not judge its step, too.
-        "sql": "SELECT t.step, count(*) AS n_images, count(y.img_id) AS n_reviewed\n"
-        "FROM picture AS p JOIN target AS t ON t.id = p.target_id\n"
-        "LEFT JOIN tally AS y ON y.img_id = p.img_id AND NOT y.latest\n"
-        "GROUP BY t.step ORDER BY t.step",
+        "sql": "SELECT s.name AS step, count(*) AS n_images, sum(y.n_reviews > 0) AS n_reviewed\n"
+        "FROM tally AS y JOIN target AS t ON t.id = y.target_id\n"
+        "JOIN step AS s ON s.id = t.step\n"
+        "GROUP BY s.id ORDER BY s.id",
     },
 }
 
 
 def metadata(name: str) -> dict[str, Any]:
-    """Give the metadata for a database that Datasette calls `name`."""
+    """Return the metadata for a database that Datasette calls `name`."""
     relations = [*database.tables(), *views.VIEWS]
     tables: dict[str, dict[str, Any]] = {}
     for table in relations:

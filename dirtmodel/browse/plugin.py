@@ -1,4 +1,4 @@
-"""What Datasette calls: pictures in cells, an address for each, and a door for this machine."""
+"""Hooks of Datasette: pictures in cells, an address for each, and access from this machine only."""
 
 import asyncio
 import sqlite3
@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import sqlalchemy as sa
 from datasette import hookimpl
 from datasette.utils.asgi import Response
 from markupsafe import Markup
 
-from dirtmodel import database
+from dirtmodel import opening
 from dirtmodel.errors import PictureError
-from dirtmodel.models import Coordinate, Image, Session
+from dirtmodel.models import Image
+from dirtmodel.showing import reviews_of
 
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 _HEADERS: Final = {
-    # Datasette's own pages have scripts and styles in them; from elsewhere nothing may come.
+    # Datasette's own pages contain scripts and styles; nothing may come from elsewhere.
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -34,7 +34,7 @@ _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def prepare_connection(conn: sqlite3.Connection) -> None:
-    """Let statements see NULL where pictures are, and no other file."""
+    """Let statements read NULL instead of pictures, and no other file."""
     conn.set_authorizer(_authorize)
 
 
@@ -50,7 +50,7 @@ def _authorize(
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def render_cell(row: Any, column: str) -> Markup | None:
-    """Show a picture where a row has an `img` and says of which image."""
+    """Show a picture where a row has an `img` and the id of its image."""
     # Without an alias, SQLite calls a column that is not to be read by its qualified name.
     if column.rpartition(".")[2] != "img":
         return None
@@ -66,7 +66,7 @@ def render_cell(row: Any, column: str) -> Markup | None:
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Give each picture an address."""
+    """Register the address of each picture."""
     return [(r"^/-/picture/(?P<img_id>\d{1,18})$", picture)]
 
 
@@ -88,25 +88,19 @@ async def picture(request: Any, datasette: Any) -> Any:
 def draw(path: Path, img_id: int) -> bytes | None:
     """Draw the clicks on an image as rings; None where there is no such image."""
     from dirtmodel.draw.annotate import Notes, annotate
-    from dirtmodel.draw.rings import Click
+    from dirtmodel.draw.captions import rings_of
 
-    with database.open(path) as session:
-        img = session.scalar(sa.select(Image.img).where(Image.id == img_id))
-        if img is None:
+    with opening.open(path) as session:
+        image = session.get(Image, img_id)
+        if image is None:
             return None
-        clicks = session.execute(
-            sa.select(Coordinate.x, Coordinate.y, Session.user)
-            .join(Coordinate.session)
-            .where(Coordinate.img_id == img_id)
-            .order_by(Coordinate.id)
-        )
-        notes = Notes(clicks=[Click(*click) for click in clicks], legend=False)
-    return annotate(img, notes, img_id=img_id)
+        notes = Notes(clicks=rings_of(reviews_of(image)), legend=False)
+        return annotate(image.img, notes, img_id=img_id)
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def asgi_wrapper() -> Callable[[_App], _App]:
-    """Keep out other names for this machine, and whatever a page could load from elsewhere."""
+    """Reject other host names, and forbid pages to load anything from elsewhere."""
 
     def wrap(app: _App) -> _App:
         async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -114,7 +108,7 @@ def asgi_wrapper() -> Callable[[_App], _App]:
                 await app(scope, receive, send)
                 return
             if _host(scope) not in _LOCAL_NAMES:
-                # A page elsewhere can let its own name point here.
+                # A page elsewhere can make its own host name point here.
                 await Response.text("This is for 127.0.0.1 only.\n", status=403).asgi_send(send)
                 return
 
@@ -131,7 +125,7 @@ def asgi_wrapper() -> Callable[[_App], _App]:
 
 
 def _host(scope: _Scope) -> str:
-    """Give the name that the browser called, without its port."""
+    """Return the host name of a request, without its port."""
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
     return str(host.rpartition(":")[0] or host)
 

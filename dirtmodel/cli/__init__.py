@@ -140,6 +140,7 @@ for command in (
     comparing.diff,
     comparing.export,
     querying.browse,
+    filling.refresh,
     filling.upgrade,
 ):
     main.add_command(command)

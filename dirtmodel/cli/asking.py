@@ -14,16 +14,18 @@ from dirtmodel.cli import options
 @options.database
 @options.results
 def coverage(db: str, *, step: Any, targets: bool, format_: str | None, path: Path | None) -> None:
-    """Tell how much has been reviewed, by step or by target.
+    """Count what has been reviewed, by step or by target.
 
-    An image counts as reviewed when the table that judges its step has a row on it. Not reviewed is
-    not passed.
+    An image counts as reviewed if it has a review of the kind that decides about its step: clicks
+    or a verdict. Not reviewed is not passed.
 
     Example: dirtmodel coverage --step fmap_coregistration --targets
     """
+    from dirtmodel.models import lookups
     from dirtmodel.queries.coverage import Coverage
 
     query = Coverage(step=step)
     with options.opened(db) as session:
+        lookups.require_steps(session.connection(), None if step is None else [step])
         rows: Any = query.run_targets(session) if targets else query.run(session)
         options.emit(rows, format_, path)

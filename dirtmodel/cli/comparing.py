@@ -1,4 +1,4 @@
-"""Commands that hold releases against each other and write them out again."""
+"""Commands that compare releases, and export a database as a release."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.option(
     "--table",
     type=click.Choice(["session", "image", "rating", "coordinate"]),
-    help="Give the rows of this table that differ.",
+    help="Show the rows of this table that differ.",
 )
-@click.option("--verdicts", is_flag=True, help="Give what changed its verdict, and why.")
+@click.option("--verdicts", is_flag=True, help="Show whose verdict changed, and why.")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     "--pixels/--no-pixels",
     default=True,
     show_default=True,
-    help="Read pictures whose bytes differ, to tell which show the same (re-encoded).",
+    help="Read pictures whose bytes differ, to find those with equal pixels (re-encoded).",
 )
+@options.migration
 @options.kit_steps
 @rules.exclusion_rule
 @options.results
@@ -43,11 +44,12 @@ def diff(
     verdicts: bool,
     html: Path | None,
     pixels: bool,
+    migration: Path | None,
     format_: str | None,
     path: Path | None,
     **rule: Any,
 ) -> int:
-    """Tell what changed from one release to another: rows, pictures, verdicts, schema.
+    """Report what changed from one release to another: rows, pictures, verdicts, schema.
 
     OLD and NEW are databases (SQLite files or URLs, of any revision) or release folders. Without
     --table or --verdicts a summary; with --format json all of it. The exit code is 0 when nothing
@@ -60,8 +62,14 @@ def diff(
     from dirtmodel.queries.exclusions import Exclusions
 
     if table and verdicts:
-        raise click.UsageError("--table and --verdicts are two questions; ask one at a time")
+        raise click.UsageError("--table and --verdicts do not go together; use one at a time")
     with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
+        _require_steps(found)
+        if migration is not None:
+            drift = found.new.extension.less(found.old.extension)
+            options.write_migration(drift, found.new.label or found.new.place, migration)
+            if not (table or verdicts or html or path or format_):
+                return int(bool(drift))
         if html is not None:
             _write_page(found, html)
             if not (table or verdicts or path or format_):
@@ -72,6 +80,15 @@ def diff(
             return _emit_verdicts(found, format_, path)
         _emit_all(found, format_, path)
         return int(found.are_there())
+
+
+def _require_steps(found: "Differences") -> None:
+    """Make sure that at least one side has each step of the rule."""
+    from dirtmodel.models import lookups
+
+    known = lookups.known(found.old.session.connection(), "step")
+    missing = [step for step in found.rule.steps or () if step not in known]
+    lookups.require_steps(found.new.session.connection(), missing)
 
 
 def _emit_table(found: "Differences", table: str, format_: str | None, path: Path | None) -> int:

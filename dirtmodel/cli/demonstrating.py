@@ -1,4 +1,4 @@
-"""The command that shows what this is for."""
+"""The command that demonstrates the others."""
 
 import collections
 from pathlib import Path
@@ -18,20 +18,20 @@ _LABEL: Final = "demo"
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("dirtmodel-demo"))
 def demo(folder: Path) -> None:
-    """Make a small release up, load it, and answer the main questions.
+    """Make a small synthetic release, load it, and answer the main questions.
 
-    The release, its database and three pictures go to FOLDER (dirtmodel-demo unless named), which
-    is to be empty, or an earlier demo's.
+    The release, its database and three pictures are written to FOLDER (default: dirtmodel-demo),
+    which must be empty or hold an earlier demo.
 
     Example: dirtmodel demo /tmp/demo
     """
-    from dirtmodel import database, loading, sample
+    from dirtmodel import loading, opening, sample
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.kit import KitExclusions
 
     db = folder / "dirt.db"
     try:
-        _refuse_what_is_somebodys(folder)
+        _require_empty_folder(folder)
         sample.write_release(folder / "release")
     except OSError as error:
         raise OutputError(
@@ -40,7 +40,7 @@ def demo(folder: Path) -> None:
     options.warn(f"Made a release up in {folder / 'release'}.")
     loaded = loading.load(folder / "release", db, replace=True, label=_LABEL)
     options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of oddities were found.\n")
-    with database.open(db) as session:
+    with opening.open(db) as session:
         click.echo("How much has been reviewed?  (dirtmodel coverage)\n")
         options.emit(Coverage().run(session), "table", None)
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
@@ -49,8 +49,8 @@ def demo(folder: Path) -> None:
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
-def _refuse_what_is_somebodys(folder: Path) -> None:
-    """Nothing but an earlier demo is to be overwritten."""
+def _require_empty_folder(folder: Path) -> None:
+    """Make sure that nothing but an earlier demo is overwritten."""
     if folder.exists() and any(folder.iterdir()) and not _is_demo(folder / "dirt.db"):
         raise OutputError(
             f"{folder} holds other things than a finished demo, which might be overwritten; empty "
@@ -75,15 +75,15 @@ def _is_demo(db: Path) -> bool:
 def _draw(session: "orm.Session", folder: Path) -> None:
     """Draw one picture of each kind."""
     from dirtmodel.draw import annotate
-    from dirtmodel.models import CLICK_STEPS, DisplayMode, Step
-    from dirtmodel.queries.images import Clicks, Images
+    from dirtmodel.models import DisplayMode, Step
+    from dirtmodel.queries.images import Images, Reviews
     from dirtmodel.viewing import heatmaps, saving, sheets, single
 
-    clicked = [image.id for image in Images(step=CLICK_STEPS, status="excluded").run(session)]
+    clicked = [image.id for image in Images(step=Step.MASK, status="excluded").run(session)]
     raters = collections.defaultdict(set)
-    for row in Clicks(clicked).run(session):
-        if row.x is not None:
-            raters[row.img_id].add(row.rater)
+    for review in Reviews(clicked, decides=True).run(session):
+        if review.n_clicks:
+            raters[review.img_id].add(review.rater)
     by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
     saving.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
     failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")

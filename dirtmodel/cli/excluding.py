@@ -1,4 +1,4 @@
-"""The command that tells which scans to leave out."""
+"""The command that lists the scans to leave out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BIDS_FILTER: Final = "bids-filter"
 _SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
-"""Said once beneath a table, which people read: its lines are long enough."""
+"""Shown once below a table, whose lines are long enough."""
 _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 
 
@@ -29,7 +29,7 @@ _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
     multiple=True,
     default=["excluded"],
     show_default=True,
-    help="Which rows to give; may be repeated.",
+    help="Which rows to return; may be repeated.",
 )
 @click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
 @options.database
@@ -56,12 +56,13 @@ def exclusions(
     quiet: bool,
     **rule: Any,
 ) -> None:
-    """Tell which scans to leave out of an analysis, and on what evidence.
+    """List the scans to leave out of an analysis, and the evidence.
 
     Not reviewed is not passed: --status all shows the unreviewed beside the excluded and the kept.
 
     Example: dirtmodel exclusions --step fmap_coregistration --rule majority -o excluded.tsv
     """
+    from dirtmodel.models import lookups
     from dirtmodel.queries.crossed import Crossed
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.kit import KitExclusions
@@ -84,6 +85,7 @@ def exclusions(
             "--status does not go with --format bids-filter, which names what remains; leave it out"
         )
     with options.opened(db) as session:
+        lookups.require_steps(session.connection(), query.steps)
         if format_ == _BIDS_FILTER:
             _emit_filters(query, session, path, quiet=quiet)
         else:
@@ -100,7 +102,7 @@ def exclusions(
 
 
 def _check_kit(ctx: click.Context, given: set[str], format_: str | None) -> None:
-    """The kit's table knows no other rule; nobody shall believe that it heeded one."""
+    """Reject options that the kit's own rule would ignore."""
     ignored = [param.opts[0] for param in ctx.command.params if param.name in given - _KIT_TAKES]
     if ignored:
         raise UsageError(
@@ -130,8 +132,9 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
     if place is None or place.suffix.lower() != ".tsv" or chosen != "tsv":
         options.emit(rows, format_, place)
         return
+    steps = {row.step for row in rows} if "step" in rows.columns else set()
     with outputs.destination(place.with_suffix(".json")) as beside:
-        beside.write((outputs.dumps(sidecar(rows.columns), indent=2) + "\n").encode())
+        beside.write((outputs.dumps(sidecar(rows.columns, steps), indent=2) + "\n").encode())
         options.emit(rows, format_, place)
 
 
@@ -144,7 +147,7 @@ def _chosen(format_: str | None, path: str | None) -> str:
 def _emit_filters(
     query: "Exclusions", session: "orm.Session", path: str | None, *, quiet: bool
 ) -> None:
-    """Write the filters, and say on stderr what they cannot say."""
+    """Write the filters, and list on stderr what they cannot express."""
     from dirtmodel.outputs import make_folder
     from dirtmodel.queries.bids_filters import BidsFilters, limits
 

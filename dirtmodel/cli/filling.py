@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,22 +14,35 @@ from dirtmodel.cli import options
 @click.command()
 @options.EXISTING_RELEASE
 @options.database
-@click.option("--replace", is_flag=True, help="Take the place of a database that is there.")
-@click.option("--label", help="What to call the release.  [default: the name of its folder]")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace the release that is there; what users added to the database is kept.",
+)
+@click.option("--label", help="Name of the release.  [default: the name of its folder]")
 @click.option(
     "--quarantine",
     is_flag=True,
-    help="Load what is sound; keep the rest in the table `quarantine`.",
+    help="Load the rows that are sound; keep the others in the table `quarantine`.",
 )
+@options.extend
 @options.quiet
 def load(
-    release: str, db: str, *, replace: bool, label: str | None, quarantine: bool, quiet: bool
+    release: str,
+    db: str,
+    *,
+    replace: bool,
+    label: str | None,
+    quarantine: bool,
+    extend: bool,
+    quiet: bool,
 ) -> None:
     """Load a release, completely or not at all.
 
     RELEASE is the folder with the four parquet files, or any folder above it in the documented
-    layout; or DIRT's own database, a SQLite file or a URL, which is only read. Errors in the
-    release are listed and nothing is loaded, unless --quarantine is given.
+    layout; or DIRT's own database, a SQLite file or a URL, which is only read. If the release has
+    errors, they are listed and nothing is loaded, unless --quarantine is given. Columns that DIRT
+    does not have are kept; numbers that it does not define need --extend.
 
     Example: dirtmodel load path/to/release --label 3.0
     """
@@ -37,7 +51,13 @@ def load(
 
     with _progress("Loading", release, quiet=quiet) as advance:
         loaded = loading.load(
-            release, db, replace=replace, label=label, quarantine=quarantine, progress=advance
+            release,
+            db,
+            replace=replace,
+            label=label,
+            quarantine=quarantine,
+            extend=extend,
+            progress=advance,
         )
     if quiet:
         return
@@ -50,34 +70,40 @@ def load(
 
 @click.command()
 @options.EXISTING_RELEASE
+@options.extend
+@options.migration
 @options.report_format
 @options.quiet
-def check(release: str, format_: str, *, quiet: bool) -> int:
+def check(release: str, format_: str, *, extend: bool, migration: Path | None, quiet: bool) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
     Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
 
     Example: dirtmodel check path/to/release --format json
     """
-    from dirtmodel.release import check as check_release
-    from dirtmodel.release.findings import advise, describe
+    from dirtmodel.release.examine import examine
+    from dirtmodel.release.findings import describe
 
     with _progress("Checking", release, quiet=quiet) as advance:
-        found = check_release(release, advance)
+        examined = examine(release, advance, extend=extend or migration is not None)
+    found = examined.findings
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
         click.echo(describe(found) if found else "Nothing wrong, nothing odd.")
-        if advice := advise(found):
-            click.echo(advice)
-    return int(any(finding.severity == "error" for finding in found))
+    has_errors = any(finding.severity == "error" for finding in found)
+    if migration is not None and has_errors:
+        options.warn(f"The release has errors; {migration} was not written.")
+    elif migration is not None:
+        options.write_migration(examined.extension, examined.name, migration)
+    return int(has_errors)
 
 
 @click.command()
 @options.database
 @options.report_format
 def info(db: str, format_: str) -> None:
-    """Tell what a database holds: release, revision, rows, size, findings.
+    """Describe a database: release, revision, rows, size, findings.
 
     Example: dirtmodel info --db dirt.db
     """
@@ -101,21 +127,42 @@ def info(db: str, format_: str) -> None:
 def upgrade(db: str, *, dry_run: bool) -> None:
     """Bring a database of an earlier dirtmodel to this one's schema, in place.
 
-    All or nothing: a failed upgrade leaves the database as it was.
+    All or nothing: a failed upgrade leaves the database unchanged.
 
     Example: dirtmodel upgrade --db dirt.db
     """
     from dirtmodel import database
+    from dirtmodel.loading import upgrading
 
     url = database.parse_url(db)
     if dry_run:
         click.echo(database.upgrade_sql(url), nl=False)
         return
-    before, after = database.upgrade(url)
+    before, after = upgrading.upgrade(url)
     if before == after:
         options.warn(f"{database.display(url)} is at revision {after} already.")
     else:
         options.warn(f"Upgraded {database.display(url)} from revision {before} to {after}.")
+
+
+@click.command()
+@options.database
+def refresh(db: str) -> None:
+    """Compute the derived tables anew, after another program wrote to the database.
+
+    These are target, picture, review and tally. A load, an upgrade and a session of
+    dirtmodel.open keep them up to date by themselves.
+
+    Example: dirtmodel refresh --db dirt.db
+    """
+    from dirtmodel import database
+    from dirtmodel.loading.refresh import refresh as refresh_database
+
+    done = refresh_database(db)
+    options.warn(
+        f"Refreshed {database.display(database.parse_url(db))}: {done.n_targets:,} target, "
+        f"{done.n_pictures:,} picture, {done.n_reviews:,} review rows."
+    )
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import orm
 
     from dirtmodel.queries.results import Rows
+    from dirtmodel.release import Extension
 
     _ParamType = click.ParamType[Any]
 else:
@@ -73,6 +74,31 @@ report_format: Final = click.option(
 quiet: Final = click.option("-q", "--quiet", is_flag=True, help="Show no progress and no warnings.")
 
 
+extend: Final = click.option(
+    "--extend",
+    is_flag=True,
+    help="Accept numbers of steps, displays and verdicts that DIRT does not define.",
+)
+
+
+def _new_revision(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Reject a file that no revision can be written to before anything is read."""
+    if path is not None:
+        from dirtmodel.drift import check_path
+
+        check_path(path)
+    return path
+
+
+migration: Final = click.option(
+    "--migration",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_new_revision,
+    metavar="FILE",
+    help="Write an Alembic revision for what the schema lacks, such as 0004_release_4.py.",
+)
+
+
 class EnumParam(_ParamType):
     """A member of one of DIRT's enums: in any case, with - or _, or as its number."""
 
@@ -80,11 +106,10 @@ class EnumParam(_ParamType):
         self.name = name.lower()
         self._enum_name = name
 
-    def _enum(self) -> type[enum.IntEnum]:
+    def _enum(self) -> Any:
         from dirtmodel import models
 
-        found: type[enum.IntEnum] = getattr(models, self._enum_name)
-        return found
+        return getattr(models, self._enum_name)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -93,7 +118,7 @@ class EnumParam(_ParamType):
         from dirtmodel.models import member_of
 
         try:
-            return member_of(self._enum(), value)
+            return member_of(self._enum(), value)  # type: ignore[no-any-return]  # of that enum
         except UsageError as error:
             return self.fail(str(error), param, ctx)
 
@@ -154,19 +179,18 @@ def results(command: _Command) -> _Command:
 @contextlib.contextmanager
 def opened(db: str) -> "Iterator[orm.Session]":
     """Open the database read-only."""
-    from dirtmodel import database as databases
+    from dirtmodel import opening
 
-    with databases.open(db) as session:
+    with opening.open(db) as session:
         yield session
 
 
 def emit(rows: "Rows[Any]", format_: str | None, path: Path | None) -> None:
     """Write a query's rows where and how they were asked for."""
     from dirtmodel.outputs import format_of
-    from dirtmodel.queries.results import arrow_schema
 
-    schema = arrow_schema(rows.row_type) if format_of(path, format_) == "parquet" else None
-    emit_rows(rows.columns, rows, format_, path, schema=schema)
+    schema = rows.schema if format_of(path, format_) == "parquet" else None
+    emit_rows(rows.columns, rows.values(), format_, path, schema=schema)
 
 
 def emit_rows(
@@ -206,6 +230,20 @@ def emit_text(text: str, path: Path | None) -> None:
         return
     with outputs.destination(path) as file:
         file.write(text.encode())
+
+
+def write_migration(extension: "Extension", name: str, path: Path) -> None:
+    """Write what the schema lacks as an Alembic revision, or say that it lacks nothing."""
+    from dirtmodel import outputs
+    from dirtmodel.drift import migration_text
+
+    if not extension:
+        warn(f"The schema lacks nothing; {path} was not written.")
+        return
+    text = migration_text(extension, name, path)
+    with outputs.destination(path) as file:
+        file.write(text.encode())
+    warn(f"Wrote {path}; move it to migrations/versions/ and run: dirtmodel upgrade")
 
 
 def warn(message: str) -> None:

@@ -14,6 +14,7 @@ from dirtmodel.database.engines import (
     first_line,
     reach,
     require_psycopg,
+    suspend_foreign_keys,
 )
 from dirtmodel.database.revisions import (
     check_foreign_keys,
@@ -23,9 +24,8 @@ from dirtmodel.database.revisions import (
     known_revisions,
     migrate,
     migrations_folder,
-    open,  # noqa: A004 - `database.open(...)` is how it reads
+    own_revision,
     tables,
-    upgrade,
     upgrade_sql,
 )
 from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url, sqlite_path
@@ -45,12 +45,12 @@ __all__ = [
     "known_revisions",
     "migrate",
     "migrations_folder",
-    "open",
+    "own_revision",
     "parse_url",
     "reach",
     "require_psycopg",
     "sqlite_path",
+    "suspend_foreign_keys",
     "tables",
-    "upgrade",
     "upgrade_sql",
 ]

@@ -30,6 +30,10 @@ _NO_RIGHT: Final = "42501"
 """Postgres's code for what a role may not do."""
 
 
+_DEPENDENT_OBJECTS: Final = "2BP01"
+"""Postgres's code for what cannot be dropped because something else depends on it."""
+
+
 def engine(url: sa.URL, *, read_only: bool = False, timeout: float | None = None) -> sa.Engine:
     """Make an engine with our connect hooks.
 
@@ -100,6 +104,17 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
     return made
 
 
+def suspend_foreign_keys(connection: sa.Connection) -> None:
+    """Switch foreign keys off on SQLite until the connection is closed; call before it begins.
+
+    Whoever calls this makes sure that no row dangles in the end, with `check_foreign_keys`.
+    """
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.driver_connection
+        # Inside a transaction the pragma would do nothing.
+        raw.execute("PRAGMA foreign_keys=OFF")
+
+
 def require_psycopg() -> None:
     """Say which extra is missing rather than which module."""
     try:
@@ -154,9 +169,12 @@ def _failure(error: sa.exc.DBAPIError) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Give what the driver said, without SQLAlchemy's wrapping and without the statement."""
-    cause = getattr(error, "orig", None) or error
+    """Return the driver's message, without SQLAlchemy's wrapping and without the statement."""
+    cause: Any = getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    if getattr(cause, "sqlstate", None) == _DEPENDENT_OBJECTS and cause.diag.message_detail:
+        # Only the second line names the object.
+        return f"{lines[0]} ({cause.diag.message_detail.splitlines()[0]})"
     return lines[0] if lines else type(cause).__name__
 
 

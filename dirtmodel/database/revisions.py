@@ -5,18 +5,15 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
+from dirtmodel.database.comments import set_comments
 from dirtmodel.database.engines import first_line, reach
-from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url
+from dirtmodel.database.urls import DEFAULT, display, parse_url
 from dirtmodel.errors import DatabaseError
-from dirtmodel.models import Base
-from dirtmodel.models.views import comments
-
-_MIRRORED: Final = frozenset({"session", "image", "rating", "coordinate"})
+from dirtmodel.models import MIRRORED, Base
 
 
 @contextlib.contextmanager
@@ -36,38 +33,6 @@ def connect(
         # what it commits would be lost.
         connection.rollback()
         yield connection
-
-
-@contextlib.contextmanager
-def open(  # noqa: A001 - `dm.open(...)` is how it reads
-    db: str | sa.URL | os.PathLike[str] = DEFAULT,
-    *,
-    read_only: bool = True,
-    timeout: float | None = None,
-) -> Iterator[orm.Session]:
-    """Open a database and give an `orm.Session` on it, read-only unless asked otherwise.
-
-    Parameters
-    ----------
-    db
-        Path of a SQLite file, or a SQLAlchemy URL.
-    read_only
-        With False the session can write sessions, ratings and clicks; commit yourself. On SQLite it
-        keeps other writers waiting from its first statement to its end. Images are written by a
-        load, which alone fills `picture` and `target`.
-    timeout
-        Seconds after which Postgres ends a statement; None for no limit.
-
-    Raises
-    ------
-    DatabaseError
-        When it is missing, unreachable, of another program, or of another revision.
-    """
-    with (
-        connect(parse_url(db), read_only=read_only, timeout=timeout) as connection,
-        orm.Session(connection) as session,
-    ):
-        yield session
 
 
 def migrations_folder() -> Path:
@@ -101,7 +66,7 @@ def current_revision(connection: sa.Connection) -> str | None:
 
 def check_revision(connection: sa.Connection, url: sa.URL) -> None:
     """Make sure that a database is ours and at the revision this version needs."""
-    found = _own_revision(connection, url)
+    found = own_revision(connection, url)
     known = known_revisions()
     if found == known[-1]:
         return
@@ -117,13 +82,14 @@ def check_revision(connection: sa.Connection, url: sa.URL) -> None:
     )
 
 
-def _own_revision(connection: sa.Connection, url: sa.URL) -> str:
+def own_revision(connection: sa.Connection, url: sa.URL) -> str:
+    """Return the revision of a database of ours, whichever it is."""
     try:
         found = current_revision(connection)
         tables = set(sa.inspect(connection).get_table_names())
     except sa.exc.DBAPIError as error:
         raise DatabaseError(f"cannot read {display(url)}: {first_line(error)}") from error
-    if found is None or not tables >= _MIRRORED:
+    if found is None or not tables >= set(MIRRORED):
         raise DatabaseError(
             f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "
             f"load a release with: dirtmodel load RELEASE --db {shlex.quote(display(url))}"
@@ -148,9 +114,9 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
-    if target == path[-1] and connection.dialect.name == "postgresql":
-        for statement in comments():
-            connection.exec_driver_sql(statement.replace("%", "%%"))
+    # The comments that users gave our tables afterwards stay.
+    if current != target == path[-1] and connection.dialect.name == "postgresql":
+        set_comments(connection)
 
 
 def _alembic_config() -> Any:
@@ -161,57 +127,10 @@ def _alembic_config() -> Any:
     return config
 
 
-def upgrade(
-    db: str | sa.URL | os.PathLike[str] = DEFAULT, revision: str = "head"
-) -> tuple[str, str]:
-    """Migrate a database in place, all or nothing.
-
-    Parameters
-    ----------
-    db
-        Path of a SQLite file, or a SQLAlchemy URL.
-    revision
-        Where to; an earlier one gives up what later ones added.
-
-    Returns
-    -------
-    tuple
-        The revision before and the revision after.
-
-    Raises
-    ------
-    DatabaseError
-        When it is missing, not ours, newer than this version, or could not be migrated; then it
-        is as it was.
-    """
-    url = parse_url(db)
-    with reach(url, read_only=False) as connection:
-        before = _own_revision(connection, url)
-        known = known_revisions()
-        if before not in known:
-            check_revision(connection, url)
-        connection.rollback()
-        if is_sqlite(url):
-            # Dropping a table would cascade into those that point to it; the check below makes
-            # sure that nothing dangles. The pragma does nothing inside a transaction.
-            _raw(connection).execute("PRAGMA foreign_keys=OFF")
-        try:
-            with connection.begin():
-                migrate(connection, revision)
-                check_foreign_keys(connection)
-        except sa.exc.DBAPIError as error:
-            raise DatabaseError(
-                f"{display(url)} could not be upgraded and is as it was: {first_line(error)}"
-            ) from error
-        with connection.begin():
-            after = current_revision(connection) or "base"
-    return before, after
-
-
 def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
     """Write the SQL that `upgrade` would run on this database, and run none of it.
 
-    What an upgrade reads off names and pictures that are there is a comment in it.
+    The derived rows, which `upgrade` computes afterwards, are not part of it.
 
     Raises
     ------
@@ -224,7 +143,7 @@ def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
 
     url = parse_url(db)
     with reach(url) as connection:
-        before = _own_revision(connection, url)
+        before = own_revision(connection, url)
         if before not in known_revisions():
             check_revision(connection, url)
     config = _alembic_config()
@@ -248,9 +167,10 @@ def check_foreign_keys(connection: sa.Connection) -> None:
         quoted = connection.dialect.identifier_preparer.quote(name)
         dangling = connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first()
         if dangling is not None:
+            which = "a row" if dangling[1] is None else f"row {dangling[1]}"
             raise DatabaseError(
-                f"row {dangling[1]} of table {dangling[0]} points to a missing row of "
-                f"{dangling[2]}; nothing was changed"
+                f"{which} of table {dangling[0]} points to a missing row of {dangling[2]}; "
+                "nothing was changed"
             )
 
 
@@ -267,11 +187,6 @@ def _check_own_keys(connection: sa.Connection, name: str, keys: Sequence[Any]) -
                 f"{name}.{column} holds {found}, but there is no {key['referred_table']} of "
                 f"that {referred}; nothing was changed"
             )
-
-
-def _raw(connection: sa.Connection) -> Any:
-    """Give the driver's own connection."""
-    return connection.connection.driver_connection
 
 
 def tables() -> list[sa.Table]:

@@ -1,4 +1,4 @@
-"""Two releases held against each other: rows, pictures, verdicts, schema."""
+"""Two releases compared: rows, pictures, verdicts, schema."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,11 +20,12 @@ from dirtmodel.differences.sides import Place, Side
 from dirtmodel.differences.stale import StaleReview, stale_reviews
 from dirtmodel.differences.verdicts import DEFAULT_RULE, VerdictChange, compare_verdicts
 from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.release import Column
 
 
 @dataclass
 class Differences:
-    """What differs between two opened releases; each question streams anew.
+    """What differs between two opened releases; each method streams again.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class Differences:
     rule
         The exclusion rule behind the verdicts.
     pixels
-        Whether pictures of differing bytes are read, to tell those that show the same.
+        Whether pictures whose bytes differ are read, to find those with equal pixels.
     """
 
     old: Side
@@ -47,14 +48,17 @@ class Differences:
     _same: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def rows(self, table: str) -> Iterator[RowDifference]:
-        """Give the rows of a table that differ, in the order of their keys."""
+        """Yield the rows of a table that differ, in the order of their keys."""
         counts = Counts()
-        old, new = self.old.rows(table), self.new.rows(table)
+        extra = self._common_extra(table)
+        names = tuple(column.name for column in extra)
+        old, new = (side.rows(table, extra=extra) for side in (self.old, self.new))
         if table == "image":
-            yield from self._image_rows(compare_images(old, new, counts, self._same_pixels))
+            found = compare_images(old, new, counts, self._same_pixels, names)
+            yield from self._image_rows(found)
         else:
             moved = self.moved if table in {"rating", "coordinate"} else {}
-            yield from compare_by_id(table, old, new, counts, moved)
+            yield from compare_by_id(table, old, new, counts, moved, names)
         self.counts[table] = counts
 
     def count(self) -> dict[str, Counts]:
@@ -75,23 +79,28 @@ class Differences:
         return self._moved
 
     def verdicts(self) -> Iterator[VerdictChange]:
-        """Give what changed its verdict, with the rows that caused it."""
+        """Yield the units whose verdict changed, with the rows that caused it."""
         return compare_verdicts(self.old, self.new, self.rule, self.moved, self._same_pixels)
 
     def stale_reviews(self) -> Iterator[StaleReview]:
-        """Give the reviews of the new release that judged another picture."""
+        """Yield the reviews of the new release that judged another picture."""
         redrawn = (row for row in self.rows("image") if "img" in row.columns and not row.re_encoded)
         return stale_reviews(self.old, self.new, redrawn)
 
     def schema(self) -> Iterator[dict[str, Any]]:
-        """Give the differences of the schemas."""
+        """Yield the differences of the schemas."""
         return compare_schemas(self.old, self.new)
 
     def are_there(self) -> bool:
-        """Tell whether the releases differ at all."""
+        """Return whether the releases differ at all."""
         return any(counts.n_differences for counts in self.count().values()) or any(
             True for _ in self.schema()
         )
+
+    def _common_extra(self, table: str) -> tuple[Column, ...]:
+        """Return the columns that DIRT does not have and both sides have."""
+        new = set(self.new.extension.columns[table])
+        return tuple(column for column in self.old.extension.columns[table] if column in new)
 
     def _image_rows(self, rows: Iterator[RowDifference]) -> Iterator[RowDifference]:
         moved = {}
@@ -119,7 +128,7 @@ def diff(
     rule: Exclusions = DEFAULT_RULE,
     pixels: bool = True,
 ) -> Iterator[Differences]:
-    """Hold two releases against each other.
+    """Compare two releases.
 
     Parameters
     ----------
@@ -129,7 +138,7 @@ def diff(
     rule
         The exclusion rule behind the verdicts; its `status` does not matter.
     pixels
-        Read pictures whose bytes differ, to tell those that were only encoded anew.
+        Read pictures whose bytes differ, to find those that were only encoded again.
 
     Examples
     --------

@@ -1,16 +1,18 @@
-"""Which pictures tell of the differences, and how they are drawn: small, with rings, as WebP."""
+"""Which pictures illustrate the differences, and how they are drawn: small, ringed, as WebP."""
 
 import io
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from dirtmodel.differences.comparison import Differences
-from dirtmodel.differences.rows import ImageRow, RowDifference, image_key, told
+from dirtmodel.differences.rows import ImageRow, RowDifference, image_key
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS
+from dirtmodel.draw.captions import Review
 from dirtmodel.errors import PictureError
+from dirtmodel.queries.images import Reviews
+from dirtmodel.viewing.material import batches, reviews_of
 
 _WIDTH: Final = 420
 _HEIGHT: Final = 340
@@ -27,18 +29,27 @@ class Half:
     """An image on one side, with its reviews."""
 
     image: ImageRow
-    verdicts: list[str] = field(default_factory=list)
-    clicks: list[tuple[float | None, float | None, str | None]] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
 
     @property
-    def n_clicks(self) -> int:
-        """Clicks that have a place."""
-        return sum(x is not None and y is not None for x, y, _ in self.clicks)
+    def verdicts(self) -> list[str]:
+        """The deciding verdicts and who gave them, the earliest first."""
+        return [
+            f"{review.verdict} by {review.rater or 'unknown'}"
+            for review in self.reviews
+            if review.decides and review.verdict is not None
+        ]
+
+    @property
+    def n_clicks(self) -> int | None:
+        """The number of clicks that decide; None without a review by clicks."""
+        found = [r.n_clicks for r in self.reviews if r.decides and r.n_clicks is not None]
+        return sum(found) if found else None
 
 
 @dataclass
 class Pair:
-    """An image of which picture or reviews differ, as it was and as it is."""
+    """An image whose picture or reviews differ, on both sides."""
 
     why: list[str]
     old: Half | None
@@ -46,12 +57,12 @@ class Pair:
 
 
 class Gallery:
-    """The pictures that tell most: behind changed verdicts first, then redrawn, then clicked on.
+    """Pictures behind changed verdicts, then redrawn ones, then those with other reviews.
 
     Parameters
     ----------
     most
-        How many pairs are kept at most; the others are only counted.
+        Largest number of pairs that are kept; the others are only counted.
     """
 
     def __init__(self, found: Differences, most: int) -> None:
@@ -69,18 +80,18 @@ class Gallery:
 
     @property
     def n_left_out(self) -> int:
-        """How many pairs there would be beyond the most that are kept."""
+        """How many pairs are not kept."""
         return len(self._left_out)
 
     def __iter__(self) -> Iterator[Pair]:
-        """Give the pairs, reading what is known of them in one go."""
+        """Yield the pairs; their images and reviews are read at once."""
         olds = _halves(self._found.old, [old for old, _ in self._why if old is not None])
         news = _halves(self._found.new, [new for _, new in self._why if new is not None])
         for (old_id, new_id), why in self._why.items():
             old = None if old_id is None else olds.get(old_id)
             new = None if new_id is None else news.get(new_id)
             if old and new and image_key(old.image) != image_key(new.image):
-                # The same id, but of another image.
+                # The id belongs to another image now.
                 old = None
             if old or new:
                 yield Pair(why, old, new)
@@ -116,34 +127,23 @@ class Gallery:
 
 
 def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
-    halves = {image.id: Half(image) for image in side.rows("image", ids)}
-    reviews = {table: list(side.rows(table, ids)) for table in ("rating", "coordinate")}
-    sessions = {row.session for rows in reviews.values() for row in rows}
-    raters = {row.id: row.user for row in side.rows("session", sessions)}
-    verdicts: dict[int, list[Any]] = defaultdict(list)
-    for row in reviews["rating"]:
-        verdicts[row.img_id].append((row.created, row.id, row))
-    for img_id, found in verdicts.items():
-        halves[img_id].verdicts = [
-            f"{told('rating', row.rating)} by {raters[row.session] or 'unknown'}"
-            for *_, row in sorted(found)
-        ]
-    for row in reviews["coordinate"]:
-        halves[row.img_id].clicks.append((row.x, row.y, raters[row.session]))
-    return halves
+    reviews: dict[int, list[Review]] = {}
+    for some in batches(ids):
+        reviews.update(reviews_of(side.session, Reviews(some)))
+    return {image.id: Half(image, reviews.get(image.id, [])) for image in side.rows("image", ids)}
 
 
 def thumbnail(side: Side, half: Half) -> bytes:
-    """Draw a picture small, with its clicks as rings; an animation moves, a few frames of it.
+    """Draw a picture small, with its clicks as rings; of an animation, a few frames.
 
     Raises
     ------
     PictureError
-        When it is damaged.
+        If it is damaged.
     """
     from dirtmodel.draw import decode
     from dirtmodel.draw.annotate import Notes, ringed
-    from dirtmodel.draw.rings import Click
+    from dirtmodel.draw.captions import rings_of
 
     img_id = half.image.id
     data = side.picture(img_id)
@@ -153,7 +153,7 @@ def thumbnail(side: Side, half: Half) -> bytes:
         raise PictureError(f"image {img_id}: the picture has no frames")
     scale = min(_WIDTH / frames[0].width, _HEIGHT / frames[0].height, 1)
     size = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
-    notes = Notes(clicks=[Click(*click) for click in half.clicks]).scaled(scale)
+    notes = Notes(clicks=rings_of(half.reviews)).scaled(scale)
     small = [ringed(frame.resize(size), notes) for frame in frames]
     out = io.BytesIO()
     small[0].save(

@@ -1,4 +1,4 @@
-"""Differences as one HTML page that needs nothing but itself: no script, no file, no network."""
+"""Differences as one self-contained HTML page: no script, no file, no network."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.gallery import Gallery, Half, Pair, thumbnail
 from dirtmodel.differences.report import causes, counted, flat_rows, row_columns, text_of
-from dirtmodel.differences.rows import TABLES, told
+from dirtmodel.differences.rows import TABLES, readable
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
 from dirtmodel.errors import PictureError
@@ -75,7 +75,7 @@ def write(found: Differences, file: IO[bytes], *, most_pictures: int = MOST_PICT
     Parameters
     ----------
     most_pictures
-        How many pairs of pictures are embedded at most; the page tells how many it left out.
+        Largest number of pairs of pictures; the page says how many it leaves out.
     """
     for part in _page(found, most_pictures):
         file.write(part.encode())
@@ -141,12 +141,12 @@ def _counts(found: Differences) -> str:
             for n in (getattr(counts, name) for name in names)
         )
         rows.append(f"<tr><th>{table}</th>{cells}</tr>")
-    said = "<h2>Rows</h2>\n" + _table(("", *names), rows, numbers_from=1)
+    text = "<h2>Rows</h2>\n" + _table(("", *names), rows, numbers_from=1)
     if n := found.counts["image"].re_encoded:
-        said += (
+        text += (
             f'<p class="faint">{counted(n, "re-encoded picture")}: other bytes, same pixels.</p>\n'
         )
-    return said
+    return text
 
 
 def _verdicts(found: Differences, changes: list[VerdictChange]) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _verdicts(found: Differences, changes: list[VerdictChange]) -> Iterator[str]
 
 
 def _value(name: str, value: Any) -> str:
-    return "" if value is None else _safe(text_of(name, value))
+    return "" if value is None else _safe(text_of(readable(name, value)))
 
 
 def _status(side: dict[str, Any] | None) -> str:
@@ -205,7 +205,8 @@ def _pair(found: Differences, pair: Pair) -> str:
     place = "" if image.slice is None else f" {image.slice}"
     return (
         f"<article><header><strong>{_safe(image.file1)}</strong>"
-        f"{_safe(told('step', image.step))} · {_safe(told('display', image.display))}{place} · "
+        f"{_safe(readable('step', image.step))} · "
+        f"{_safe(readable('display', image.display))}{place} · "
         f'<span class="why">{_safe(", ".join(pair.why))}</span></header>\n'
         f'<div class="pair">{_half(found.old, pair.old, "old")}'
         f"{_half(found.new, pair.new, 'new')}</div></article>\n"
@@ -224,9 +225,9 @@ def _half(side: Side, half: Half | None, name: str) -> str:
         f'<span class="chip {_safe(verdict.partition(" ")[0])}">{_safe(verdict)}</span>'
         for verdict in half.verdicts
     )
-    clicks = f"{half.n_clicks} click{'' if half.n_clicks == 1 else 's'}" if half.clicks else ""
-    said = " ".join(filter(None, (verdicts, clicks))) or '<span class="none">not reviewed</span>'
-    caption = f"<figcaption><em>{name}, image {half.image.id}</em>{said}</figcaption>"
+    clicks = "" if half.n_clicks is None else counted(half.n_clicks, "click")
+    found = " ".join(filter(None, (verdicts, clicks))) or '<span class="none">not reviewed</span>'
+    caption = f"<figcaption><em>{name}, image {half.image.id}</em>{found}</figcaption>"
     return f"<figure>{picture}{caption}</figure>"
 
 

@@ -1,4 +1,4 @@
-"""Whether two pictures show the same, whatever their bytes."""
+"""Compare the pixels of two pictures, whatever their bytes."""
 
 import itertools
 

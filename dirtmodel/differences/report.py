@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 from dirtmodel.differences.comparison import Differences
-from dirtmodel.differences.rows import TABLES, RowDifference, told
+from dirtmodel.differences.rows import TABLES, RowDifference, readable
 from dirtmodel.differences.verdicts import KINDS, VerdictChange, unit_columns
 from dirtmodel.outputs import dumps
 from dirtmodel.queries.exclusions import Exclusions
@@ -23,44 +23,42 @@ ROW_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "rating": ("img_id", "session", "rating", "created"),
     "coordinate": ("img_id", "session", "x", "y", "created"),
 }
-"""What is told of a row whatever differs in it."""
+"""Shown of every row, whatever differs in it."""
 
 
 def count_rows(found: Differences) -> Iterator[tuple[Any, ...]]:
-    """Give one row per table: how many rows are what."""
+    """Yield one row per table: how many rows were added, removed and so on."""
     for table, counts in found.count().items():
         yield table, *(getattr(counts, name) for name in _COUNTED)
 
 
 def row_columns(table: str) -> tuple[str, ...]:
-    """Name the columns of `flat_rows`."""
+    """Return the columns of `flat_rows`."""
     known = ROW_COLUMNS[table]
     return ("change", "old_id", "new_id", *known, "column", "old", "new", "re_encoded")
 
 
 def flat_rows(table: str, rows: Iterable[RowDifference]) -> Iterator[tuple[Any, ...]]:
-    """Give one row per changed column, and one without a column for any other difference."""
+    """Yield one row per changed column, and one without a column for any other difference."""
     for row in rows:
         start = (
             row.change.value,
             None if row.old is None else row.old.id,
             None if row.new is None else row.new.id,
-            *(told(name, getattr(row.row, name)) for name in ROW_COLUMNS[table]),
+            *(readable(name, getattr(row.row, name)) for name in ROW_COLUMNS[table]),
         )
         if not row.columns:
             yield *start, None, None, None, None
-        for name, values in row.columns.items():
-            texts = (text_of(name, value) for value in values)
-            yield *start, name, *texts, row.re_encoded if name == "img" else None
+        for name, values in row.shown_columns():
+            yield *start, name, *map(text_of, values), row.re_encoded if name == "img" else None
 
 
-def text_of(column: str, value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """Write one value, of whatever type, as text.
 
-    >>> text_of("rating", 2), text_of("source_data_issue", True), text_of("x", None)
+    >>> text_of("FAIL"), text_of(True), text_of(None)
     ('FAIL', 'true', None)
     """
-    value = told(column, value)
     match value:
         case None:
             return None
@@ -73,12 +71,12 @@ def text_of(column: str, value: Any) -> str | None:
 
 
 def verdict_columns(rule: Exclusions) -> tuple[str, ...]:
-    """Name the columns of `verdict_rows`."""
+    """Return the columns of `verdict_rows`."""
     return ("change", *unit_columns(rule), "old_status", "new_status", "n_rows", "rows")
 
 
 def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
-    """Give one row per kind of change and unit, in the order of `KINDS`."""
+    """Yield one row per kind of change and unit, in the order of `KINDS`."""
     for kind in KINDS:
         for change in changes:
             if kind in change.kinds:
@@ -87,36 +85,38 @@ def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
 
 
 def causes(change: VerdictChange) -> str:
-    """Tell in words which rows made a verdict change, the first few of them."""
-    said = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
-    left = len(change.rows) - len(said)
-    return "; ".join([*said, *([f"and {left:,} more"] if left else [])])
+    """Describe the rows that changed a verdict, the first few of them."""
+    named = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
+    left = len(change.rows) - len(named)
+    return "; ".join([*named, *([f"and {left:,} more"] if left else [])])
 
 
 def cause(row: RowDifference) -> str:
-    """Tell in words what became of a row."""
+    """Describe what became of a row."""
     if row.columns:
         shown = ", ".join(
             "img re-encoded"
             if name == "img" and row.re_encoded
             else "img"
             if name == "img"
-            else f"{name} {text_of(name, values.old)} → {text_of(name, values.new)}"
-            for name, values in row.columns.items()
+            else f"{name} {text_of(values.old)} → {text_of(values.new)}"
+            for name, values in row.shown_columns()
         )
         return f"{row.table} {row.row.id} {row.change}: {shown}"
-    verdict = f" ({told('rating', row.row.rating)})" if row.table == "rating" else ""
+    verdict = f" ({readable('rating', row.row.rating)})" if row.table == "rating" else ""
     return f"{row.table} {row.row.id} {row.change}{verdict}"
 
 
 def lines(found: Differences) -> Iterator[str]:
-    """Tell people what differs beside the counts."""
+    """Yield what differs beside the counts, as lines for people."""
     for entry in found.schema():
         if entry["change"] == "revision":
-            said = f"revision {entry['revision']}: {entry['message']}"
+            text = f"revision {entry['revision']}: {entry['message']}"
+        elif entry["change"] in {"extra-column", "extra-number"}:
+            text = "; ".join(entry["examples"])
         else:
-            said = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
-        yield f"schema, only in {entry['only_in']}: {said}"
+            text = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
+        yield f"schema, only in {entry['only_in']}: {text}"
     if n_encoded := found.count()["image"].re_encoded:
         yield f"{counted(n_encoded, 're-encoded picture')}: other bytes, the same pixels"
     kinds = dict.fromkeys(KINDS, 0)
@@ -166,12 +166,12 @@ def write_json(found: Differences, file: IO[bytes]) -> None:
 
 
 def _write_table(found: Differences, table: str, file: IO[bytes]) -> None:
-    """Write the counts first, though they are known last: the rows wait in a file."""
+    """Write the counts first although they are known last: the rows wait in a file."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as waiting:
         _write_list((row.as_json() for row in found.rows(table)), waiting)
         counts = found.counts[table]
-        said = dumps({name: getattr(counts, name) for name in _COUNTED})
-        file.write(f'{said[:-1]}, "rows": '.encode())
+        text = dumps({name: getattr(counts, name) for name in _COUNTED})
+        file.write(f'{text[:-1]}, "rows": '.encode())
         waiting.seek(0)
         shutil.copyfileobj(waiting, file)
     file.write(b"}")

@@ -1,14 +1,15 @@
-"""Row against row: two ordered streams of one table, merged.
+"""Row by row: two ordered streams of one table, merged.
 
-Pure: nothing here knows of a database. Memory does not grow with the number of rows.
+Nothing here needs a database. Memory does not grow with the number of rows.
 
-Rows are compared as they come out of a database, without making Python's enums, booleans and
-datetimes of their values: millions are compared, few are told (see `told`). `created` is UTC text
-with microseconds, which orders as the moments do.
+Rows are compared as they are stored, without converting their values to Python's enums, booleans
+and datetimes: millions are compared, few are reported (see `readable`). `created` is UTC text with
+microseconds, which has the same order as the times.
 """
 
 import datetime as dt
 import enum
+import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ TABLES: Final = ("session", "image", "rating", "coordinate")
 """In the order in which they are compared: re-keyed images explain what reviews point to."""
 
 
+# `extra` holds the values of the columns that both sides have and DIRT does not.
+
+
 class SessionRow(NamedTuple):
     """A row of `session`."""
 
@@ -27,6 +31,7 @@ class SessionRow(NamedTuple):
     step: int
     user: str | None
     created: str
+    extra: tuple[Any, ...] = ()
 
 
 class ImageRow(NamedTuple):
@@ -40,6 +45,7 @@ class ImageRow(NamedTuple):
     step: int
     created: str
     img: str
+    extra: tuple[Any, ...] = ()
 
 
 class RatingRow(NamedTuple):
@@ -52,6 +58,7 @@ class RatingRow(NamedTuple):
     session: int
     notes: str | None
     created: str
+    extra: tuple[Any, ...] = ()
 
 
 class CoordinateRow(NamedTuple):
@@ -65,6 +72,7 @@ class CoordinateRow(NamedTuple):
     session: int
     notes: str | None
     created: str
+    extra: tuple[Any, ...] = ()
 
 
 Row = SessionRow | ImageRow | RatingRow | CoordinateRow
@@ -113,6 +121,8 @@ class RowDifference:
     re_encoded
         Of an image whose bytes differ: whether its pixels are the same. None where that was not
         looked at.
+    extra
+        The names of the columns in `extra` of the rows.
     """
 
     table: str
@@ -121,6 +131,7 @@ class RowDifference:
     new: Any
     columns: dict[str, Values] = field(default_factory=dict)
     re_encoded: bool | None = None
+    extra: tuple[str, ...] = ()
 
     @property
     def row(self) -> Any:
@@ -128,28 +139,36 @@ class RowDifference:
         return self.old if self.new is None else self.new
 
     def as_json(self) -> dict[str, Any]:
-        """Give the difference as it stands in the JSON report."""
-        said: dict[str, Any] = {
+        """Return the difference as the JSON report shows it."""
+        shown: dict[str, Any] = {
             "change": self.change.value,
             "old_id": None if self.old is None else self.old.id,
             "new_id": None if self.new is None else self.new.id,
         }
-        row = {name: told(name, value) for name, value in self.row._asdict().items()}
-        del row["id"]
-        said["row"] = row
+        row = {name: readable(name, value) for name, value in self.row._asdict().items()}
+        del row["id"], row["extra"]
+        shown["row"] = {**row, **dict(zip(self.extra, map(_printed, self.row.extra), strict=True))}
         if self.columns:
-            said["columns"] = {
-                name: {"old": told(name, values.old), "new": told(name, values.new)}
-                for name, values in self.columns.items()
+            shown["columns"] = {
+                name: {"old": values.old, "new": values.new}
+                for name, values in self.shown_columns()
             }
         if "img" in self.columns:
-            said["re_encoded"] = self.re_encoded
-        return said
+            shown["re_encoded"] = self.re_encoded
+        return shown
+
+    def shown_columns(self) -> Iterator[tuple[str, Values]]:
+        """Yield the columns that differ, with their values as reports show them."""
+        for name, values in self.columns.items():
+            if name in self.extra:
+                yield name, Values(_printed(values.old), _printed(values.new))
+            else:
+                yield name, Values(readable(name, values.old), readable(name, values.new))
 
 
 @dataclass
 class Counts:
-    """How many rows of a table are what."""
+    """How many rows of a table were added, removed, changed and so on."""
 
     added: int = 0
     removed: int = 0
@@ -165,19 +184,24 @@ class Counts:
         return self.added + self.removed + self.changed + self.rekeyed
 
     def count(self, difference: RowDifference) -> RowDifference:
-        """Count one more of its kind, and give it back."""
+        """Count a difference, and return it."""
         name = difference.change.value
         setattr(self, name, getattr(self, name) + 1)
         self.re_encoded += bool(difference.re_encoded)
         return difference
 
 
-def told(column: str, value: Any) -> Any:
-    """Give a value as people and JSON want it: enums by DIRT's names, moments, truths.
+def _printed(value: Any) -> Any:
+    """Return a value of an extra column as reports show it: bytes by their SHA-256, as `img`."""
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
 
-    >>> told("step", 3), told("slice", 3), told("source_data_issue", 0)
+
+def readable(column: str, value: Any) -> Any:
+    """Return a value as reports show it: enums by name, times as datetimes, flags as booleans.
+
+    >>> readable("step", 3), readable("slice", 3), readable("source_data_issue", 0)
     ('FMAP_COREGISTRATION', 3, False)
-    >>> told("created", "2025-07-13 12:00:00.000000")
+    >>> readable("created", "2025-07-13 12:00:00.000000")
     datetime.datetime(2025, 7, 13, 12, 0, tzinfo=datetime.timezone.utc)
     """
     if value is None:
@@ -193,7 +217,7 @@ ImageKey = tuple[int, str, int, bool, int]
 
 
 def image_key(row: ImageRow) -> ImageKey:
-    """Identity of an image, NULL equal to NULL, in the order in which sides give their images."""
+    """Return what identifies an image, NULL equal to NULL, in the order of the sides' images."""
     return row.step, row.file1, row.display, row.slice is None, row.slice or 0
 
 
@@ -202,6 +226,7 @@ def compare_images(
     new: Iterable[ImageRow],
     counts: Counts,
     same_pixels: Callable[[int, int], bool | None],
+    extra: tuple[str, ...] = (),
 ) -> Iterator[RowDifference]:
     """Compare images ordered by `image_key` and id.
 
@@ -211,20 +236,24 @@ def compare_images(
     Parameters
     ----------
     same_pixels
-        Tells of an old and a new id whether the pictures show the same; None if it cannot tell.
+        Returns whether the pictures of an old and a new id have equal pixels; None if unknown.
+    extra
+        Names of the columns in `extra`.
     """
     for olds, news in _groups(old, new):
         for before, after in _pairs(olds, news):
             if before is None or after is None:
-                yield counts.count(_one_sided("image", before, after))
+                yield counts.count(_one_sided("image", before, after, extra))
                 continue
-            columns = _differing(before, after, skipped=("id",))
+            columns = _differing(before, after, extra, skipped=("id",))
             if before.id == after.id and not columns:
                 counts.unchanged += 1
                 continue
             re_encoded = same_pixels(before.id, after.id) if "img" in columns else None
             change = Change.CHANGED if before.id == after.id else Change.REKEYED
-            yield counts.count(RowDifference("image", change, before, after, columns, re_encoded))
+            yield counts.count(
+                RowDifference("image", change, before, after, columns, re_encoded, extra)
+            )
 
 
 def _groups(
@@ -272,6 +301,7 @@ def compare_by_id(
     new: Iterable[Row],
     counts: Counts,
     moved: Mapping[int, int],
+    extra: tuple[str, ...] = (),
 ) -> Iterator[RowDifference]:
     """Compare rows ordered by id; an id with another `created` is another row.
 
@@ -279,52 +309,69 @@ def compare_by_id(
     ----------
     moved
         New ids of re-keyed images by their old ones: a review that follows its image is the same.
+    extra
+        Names of the columns in `extra`.
     """
     left, right = iter(old), iter(new)
     before, after = next(left, None), next(right, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before.id < after.id):
-            yield counts.count(_one_sided(table, before, None))
+            yield counts.count(_one_sided(table, before, None, extra))
             before = next(left, None)
         elif before is None or after.id < before.id:
-            yield counts.count(_one_sided(table, None, after))
+            yield counts.count(_one_sided(table, None, after, extra))
             after = next(right, None)
         else:
             if before == after:
                 counts.unchanged += 1
             else:
-                yield from _same_id(table, before, after, counts, moved)
+                yield from _same_id(table, before, after, counts, moved, extra)
             before, after = next(left, None), next(right, None)
 
 
 def _same_id(
-    table: str, before: Row, after: Row, counts: Counts, moved: Mapping[int, int]
+    table: str,
+    before: Row,
+    after: Row,
+    counts: Counts,
+    moved: Mapping[int, int],
+    extra: tuple[str, ...],
 ) -> Iterator[RowDifference]:
     if before.created != after.created:
-        yield counts.count(_one_sided(table, before, None))
-        yield counts.count(_one_sided(table, None, after))
+        yield counts.count(_one_sided(table, before, None, extra))
+        yield counts.count(_one_sided(table, None, after, extra))
         return
-    columns = _differing(before, after)
+    columns = _differing(before, after, extra)
     if "img_id" in columns and moved.get(columns["img_id"].old) == columns["img_id"].new:
         del columns["img_id"]
     if columns:
-        yield counts.count(RowDifference(table, Change.CHANGED, before, after, columns))
+        yield counts.count(
+            RowDifference(table, Change.CHANGED, before, after, columns, extra=extra)
+        )
     else:
         counts.unchanged += 1
 
 
-def _one_sided(table: str, old: Row | None, new: Row | None) -> RowDifference:
-    return RowDifference(table, Change.ADDED if old is None else Change.REMOVED, old, new)
+def _one_sided(
+    table: str, old: Row | None, new: Row | None, extra: tuple[str, ...]
+) -> RowDifference:
+    change = Change.ADDED if old is None else Change.REMOVED
+    return RowDifference(table, change, old, new, extra=extra)
 
 
-def _differing(before: Any, after: Any, skipped: tuple[str, ...] = ()) -> dict[str, Values]:
+def _differing(
+    before: Any, after: Any, extra: tuple[str, ...], skipped: tuple[str, ...] = ()
+) -> dict[str, Values]:
+    skipped = (*skipped, "extra")
+    documented = zip(before._fields, before, after, strict=True)
+    additional = zip(extra, before.extra, after.extra, strict=True)
     return {
         name: Values(one, other)
-        for name, one, other in zip(before._fields, before, after, strict=True)
-        if name not in skipped and not _equal(one, other)
+        for name, one, other in (*(c for c in documented if c[0] not in skipped), *additional)
+        if not _equal(one, other)
     }
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same; Postgres can hold a NaN, which equals itself here."""
+    """Return whether two values are equal; a NaN, which Postgres can hold, equals itself here."""
     return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - only NaN differs from itself

@@ -1,4 +1,4 @@
-"""How the schemas of two releases differ: by revisions, and by what their checks found."""
+"""How the schemas of two releases differ: revisions, columns, and numbers of the enums."""
 
 import ast
 from collections.abc import Iterator
@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from dirtmodel import database
 from dirtmodel.differences.sides import Side
+from dirtmodel.models import lookups
+from dirtmodel.release.layout import file_name
 
-_ABOUT_COLUMNS: Final = frozenset({"no-notes", "extra-column", "unknown-enum"})
-"""Codes of findings that tell of another schema than DIRT's."""
+_ABOUT_COLUMNS: Final = frozenset({"no-notes", "unkept-column"})
+"""Codes of findings about columns that a database does not have."""
 
 
 def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
-    """Give each revision that only one side has, then each finding of that kind."""
+    """Yield each revision, column and number that only one side has."""
     yield from _revisions(old, new)
     before, after = (
         [f for f in side.findings() if f.code in _ABOUT_COLUMNS] for side in (old, new)
@@ -26,6 +28,7 @@ def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
                     "file": finding.file,
                     "examples": list(finding.examples),
                 }
+    yield from _extensions(old, new)
 
 
 def _revisions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
@@ -41,8 +44,32 @@ def _revisions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
         }
 
 
+def _extensions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
+    """Yield the columns and numbers beyond DIRT's that only one side has."""
+    for one, other, where in ((old, new, "old"), (new, old, "new")):
+        only = one.extension.less(other.extension)
+        for table, columns in only.columns.items():
+            for column in columns:
+                yield {
+                    "change": "extra-column",
+                    "only_in": where,
+                    "file": file_name(table),
+                    "examples": [f"{file_name(table)} column {column.name} ({column.kind.value})"],
+                }
+        for table, numbers in only.numbers.items():
+            known = lookups.known(one.session.connection(), table)
+            for number, judged_by in numbers.items():
+                how = "" if judged_by is None else f", judged by {judged_by}"
+                yield {
+                    "change": "extra-number",
+                    "only_in": where,
+                    "file": table,
+                    "examples": [f"{table} {number} is {known[number]}{how}"],
+                }
+
+
 def _message(revision: str) -> str:
-    """Give the first line of a migration, read off its file: alembic takes long to import."""
+    """Return the first line of a migration, read from its file: alembic is slow to import."""
     (file,) = (database.migrations_folder() / "versions").glob(f"{revision}_*.py")
     documentation = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return documentation.partition("\n")[0]

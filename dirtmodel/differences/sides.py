@@ -1,15 +1,14 @@
-"""One side of a comparison: a database of this version, or a temporary one made of what is there.
+"""One side of a comparison: a database of this version, or a temporary one.
 
 A release folder, a database of an earlier revision and DIRT's own database are loaded into a
-temporary file, which is removed afterwards; they themselves stay as they are.
+temporary file, which is removed afterwards; they themselves are left unchanged.
 """
 
 import contextlib
-import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,8 +18,9 @@ from sqlalchemy import orm
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from dirtmodel import database
+from dirtmodel import database, opening
 from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
+from dirtmodel.errors import DatabaseError
 from dirtmodel.models import (
     Coordinate,
     Finding,
@@ -35,6 +35,8 @@ from dirtmodel.models import (
 )
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
+from dirtmodel.release import Column, Extension
+from dirtmodel.release.extension import of_database
 
 Place = str | sa.URL | os.PathLike[str]
 
@@ -72,11 +74,14 @@ class Side:
         That of the database as it was found, None of a release folder.
     session
         On a database of this version's revision.
+    extension
+        What the database has beyond the schema of this version.
     """
 
     place: str
     revision: str | None
     session: orm.Session
+    extension: Extension
 
     @property
     def label(self) -> str | None:
@@ -87,56 +92,68 @@ class Side:
         """Describe the side."""
         return {"place": self.place, "label": self.label, "revision": self.revision}
 
-    def rows(self, table: str, of: Collection[int] | None = None) -> Iterator[Any]:
+    def rows(
+        self, table: str, of: Collection[int] | None = None, *, extra: Sequence[Column] = ()
+    ) -> Iterator[Any]:
         """Stream a table in the order of its key: images by `image_key`, others by id.
 
         Parameters
         ----------
         of
             Only images with these ids, reviews of these images, or sessions with these ids.
+        extra
+            Columns that DIRT does not have, for `extra` of the rows.
         """
         if table == "image":
-            yield from self._images(of)
+            yield from self._images(of, extra)
             return
         model, row_type = _MODELS[table], ROW_TYPES[table]
         columns = model.__table__.c
-        statement = sa.select(*(_raw(columns[name]) for name in row_type._fields))
+        names = row_type._fields[:-1]
+        selected = [
+            *(_raw(columns[name]) for name in names),
+            *(_extra_column(model, column) for column in extra),
+        ]
+        statement = sa.select(*selected).select_from(model)
         filtered = columns.id if table == "session" else columns.img_id
+
+        def row_of(values: Any) -> Any:
+            return row_type(*values[: len(names)], tuple(values[len(names) :]))
+
         if of is None:
-            yield from map(row_type._make, self._stream(statement.order_by(columns.id)))
+            yield from map(row_of, self._stream(statement.order_by(columns.id)))
             return
         found = (
-            row_type._make(row)
+            row_of(values)
             for ids in _chunks(of)
-            for row in self._stream(statement.where(filtered.in_(ids)))
+            for values in self._stream(statement.where(filtered.in_(ids)))
         )
         yield from sorted(found, key=lambda row: int(row.id))
 
-    def _images(self, of: Collection[int] | None) -> Iterator[ImageRow]:
+    def _images(self, of: Collection[int] | None, extra: Sequence[Column]) -> Iterator[ImageRow]:
         columns = Image.__table__.c
+        names = ImageRow._fields[:-2]
+        described = [*(_raw(columns[name]) for name in names), Picture.sha256]
         statement = (
-            sa.select(*(_raw(columns[name]) for name in ImageRow._fields[:-1]), Picture.sha256)
-            .join_from(Image, Picture, Picture.img_id == columns.id, isouter=True)
+            sa.select(*described, *(_extra_column(Image, column) for column in extra))
+            .join_from(Image, Picture, Picture.img_id == columns.id)
             .order_by(
                 columns.step, ascending(columns.file1), columns.display, ascending(columns.slice)
             )
             .order_by(columns.id)
         )
-        if of is not None:
-            chosen = sorted(of)
-            parts = (statement.where(columns.id.in_(ids)) for ids in _chunks(chosen))
-            rows: Iterable[Any] = sorted(
-                (ImageRow._make(row) for part in parts for row in self._stream(part)),
-                key=lambda row: (image_key(row), row.id),
-            )
-        else:
-            rows = map(ImageRow._make, self._stream(statement))
-        for row in rows:
-            yield row if row.img is not None else row._replace(img=self._sha256(row.id))
 
-    def _sha256(self, img_id: int) -> str:
-        """Hash a picture that came into the database without being described."""
-        return hashlib.sha256(self.picture(img_id)).hexdigest()
+        def row_of(values: Any) -> ImageRow:
+            return ImageRow._make((*values[: len(described)], tuple(values[len(described) :])))
+
+        if of is None:
+            yield from map(row_of, self._stream(statement))
+            return
+        parts = (statement.where(columns.id.in_(ids)) for ids in _chunks(of))
+        yield from sorted(
+            (row_of(values) for part in parts for values in self._stream(part)),
+            key=lambda row: (image_key(row), row.id),
+        )
 
     def picture(self, img_id: int) -> bytes:
         """Read one picture."""
@@ -145,11 +162,11 @@ class Side:
     def images_by_unit(self, rule: Exclusions, columns: tuple[str, ...]) -> Iterator[Any]:
         """Stream (image id, key columns of the rule's level) of the images that a rule looks at."""
         target = Target.__table__.c
-        statement = (
-            sa.select(Picture.img_id, *(target[name] for name in columns))
-            .join_from(Picture, Target, Target.id == Picture.target_id)
-            .where(Target.step.in_(sorted(rule.steps)))
+        statement = sa.select(Picture.img_id, *(target[name] for name in columns)).join_from(
+            Picture, Target, Target.id == Picture.target_id
         )
+        if rule.steps is not None:
+            statement = statement.where(Target.step.in_(rule.steps))
         return self._stream(statement)
 
     def findings(self) -> list[FindingRow]:
@@ -164,13 +181,13 @@ class Side:
 
     def _partitions(self, statement: Any) -> Iterator[Any]:
         options = {"stream_results": True, "yield_per": _FETCHED}
-        # Who stops reading half-way must not leave a cursor open on the server.
+        # The cursor on the server is closed even if the rows are not read to the end.
         with self.session.connection().execute(statement, execution_options=options) as result:
             yield from result.partitions()
 
 
 class _UtcText(sa.ColumnElement[str]):
-    """A moment as UTC text with microseconds: SQLite keeps it so, Postgres has to write it."""
+    """A time as UTC text with microseconds: SQLite stores it, Postgres must format it."""
 
     inherit_cache = True
     _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
@@ -194,12 +211,17 @@ def _written(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def _raw(column: Any) -> Any:
-    """Ask for a value as it is in the database, the same on both engines."""
+    """Select a value as it is stored, the same on both engines."""
     if isinstance(column.type, UTCDateTime):
         return _UtcText(column).label(column.name)
     if isinstance(column.type, IntEnumType | sa.Boolean):
         return sa.type_coerce(column, sa.types.NullType()).label(column.name)
     return column
+
+
+def _extra_column(model: Any, column: Column) -> Any:
+    """Select a column that the model does not have; tables that are joined may have one, too."""
+    return sa.column(column.name, column.sql_type, _selectable=model.__table__)
 
 
 def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
@@ -215,25 +237,40 @@ def opened(place: Place) -> Iterator[Side]:
     Raises
     ------
     DatabaseError
-        When it is missing, unreachable, of another program, or newer than this version.
+        If it is missing, unreachable, of another program, newer than this version, or if another
+        program added images to it.
     ReleaseError
-        When a release has errors.
+        If a release has errors.
     """
     if not isinstance(place, sa.URL) and Path(place).is_dir():
         with _loaded(place) as session:
-            yield Side(str(place), None, session)
+            yield Side(str(place), None, session, of_database(session.connection()))
         return
     url = database.parse_url(place)
     revision, is_source = _look(url)
     with _loaded(url) if is_source else _snapshot(url) as session:
-        yield Side(database.display(url), revision, session)
+        _require_pictures(session, database.display(url))
+        extension = of_database(session.connection())
+        yield Side(database.display(url), revision, session, extension)
+
+
+def _require_pictures(session: orm.Session, place: str) -> None:
+    """Make sure that every image has its row in `picture`, which holds what is compared."""
+    n_images, n_pictures = (
+        session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
+        for model in (Image, Picture)
+    )
+    if n_images != n_pictures:
+        raise DatabaseError(
+            f"{place} has {n_images:,} images, but its table picture describes {n_pictures:,}; "
+            f"another program wrote to it; run: dirtmodel refresh --db {place}"
+        )
 
 
 def _look(url: sa.URL) -> tuple[str | None, bool]:
-    """Give a database's revision, and whether it has to be loaded before it can be asked.
+    """Return a database's revision, and whether it must be loaded before it can be queried.
 
-    An earlier revision lacks what the questions need, and stays as it is; DIRT's own database has
-    none of it.
+    A database of an earlier revision lacks what the queries need, and DIRT's own has none of it.
     """
     with database.reach(url) as connection:
         revision = database.current_revision(connection)
@@ -247,15 +284,15 @@ def _loaded(place: Place) -> Iterator[orm.Session]:
     from dirtmodel.loading import load
 
     with tempfile.TemporaryDirectory(prefix="dirtmodel-diff-") as folder:
-        url = load(place, Path(folder, "release.db")).url
+        url = load(place, Path(folder, "release.db"), extend=True).url
         with _snapshot(url) as session:
             yield session
 
 
 @contextlib.contextmanager
 def _snapshot(url: sa.URL) -> Iterator[orm.Session]:
-    """Open a database such that every statement sees it as it is now, whoever writes to it."""
-    with database.open(url) as session:
+    """Open a database such that all statements see the same state, whoever writes to it."""
+    with opening.open(url) as session:
         if not database.is_sqlite(url):
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         yield session

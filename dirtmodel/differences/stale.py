@@ -1,4 +1,4 @@
-"""Reviews that judged another picture than the one that is there now."""
+"""Reviews that judged another picture than the present one."""
 
 import datetime as dt
 import itertools
@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from dirtmodel.differences.rows import ImageRow, RowDifference, told
+from dirtmodel.differences.rows import RowDifference, readable
 from dirtmodel.differences.sides import Side
+from dirtmodel.queries.images import Reviews
 
 _IMAGES_AT_A_TIME: Final = 500
 
@@ -32,7 +33,7 @@ class StaleReview(NamedTuple):
 
 
 def stale_reviews(old: Side, new: Side, redrawn: Iterable[RowDifference]) -> Iterator[StaleReview]:
-    """Give the stale reviews of redrawn images, in the order of the images.
+    """Yield the stale reviews of redrawn images, in the order of the images.
 
     Parameters
     ----------
@@ -42,44 +43,42 @@ def stale_reviews(old: Side, new: Side, redrawn: Iterable[RowDifference]) -> Ite
     """
     remaining = iter(redrawn)
     while images := list(itertools.islice(remaining, _IMAGES_AT_A_TIME)):
-        for table in ("rating", "coordinate"):
-            yield from _of_table(table, old, new, images)
+        for kind in ("rating", "coordinate"):
+            yield from _of_kind(kind, old, new, images)
 
 
-def _of_table(
-    table: str, old: Side, new: Side, images: Sequence[RowDifference]
+def _of_kind(
+    kind: str, old: Side, new: Side, images: Sequence[RowDifference]
 ) -> Iterator[StaleReview]:
-    before = {(row.id, row.created) for row in old.rows(table, [i.old.id for i in images])}
-    reviews: dict[int, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for row in new.rows(table, [i.new.id for i in images]):
-        # A verdict is a review of its own, clicks of one session on one image are one together.
-        reviews[row.img_id][row.session if table == "coordinate" else row.id].append(row)
-    sessions = {rows[0].session for by in reviews.values() for rows in by.values()}
-    raters = {row.id: row.user for row in new.rows("session", sessions)}
-    for image in images:
-        for rows in reviews[image.new.id].values():
-            if any((row.id, row.created) in before for row in rows):
-                reason = PICTURE_CHANGED
-            elif max(row.created for row in rows) < image.new.created:
-                reason = OLDER
-            else:
-                continue
-            yield _stale(table, rows, image.new, raters[rows[0].session], reason)
-
-
-def _stale(
-    table: str, rows: list[Any], image: ImageRow, rater: str | None, reason: str
-) -> StaleReview:
-    return StaleReview(
-        table=table,
-        ids=[row.id for row in rows],
-        img_id=image.id,
-        session=rows[0].session,
-        rater=rater,
-        created=told("created", max(row.created for row in rows)),
-        step=told("step", image.step),
-        display=told("display", image.display),
-        slice=image.slice,
-        file1=image.file1,
-        reason=reason,
-    )
+    before = {(row.id, row.created) for row in old.rows(kind, [i.old.id for i in images])}
+    rows: dict[tuple[int, int], list[Any]] = defaultdict(list)
+    for row in new.rows(kind, [i.new.id for i in images]):
+        rows[row.img_id, row.session].append(row)
+    by_id = {image.new.id: image.new for image in images}
+    place = {img_id: n for n, img_id in enumerate(by_id)}
+    found = [review for review in Reviews(by_id).run(new.session) if review.kind == kind]
+    # In the order of the images, not of their ids.
+    for review in sorted(found, key=lambda review: place[review.img_id]):
+        image = by_id[review.img_id]
+        own = rows[review.img_id, review.session]
+        if kind == "rating":
+            own = [row for row in own if row.id == review.id]
+        if any((row.id, row.created) in before for row in own):
+            reason = PICTURE_CHANGED
+        elif review.created < readable("created", image.created):
+            reason = OLDER
+        else:
+            continue
+        yield StaleReview(
+            table=kind,
+            ids=[row.id for row in own],
+            img_id=image.id,
+            session=review.session,
+            rater=review.rater,
+            created=review.created,
+            step=readable("step", image.step),
+            display=readable("display", image.display),
+            slice=image.slice,
+            file1=image.file1,
+            reason=reason,
+        )

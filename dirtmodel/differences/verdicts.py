@@ -1,4 +1,4 @@
-"""What changed its verdict under an exclusion rule, and which rows made it change."""
+"""Units whose verdict under an exclusion rule changed, and the rows that caused it."""
 
 import itertools
 from collections import defaultdict
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from dirtmodel.differences.rows import Counts, RowDifference, compare_by_id, compare_images
 from dirtmodel.differences.sides import Side
-from dirtmodel.models import CLICK_STEPS, VERDICT_STEPS, Step
+from dirtmodel.models import JudgedBy, Step
 from dirtmodel.queries.exclusions import Exclusions
-from dirtmodel.queries.rules import Level, Status
+from dirtmodel.queries.rules import KEYS, Level, Status
 
 KINDS: Final = (
     "newly_excluded",
@@ -18,13 +18,13 @@ KINDS: Final = (
     "newly_reviewed",
     "no_longer_present",
 )
-"""What can become of a verdict; one may be several at once, newly reviewed and excluded, say."""
+"""The kinds of change; one unit can have several, such as newly reviewed and newly excluded."""
 
 DEFAULT_RULE: Final = Exclusions(step=Step.FMAP_COREGISTRATION, level=Level.SCAN)
 """The starter kit's."""
 
 _UNITS_AT_A_TIME: Final = 100
-_ABOUT_THE_RULE: Final = frozenset({"rule", "release"})
+_NOT_EVIDENCE: Final = frozenset({*KEYS[Level.TARGET], "rule", "release"})
 
 Unit = tuple[Any, ...]
 SamePixels = Callable[[int, int], bool | None]
@@ -32,16 +32,16 @@ SamePixels = Callable[[int, int], bool | None]
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """A target, scan, session or participant of another verdict.
+    """A target, scan, session or participant whose verdict changed.
 
     Parameters
     ----------
     kinds
         Some of `KINDS`.
     unit
-        What it is about, by column: `sub`, `ses`, and whatever else the rule's level names.
+        The keys of the rule's level, by column: `sub`, `ses` and so on.
     old, new
-        Status and evidence on either side, as `Exclusions` gives them; None where it is not.
+        Status and evidence on each side, as in `Exclusions`; None where the unit is missing.
     rows
         The differences that caused it.
     """
@@ -53,7 +53,7 @@ class VerdictChange:
     rows: list[RowDifference] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the change as it stands in the JSON report."""
+        """Return the change as the JSON report shows it."""
         rows = [{"table": row.table, **row.as_json()} for row in self.rows]
         return {**self.unit, "old": self.old, "new": self.new, "rows": rows}
 
@@ -61,7 +61,7 @@ class VerdictChange:
 def compare_verdicts(
     old: Side, new: Side, rule: Exclusions, moved: Mapping[int, int], same_pixels: SamePixels
 ) -> Iterator[VerdictChange]:
-    """Apply the rule to both sides and give what changed, in the order of the level's columns."""
+    """Apply the rule to both sides; yield what changed, in the order of the level's columns."""
     whole = replace(rule, status=None)
     names = unit_columns(whole)
     before, after = (_by_unit(side, whole, names) for side in (old, new))
@@ -78,17 +78,16 @@ def compare_verdicts(
 
 
 def unit_columns(rule: Exclusions) -> tuple[str, ...]:
-    """Name what a rule's level distinguishes."""
-    fields: tuple[str, ...] = rule.row_type._fields
-    return fields[: fields.index("status")]
+    """Return the columns that a rule's level distinguishes."""
+    return KEYS[Level(rule.level)]
 
 
 def _by_unit(side: Side, rule: Exclusions, names: tuple[str, ...]) -> dict[Unit, dict[str, Any]]:
     found = {}
     for row in rule.run(side.session):
         values = row._asdict()
-        unit = tuple(values.pop(name) for name in names)
-        found[unit] = {k: value for k, value in values.items() if k not in _ABOUT_THE_RULE}
+        unit = tuple(values[name] for name in names)
+        found[unit] = {k: value for k, value in values.items() if k not in _NOT_EVIDENCE}
     return found
 
 
@@ -131,7 +130,7 @@ class _Images:
 
 
 class _Causes:
-    """Finds the rows behind changed verdicts, many units in one go."""
+    """Finds the rows behind changed verdicts, for many units at once."""
 
     def __init__(
         self,
@@ -146,8 +145,8 @@ class _Causes:
         self._same_pixels = same_pixels
         self._tables = [
             table
-            for table, steps in (("rating", VERDICT_STEPS), ("coordinate", CLICK_STEPS))
-            if rule.steps & steps
+            for table, judged_by in (("rating", JudgedBy.VERDICT), ("coordinate", JudgedBy.CLICKS))
+            if judged_by in rule.kinds
         ]
 
     def find(self, changes: list[VerdictChange], images: _Images) -> None:

@@ -1,7 +1,6 @@
-"""What is written below a picture: what it shows, and what its reviewers said."""
+"""The text below a picture: what it shows, and what its reviewers said."""
 
 import collections
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -13,62 +12,34 @@ _LONGEST_NOTE: Final = 200
 
 
 class Review(NamedTuple):
-    """One session's judgement of one image: a verdict, or a set of clicks.
+    """One review of an image: a verdict, or a set of clicks.
 
     Parameters
     ----------
     rater
         None is unknown.
     verdict
-        DIRT's name; None where the judgement is by clicks.
+        DIRT's name; None where the review is by clicks.
+    n_clicks
+        Number of clicks; None where the review is a verdict.
     clicks
-        The rows of `coordinate`, those without a position included.
+        The clicks, to be drawn as rings.
+    decides
+        False for a review of the kind that does not decide about the image's step.
     """
 
     rater: str | None
     verdict: str | None = None
+    n_clicks: int | None = None
     clicks: Sequence[Click] = ()
     source_data_issue: bool = False
     note: str | None = None
-
-    @property
-    def n_clicks(self) -> int:
-        """Rows with a position, or at least a part of one."""
-        return sum(click.is_click for click in self.clicks)
+    decides: bool = True
 
 
-class Row(NamedTuple):
-    """One row of `rating` or `coordinate`, with what its session says: one of the last two."""
-
-    session: int
-    rater: str | None
-    created: dt.datetime
-    source_data_issue: bool = False
-    note: str | None = None
-    verdict: str | None = None
-    click: Click | None = None
-
-
-def reviews_of(rows: Iterable[Row]) -> list[Review]:
-    """Put the rows of one image together to reviews, the earliest first.
-
-    Every verdict is one, and all clicks of a session are one. Their note is the last one that says
-    anything.
-    """
-    reviews: dict[object, Review] = {}
-    for row in sorted(rows, key=lambda row: row.created):
-        if row.click is None:
-            reviews[len(reviews), "verdict"] = Review(
-                row.rater, row.verdict, (), row.source_data_issue, row.note
-            )
-            continue
-        before = reviews.get(row.session, Review(row.rater))
-        reviews[row.session] = before._replace(
-            clicks=(*before.clicks, row.click),
-            source_data_issue=before.source_data_issue or row.source_data_issue,
-            note=row.note or before.note,
-        )
-    return list(reviews.values())
+def rings_of(reviews: Iterable[Review]) -> list[Click]:
+    """Return the clicks to draw: those that decide, the earliest review's first."""
+    return [click for review in reviews if review.decides for click in review.clicks]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,23 +98,34 @@ def label(subject: Subject, reviews: Sequence[Review]) -> list[str]:
 
 
 def said(reviews: Sequence[Review]) -> str:
-    """Sum up what reviewers said, the worst first.
+    """Summarise what reviewers said, the worst first.
+
+    Reviews that decide nothing are counted separately.
 
     Examples
     --------
     >>> said([Review("ann", "PASS"), Review("bob", "FAIL"), Review(None, "PASS")])
     '3 reviews: FAIL by bob, PASS by ann and unknown'
-    >>> said([Review("ann", clicks=[Click(3, 4)]), Review("bob", clicks=[Click(None, None)])])
+    >>> said([Review("ann", n_clicks=1), Review("bob", n_clicks=0)])
     '2 reviews: 1 click by ann, nothing wrong by bob'
+    >>> said([Review("ann", "FAIL", decides=False)])
+    'not reviewed (1 review of the other kind does not count)'
     """
-    if not reviews:
-        return "not reviewed"
-    judgements: dict[str, list[str]] = {verdict: [] for verdict in _WORST_FIRST}
-    for review in sorted(reviews, key=lambda review: -review.n_clicks):
-        judgements.setdefault(_judgement(review), []).append(_name(review.rater))
+    deciding = [review for review in reviews if review.decides]
+    text = _summary(deciding) if deciding else "not reviewed"
+    if n_others := len(reviews) - len(deciding):
+        verb = "does" if n_others == 1 else "do"
+        text += f" ({_count(n_others, 'review')} of the other kind {verb} not count)"
+    return text
+
+
+def _summary(reviews: Sequence[Review]) -> str:
+    findings: dict[str, list[str]] = {verdict: [] for verdict in _WORST_FIRST}
+    for review in sorted(reviews, key=lambda review: -(review.n_clicks or 0)):
+        findings.setdefault(_finding(review), []).append(_name(review.rater))
     parts = [
         f"{what} {'each ' if 'click' in what and by[1:] else ''}by {_names(by)}"
-        for what, by in judgements.items()
+        for what, by in findings.items()
         if by
     ]
     if blamed := [_name(review.rater) for review in reviews if review.source_data_issue]:
@@ -151,7 +133,7 @@ def said(reviews: Sequence[Review]) -> str:
     return f"{_count(len(reviews), 'review')}: {', '.join(parts)}"
 
 
-def _judgement(review: Review) -> str:
+def _finding(review: Review) -> str:
     if review.verdict is not None:
         return review.verdict
     return _count(review.n_clicks, "click") if review.n_clicks else "nothing wrong"

@@ -2,8 +2,10 @@
 
 - `runs`: rows in an order that is quick to write
 - `rows`: what goes into each table, whichever engine
-- `judgements`: what the rows come to
+- `refresh`: the derived tables
+- `extending`: columns and numbers beyond this version's schema
 - `sqlite`, `postgres`: one writer per engine, each at its engine's speed
+- `keep`: objects that users added to a SQLite database
 """
 
 import concurrent.futures
@@ -13,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -23,7 +25,7 @@ from dirtmodel.errors import ReleaseError
 from dirtmodel.loading import rows
 from dirtmodel.loading.runs import in_runs
 from dirtmodel.loading.writer import Writer
-from dirtmodel.models import Base, Finding, Picture, Quarantine, Release, ReleaseFile, Target
+from dirtmodel.models import Finding, Release, ReleaseFile
 from dirtmodel.release import Batch, Place, Reader, Source, opened
 from dirtmodel.release import Finding as Found
 from dirtmodel.release.layout import TABLES
@@ -53,6 +55,7 @@ def load(
     replace: bool = False,
     label: str | None = None,
     quarantine: bool = False,
+    extend: bool = False,
     progress: Progress | None = None,
 ) -> Loaded:
     """Load a release into a new database, completely or not at all.
@@ -66,11 +69,16 @@ def load(
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     replace
-        Take the place of a release that is there. It stays intact until the new one is complete.
+        Replace the release that is there; it stays intact until the new one is complete. Tables,
+        views, indexes and triggers that users added are kept.
     label
-        What to call the release; its folder's name unless given.
+        Name of the release; by default that of its folder.
     quarantine
-        Load what is sound and keep the rest in the table `quarantine`, instead of refusing.
+        Load the rows that are sound and keep the others in the table `quarantine`, instead of
+        refusing the release.
+    extend
+        Accept numbers of steps, displays and verdicts that DIRT does not define, up to 99, under
+        placeholder names such as `STEP_5`.
     progress
         Called after each batch with its table, rows and bytes of pictures.
 
@@ -86,11 +94,11 @@ def load(
     with opened(release) as source, _hashing(source) as hashes:
         writer.check_destination(source.n_bytes)
         before = _stamps(source)
-        reader = Reader(source)
+        reader = Reader(source, extend=extend)
         targets = rows.number_targets(
             _refuse_errors(reader, reader.batches(pictures=False), quarantine=quarantine)
         )
-        with writer.transaction() as connection:
+        with writer.transaction(reader.extension) as connection:
             n_quarantined = _write(
                 writer, reader, targets, quarantine=quarantine, progress=progress
             )
@@ -124,7 +132,7 @@ def _refuse_errors(
     yield from batches
     errors = reader.findings.errors()
     if errors and not quarantine:
-        raise InvalidReleaseError(reader.release, errors)
+        raise InvalidReleaseError(reader.release, errors, extend=reader.extend)
 
 
 def _write(
@@ -135,23 +143,23 @@ def _write(
     quarantine: bool,
     progress: Progress | None,
 ) -> int:
-    """Write all batches and give the number of rows quarantined."""
+    """Write all batches and return the number of rows quarantined."""
     n_quarantined = 0
     shown: rows.Targets = {}
     batches = reader.batches(pictures=True, keep_rejected=quarantine)
     for batch in _refuse_errors(reader, _ahead(in_runs(batches)), quarantine=quarantine):
-        table = Base.metadata.tables[batch.table]
-        writer.insert(table, *rows.of_batch(writer, batch))
+        writer.insert(rows.of_batch(writer, batch, reader.columns[batch.table]))
         if batch.pictures is not None:
-            writer.insert(Picture.__table__, *rows.of_pictures(batch, batch.pictures, targets))
+            writer.insert(rows.of_pictures(batch, batch.pictures, targets))
             shown.update((key, targets[key]) for key in rows.target_keys(batch))
         if batch.rejected:
             n_quarantined += len(batch.rejected)
-            writer.insert(Quarantine.__table__, *rows.of_rejected(batch.rejected))
+            writer.insert(rows.of_rejected(batch.rejected))
         if progress is not None:
-            progress(batch.table, len(batch), sum(batch.pictures.n_bytes) if batch.pictures else 0)
-    # Not all of `targets`: the pictures of some may all have been rejected.
-    writer.insert(Target.__table__, *rows.of_targets(shown))
+            progress(batch.table, len(batch), batch.n_bytes)
+    if shown:
+        # Not all of `targets`: the pictures of some may all have been rejected.
+        writer.insert(rows.of_targets(shown))
     return n_quarantined
 
 
@@ -197,15 +205,11 @@ def _record(
     if loaded.findings:
         connection.execute(
             sa.insert(Finding),
-            [{"id": n, **_kept(found)} for n, found in enumerate(loaded.findings, 1)],
+            [
+                {**found._asdict(), "id": id_, "examples": list(found.examples)}
+                for id_, found in enumerate(loaded.findings, 1)
+            ],
         )
-
-
-def _kept(found: Found) -> dict[str, Any]:
-    """What a database keeps of a finding: all but the advice."""
-    kept = {**found._asdict(), "examples": list(found.examples)}
-    del kept["operations"]
-    return kept
 
 
 def _stamps(source: Source) -> dict[str, tuple[int, int, int]]:

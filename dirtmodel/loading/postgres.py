@@ -1,12 +1,13 @@
 """Writing a release into a Postgres schema: binary COPY, one transaction for everything.
 
-Where a release is there already, the new one is built in a schema of its own, so that readers keep
-seeing the old one; only the last moment of the transaction takes the locks that exchange the two.
+A release that is there already is truncated and replaced in its own tables, so that their owners,
+rights and policies, and the views that depend on them, are kept. Its readers wait meanwhile; those
+who cannot wait load into a schema of their own.
 """
 
 import contextlib
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -14,7 +15,12 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
-from dirtmodel.loading import judgements, schemas
+from dirtmodel.loading import extending, schemas
+from dirtmodel.loading.refresh import add_reviews
+from dirtmodel.loading.writer import Rows, SqlType
+from dirtmodel.models import Review, UTCDateTime
+from dirtmodel.models.lookups import ENUMS
+from dirtmodel.release import Extension
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +31,18 @@ _EPOCH: Final = 946_684_800_000_000
 _WORK_MEMORY: Final = "128MB"
 """What a sort of a million reviews takes."""
 
+PATIENCE = 10.0
+"""Seconds that a load waits for those who read the release that it replaces."""
+_LOCK_TIMEOUT: Final = "500ms"
+"""Of one attempt.
+
+Meanwhile other readers queue up. It is shorter than the server's deadlock_timeout, after which the
+server would end a reader who holds one of the tables and waits for another.
+"""
+_PAUSE: Final = 0.2
+"""Seconds between attempts, in which other readers pass."""
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
 _WIRE_TYPES: Final = {
     # A timestamptz travels as a number of µs, json as its text.
     "timestamp with time zone": "int8",
@@ -33,7 +51,7 @@ _WIRE_TYPES: Final = {
 
 
 class PostgresWriter:
-    """Copies into an empty schema, in one transaction."""
+    """Copies into empty tables, in one transaction."""
 
     def __init__(self, url: sa.URL, *, replace: bool) -> None:
         self._url = url
@@ -51,20 +69,17 @@ class PostgresWriter:
             schemas.check(connection, schema, self._shown, replace=self._replace)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """Give a connection to an empty schema; leaving it commits everything."""
+    def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
+        """Open a transaction on empty tables; leaving it commits everything."""
         with database.reach(self._url, read_only=False) as connection:
             transaction = connection.begin()
             with (
-                _explained(
-                    f"the load into {self._shown} failed: {{reason}}; what was there before is as "
-                    "it was"
-                ),
+                _explained(f"the load into {self._shown} failed: {{reason}}; nothing was changed"),
                 _without_the_dead(connection),
-                self._built(connection),
+                self._filled(connection, extension),
             ):
                 yield connection
-            # An answer that got lost on its way back is no proof that nothing was committed.
+            # An answer that got lost on its way back does not prove that nothing was committed.
             with (
                 _explained(
                     f"{self._shown} did not confirm the end of the load: {{reason}}; it is there "
@@ -75,34 +90,38 @@ class PostgresWriter:
                 transaction.commit()
 
     @contextlib.contextmanager
-    def _built(self, connection: sa.Connection) -> Iterator[None]:
-        """Make the schema, without what slows a load down until the rows are there."""
+    def _filled(self, connection: sa.Connection, extension: Extension) -> Iterator[None]:
+        """Prepare the tables, without what slows a load down until the rows are there."""
         self._connection = connection
         connection.execute(_NO_LIMITS)
         schema = schemas.chosen(connection, self._shown)
-        self._lock(connection, schema)
+        self._exclude_other_loads(connection, schema)
         replacing = schemas.check(connection, schema, self._shown, replace=self._replace)
-        building = f"dirtmodel_{secrets.token_hex(8)}" if replacing else schema
-        if replacing or not schemas.exists(connection, schema):
-            connection.execute(sa.schema.CreateSchema(building))
-        schemas.use(connection, building)
+        if not schemas.exists(connection, schema):
+            connection.execute(sa.schema.CreateSchema(schema))
+        schemas.use(connection, schema)
+        if replacing:
+            self._lock_tables(connection, schema)
         database.migrate(connection)
-        constraints = _drop(connection)
-        _let_triggers(connection, "DISABLE")
+        suspended = _suspend_users_rules(connection)
+        if replacing:
+            _truncate(connection)
+            extending.drop_leftovers(connection, extension)
+        extending.extend(connection, extension)
+        postponed = _drop_keys_and_indexes(connection)
         yield
-        for statement in constraints:
+        for statement in postponed:
             schemas.execute(connection, statement)
-        # The server plans what it has no statistics of as if it were next to nothing.
+        # The planner takes a table without statistics for a small one.
         _analyze(connection, (table.name for table in database.tables()))
         schemas.execute(connection, f"SET LOCAL work_mem TO '{_WORK_MEMORY}'")
-        judgements.fill(connection)
-        _let_triggers(connection, "ENABLE")
+        add_reviews(connection)
         _advance_sequences(connection)
-        _analyze(connection, (model.__tablename__ for model in judgements.FILLED))
-        if replacing:
-            schemas.exchange(connection, schema, building)
+        _analyze(connection, [Review.__tablename__])
+        for statement in suspended:
+            schemas.execute(connection, statement)
 
-    def _lock(self, connection: sa.Connection, schema: str) -> None:
+    def _exclude_other_loads(self, connection: sa.Connection, schema: str) -> None:
         """Hold off other loads into the same schema until this transaction ends."""
         lock = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended('dirtmodel ' || :s, 0))")
         if not connection.scalar(lock, {"s": schema}):
@@ -110,30 +129,52 @@ class PostgresWriter:
                 f"another load into schema {schema} of {self._shown} is running; wait for it to end"
             )
 
-    def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
+    def _lock_tables(self, connection: sa.Connection, schema: str) -> None:
+        """Wait a while for those who read the old release, and keep others out."""
+        names = ", ".join(map(schemas.quote, sorted(schemas.tables_in(connection, schema))))
+        schemas.execute(connection, f"SET LOCAL lock_timeout TO '{_LOCK_TIMEOUT}'")
+        give_up = time.monotonic() + PATIENCE
+        while not _lock(connection, names):
+            if time.monotonic() > give_up:
+                raise DatabaseError(
+                    f"the release in schema {schema} of {self._shown} is in use "
+                    f"({schemas.users_of(connection, schema)}); nothing was changed; load again "
+                    "when they have finished, or load into another schema with "
+                    "?options=-csearch_path%3Dname"
+                )
+            time.sleep(_PAUSE)
+        schemas.execute(connection, "SET LOCAL lock_timeout TO 0")
+
+    def insert(self, rows: Rows) -> None:
         """Copy rows in binary."""
         assert self._connection is not None  # noqa: S101 - called within the transaction only
         dialect = self._connection.dialect
-        types = [table.c[name].type.compile(dialect).lower() for name in names]
-        columns = ", ".join(map(schemas.quote, names))
-        # Nobody has seen these tables yet: rows written frozen spare the server a second pass over
-        # gigabytes, and are there for whoever looked at the old release in the same transaction.
+        types = [type_.compile(dialect).lower() for type_ in rows.columns.values()]
+        columns = ", ".join(map(schemas.quote, rows.columns))
+        # The tables were created or truncated by this transaction: rows written frozen spare the
+        # server a second pass over gigabytes.
         statement = (
-            f"COPY {schemas.quote(table.description)} ({columns}) "
-            "FROM STDIN (FORMAT BINARY, FREEZE)"
+            f"COPY {schemas.quote(rows.table)} ({columns}) FROM STDIN (FORMAT BINARY, FREEZE)"
         )
         with _driver(self._connection).cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            copy.set_types([_WIRE_TYPES.get(name, name) for name in types])
-            for row in rows:
+            copy.set_types([_wire_type(type_) for type_ in types])
+            for row in rows.rows:
                 copy.write_row(row)
 
-    def instants(self, array: "pa.Array") -> list[Any]:
-        """Give µs since 2000, as they travel."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+    def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
+        """Write moments as µs since 2000, as they travel."""
+        if isinstance(type_, UTCDateTime):
+            import pyarrow as pa
+            import pyarrow.compute as pc
 
-        ticks: list[Any] = pc.subtract(array.cast(pa.int64()), _EPOCH).to_pylist()
-        return ticks
+            array = pc.subtract(array.cast(pa.int64()), _EPOCH)
+        values: list[Any] = array.to_pylist()
+        return values
+
+
+def _wire_type(name: str) -> str:
+    # Without the digits of a numeric(10, 2).
+    return _WIRE_TYPES.get(name, name.partition("(")[0])
 
 
 # What an administrator sets against runaway queries; a load is long, and idle while it reads.
@@ -154,7 +195,7 @@ def _explained(message: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_the_dead(connection: sa.Connection) -> Iterator[None]:
-    """Tell SQLAlchemy when COPY, of which it knows nothing, finds the connection lost.
+    """Tell SQLAlchemy when COPY, which it does not know about, finds the connection lost.
 
     It would try to roll back, and the failure of that would hide the cause.
     """
@@ -171,40 +212,95 @@ def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
     return found  # type: ignore[no-any-return]  # psycopg it is, see database.engine
 
 
-def _drop(connection: sa.Connection) -> list[str]:
-    """Drop indexes and keys, which cost less at the end, and give the statements that bring them.
+def _lock(connection: sa.Connection, names: str) -> bool:
+    """Lock tables; False if others use one of them, and then none is locked."""
+    attempt = connection.begin_nested()
+    try:
+        schemas.execute(connection, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+    except sa.exc.OperationalError as error:
+        attempt.rollback()
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    attempt.commit()
+    return True
 
-    Keys before foreign keys, which need them.
+
+def _truncate(connection: sa.Connection) -> None:
+    """Empty our tables, all but the lookups, which the migrations filled."""
+    # Only ours: a user's table may inherit from one of them.
+    tables = (table.name for table in database.tables() if table.name not in ENUMS)
+    names = ", ".join(f"ONLY {schemas.quote(table)}" for table in tables)
+    schemas.execute(connection, f"TRUNCATE {names} RESTART IDENTITY")
+
+
+_TRIGGERS: Final = sa.text(
+    "SELECT quote_ident(c.relname), quote_ident(t.tgname), t.tgenabled::text "
+    "FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid "
+    "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = current_schema() AND c.relname = ANY(:tables) "
+    "AND NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1, 2"
+)
+_FORCED: Final = sa.text(
+    "SELECT quote_ident(c.relname) FROM pg_class AS c "
+    "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = current_schema() AND c.relname = ANY(:tables) "
+    "AND c.relforcerowsecurity ORDER BY 1"
+)
+_ENABLE: Final = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+
+
+def _suspend_users_rules(connection: sa.Connection) -> list[str]:
+    """Keep users' triggers and policies from changing what is loaded, as on SQLite.
+
+    Returns the statements that bring them into force again.
     """
-    ours = {"tables": [table.name for table in database.tables()]}
+    tables = {"tables": [table.name for table in database.tables()]}
+    later = []
+    for table, name, enabled in connection.execute(_TRIGGERS, tables).all():
+        schemas.execute(connection, f"ALTER TABLE {table} DISABLE TRIGGER {name}")
+        later.append(f"ALTER TABLE {table} {_ENABLE[enabled]} TRIGGER {name}")
+    for table in connection.scalars(_FORCED, tables).all():
+        schemas.execute(connection, f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+        later.append(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    return later
+
+
+def _drop_keys_and_indexes(connection: sa.Connection) -> list[str]:
+    """Drop our foreign keys and indexes, and return the statements that create them again.
+
+    Both cost less when the rows are there. Primary and unique keys stay: a user's view may
+    depend on them.
+    """
+    ours = {
+        "keys": [
+            str(key.name) for table in database.tables() for key in table.foreign_key_constraints
+        ],
+        "indexes": [str(index.name) for table in database.tables() for index in table.indexes],
+    }
     keys = connection.execute(
         sa.text(
             "SELECT quote_ident(c.relname), quote_ident(k.conname), pg_get_constraintdef(k.oid) "
             "FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid "
             "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = current_schema() AND c.relname = ANY(:tables) "
-            "AND k.contype IN ('p', 'u', 'f') ORDER BY k.contype = 'f', k.conname"
+            "WHERE n.nspname = current_schema() AND k.conname = ANY(:keys) "
+            "AND k.contype = 'f' ORDER BY k.conname"
         ),
         ours,
     ).all()
-    for table, name, _ in reversed(keys):
-        schemas.execute(connection, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     indexes = connection.execute(
         sa.text(
             "SELECT quote_ident(indexname), indexdef FROM pg_indexes "
-            "WHERE schemaname = current_schema() AND tablename = ANY(:tables) ORDER BY indexname"
+            "WHERE schemaname = current_schema() AND indexname = ANY(:indexes) ORDER BY indexname"
         ),
         ours,
     ).all()
+    for table, name, _ in keys:
+        schemas.execute(connection, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     for name, _ in indexes:
         schemas.execute(connection, f"DROP INDEX {name}")
     added = [f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for table, name, what in keys]
-    return [*added, *(definition for _, definition in indexes)]
-
-
-def _let_triggers(connection: sa.Connection, what: str) -> None:
-    for table in database.tables():
-        schemas.execute(connection, f"ALTER TABLE {schemas.quote(table.name)} {what} TRIGGER USER")
+    return [*(definition for _, definition in indexes), *added]
 
 
 def _analyze(connection: sa.Connection, tables: Iterable[str]) -> None:
@@ -214,9 +310,10 @@ def _analyze(connection: sa.Connection, tables: Iterable[str]) -> None:
 def _advance_sequences(connection: sa.Connection) -> None:
     """Set sequences past the loaded ids, so that an insert through the ORM finds a free one."""
     for table in database.tables():
-        if [column.name for column in table.primary_key] != ["id"]:
+        if "id" not in table.c:
             continue
         name = schemas.quote(table.name)
+        # Where the column has no sequence, this does nothing.
         schemas.execute(
             connection,
             f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), "

@@ -1,18 +1,17 @@
 """What goes into each table, whichever engine: Arrow columns → tuples."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dirtmodel.entities import parse, scan
-from dirtmodel.loading.writer import Writer
-from dirtmodel.release import Batch, Pictures, Rejected
+from dirtmodel.loading.refresh import target_row
+from dirtmodel.loading.writer import Rows, Writer
+from dirtmodel.models import Base
+from dirtmodel.release import Batch, Column, Pictures, Rejected
+from dirtmodel.release.pictures import Described
 
 Targets = dict[tuple[int, str], int]
 """(step, file1) → target.id"""
-
-Rows = tuple[list[str], Iterable[tuple[Any, ...]]]
-"""Column names, and rows in their order."""
 
 
 def number_targets(batches: Iterator[Batch]) -> Targets:
@@ -24,54 +23,57 @@ def number_targets(batches: Iterator[Batch]) -> Targets:
     return {key: number for number, key in enumerate(sorted(found), 1)}
 
 
-def of_batch(writer: Writer, batch: Batch) -> Rows:
-    """Rows of a mirrored table."""
-    columns = []
-    for name, array in batch.columns.items():
-        match name:
-            case "created":
-                columns.append(writer.instants(array))
-            case _:
-                columns.append(array.to_pylist())
-    names = list(batch.columns)
+def of_batch(writer: Writer, batch: Batch, layout: Sequence[Column]) -> Rows:
+    """Return the rows of a mirrored table."""
+    types = {column.name: column.sql_type for column in layout}
+    types = {name: types[name] for name in batch.columns}
+    values = [writer.values(array, types[name]) for name, array in batch.columns.items()]
     if batch.pictures is not None:
-        names.append("img")
-        columns.append(batch.pictures.img)
-    return names, zip(*columns, strict=True)
+        types["img"] = Base.metadata.tables["image"].c.img.type
+        values.append(batch.pictures.img)
+    return Rows(batch.table, types, zip(*values, strict=True))
 
 
 def of_pictures(batch: Batch, pictures: Pictures, targets: Targets) -> Rows:
-    """Rows of `picture` for a batch of images."""
-    names = ["img_id", "target_id", "format", "width", "height", "n_bytes", "sha256"]
-    ids = batch.columns["id"].to_pylist()
-    target_ids = [targets[key] for key in target_keys(batch)]
-    return names, (
-        (img_id, target_id, *header, n_bytes, sha256)
-        for img_id, target_id, header, n_bytes, sha256 in zip(
-            ids, target_ids, pictures.headers, pictures.n_bytes, pictures.sha256, strict=True
-        )
+    """Return the rows of `picture` for a batch of images."""
+    rows = zip(
+        batch.columns["id"].to_pylist(),
+        (targets[key] for key in target_keys(batch)),
+        pictures.described,
+        strict=True,
     )
+    names = ("img_id", "target_id", *Described._fields)
+    return _rows("picture", names, ((id_, target, *described) for id_, target, described in rows))
 
 
 def of_targets(targets: Targets) -> Rows:
-    """Rows of `target`."""
-    names = ["id", "step", "file1", "scan", "sub", "ses", "task", "run", "space", "desc", "suffix"]
-    return names, (
-        (number, step, file1, scan(step, entities), *entities)
-        for (step, file1), number in sorted(targets.items())
-        for entities in [parse(file1)]
+    """Return the rows of `target`."""
+    rows = [{"id": id_, **target_row(*key)} for key, id_ in sorted(targets.items())]
+    return _of_mappings("target", rows)
+
+
+def of_rejected(rejected: Iterable[Rejected]) -> Rows:
+    """Return the rows of `quarantine`."""
+    names = ("table", "file_row", "id", "code", "reason", "row")
+    return _rows(
+        "quarantine",
+        names,
+        (
+            (row.table, row.file_row, row.id, row.code, row.reason, json.dumps(row.row))
+            for row in rejected
+        ),
     )
 
 
-def of_rejected(rejected: list[Rejected]) -> Rows:
-    """Rows of `quarantine`."""
-    names = ["table", "file_row", "id", "code", "reason", "row"]
-    return names, (
-        (row.table, row.file_row, row.id, row.code, row.reason, json.dumps(row.row))
-        for row in rejected
-    )
+def _of_mappings(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
+    return _rows(table, tuple(rows[0]) if rows else (), (tuple(row.values()) for row in rows))
+
+
+def _rows(table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Rows:
+    columns = Base.metadata.tables[table].c
+    return Rows(table, {name: columns[name].type for name in names}, rows)
 
 
 def target_keys(batch: Batch) -> Iterator[tuple[int, str]]:
-    """Give the (step, file1) of each row of a batch of images."""
+    """Yield the (step, file1) of each row of a batch of images."""
     return zip(batch.columns["step"].to_pylist(), batch.columns["file1"].to_pylist(), strict=True)

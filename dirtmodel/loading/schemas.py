@@ -1,34 +1,24 @@
-"""A Postgres schema as the place of a release: which one, what is there, who may, the exchange."""
+"""A Postgres schema as the place of a release: which one, what is there, who may load into it."""
 
 import re
 import string
-import time
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
+from dirtmodel.models import MIRRORED
+from dirtmodel.models.lookups import ENUMS
+from dirtmodel.models.views import VIEWS
 
-PATIENCE: Final = 300.0
-"""Seconds that an exchange waits for those who are reading the old release."""
-
-_VIEWS: Final = ("review", "coordinate_labels", "rating_labels", "image_labels")
 _VERSION: Final = "alembic_version"
-_FUNCTION: Final = "judgement_follow()"
-"""What the triggers of the tables call."""
-_MIRRORED: Final = {"session", "image", "rating", "coordinate"}
 _ELSEWHERE: Final = "choose another schema with ?options=-csearch_path%3Dname"
 
 _PATH_ENTRY: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
 _FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _LONGEST: Final = 63
 """Bytes of a name that Postgres keeps."""
-
-# Shorter than the server's deadlock_timeout, after which it would end a reader who already holds
-# one of the tables and waits for another.
-_ATTEMPT: Final = "500ms"
-_PAUSE: Final = 0.5
 
 
 def chosen(connection: sa.Connection, shown: str) -> str:
@@ -70,7 +60,7 @@ def exists(connection: sa.Connection, schema: str) -> bool:
 
 
 def check(connection: sa.Connection, schema: str, shown: str, *, replace: bool) -> bool:
-    """Refuse a place that cannot be loaded into; tell whether a release there gets replaced."""
+    """Refuse a place that cannot be loaded into; return whether a release there is replaced."""
     encoding = connection.scalar(sa.text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise DatabaseError(
@@ -86,15 +76,8 @@ def check(connection: sa.Connection, schema: str, shown: str, *, replace: bool) 
         return False
     _check_release(connection, schema, f"schema {schema} of {shown}", replace=replace)
     _require(connection, "schema", schema, f"create tables in schema {schema}", shown)
-    _require(
-        connection,
-        "database",
-        schema,
-        "create the schema in which the new release grows",
-        shown,
-    )
     _require(connection, "tables", schema, f"replace the tables in schema {schema}", shown)
-    _check_dependents(connection, schema)
+    _check_referrers(connection, schema)
     return True
 
 
@@ -117,33 +100,15 @@ def use(connection: sa.Connection, schema: str) -> None:
     execute(connection, f"SET LOCAL search_path TO {quote(schema)}")
 
 
-def exchange(connection: sa.Connection, schema: str, building: str) -> None:
-    """Put new tables and views into the place of the old, with their owners and rights."""
-    _check_dependents(connection, schema)
-    _lock_out_readers(connection, schema)
-    kept = [*_owners(connection, schema), *_grants(connection, schema)]
-    there = _ours_in(connection, schema)
-    place, new = quote(schema), quote(building)
-    for kind, names in (("VIEW", _VIEWS), ("TABLE", [*reversed(_tables()), _VERSION])):
-        for name in names:
-            if name in there:
-                execute(connection, f"DROP {kind} {place}.{quote(name)}")
-        for name in names:
-            execute(connection, f"ALTER {kind} {new}.{quote(name)} SET SCHEMA {place}")
-    execute(connection, f"DROP FUNCTION IF EXISTS {place}.{_FUNCTION}")
-    execute(connection, f"ALTER FUNCTION {new}.{_FUNCTION} SET SCHEMA {place}")
-    execute(connection, f"DROP SCHEMA {new}")
-    use(connection, schema)
-    for statement in [*_revocations(connection, schema, there), *kept]:
-        execute(connection, statement)
-
-
-def _tables() -> list[str]:
-    return [table.name for table in database.tables()]
-
-
 def _relations() -> list[str]:
-    return sorted([*_tables(), *_VIEWS, _VERSION])
+    """Name our tables and views."""
+    relations = (*database.tables(), *VIEWS)
+    return sorted([*(relation.name for relation in relations), _VERSION])
+
+
+def tables_in(connection: sa.Connection, schema: str) -> set[str]:
+    """Name our tables that are in a schema."""
+    return _ours_in(connection, schema) & {*(table.name for table in database.tables()), _VERSION}
 
 
 def _ours_in(connection: sa.Connection, schema: str) -> set[str]:
@@ -158,7 +123,7 @@ def _ours_in(connection: sa.Connection, schema: str) -> set[str]:
 def _check_release(connection: sa.Connection, schema: str, where: str, *, replace: bool) -> None:
     """Make sure that what is there is a release of ours, and meant to be replaced."""
     there = _ours_in(connection, schema)
-    revision = _revision(connection, schema) if there >= {*_MIRRORED, _VERSION} else None
+    revision = _revision(connection, schema) if there >= {*MIRRORED, _VERSION} else None
     if revision is None:
         raise DatabaseError(
             f"{where} has other tables under our names ({', '.join(sorted(there))}); {_ELSEWHERE}"
@@ -227,76 +192,34 @@ def _require(connection: sa.Connection, right: str, schema: str, purpose: str, s
     )
 
 
-# What other people hung on our tables: dropping these would need, or silently take along, theirs.
-_DEPENDENTS: Final = sa.text(
+_REFERRERS: Final = sa.text(
     "WITH ours AS (SELECT c.oid, c.relname FROM pg_class AS c "
     "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE n.nspname = :schema AND c.relname = ANY(:relations)) "
-    "SELECT 'view ' || r.ev_class::regclass AS what FROM pg_depend AS d "
-    "JOIN pg_rewrite AS r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
-    "JOIN ours ON ours.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass "
-    "WHERE r.ev_class NOT IN (SELECT oid FROM ours) "
-    "UNION SELECT 'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass "
+    "SELECT quote_ident(k.conname) || ' of ' || k.conrelid::regclass "
     "FROM pg_constraint AS k JOIN ours ON ours.oid = k.confrelid "
     "WHERE k.contype = 'f' AND k.conrelid NOT IN (SELECT oid FROM ours) "
-    "UNION SELECT 'trigger ' || quote_ident(t.tgname) || ' of ' || t.tgrelid::regclass "
-    "FROM pg_trigger AS t JOIN ours ON ours.oid = t.tgrelid WHERE NOT t.tgisinternal "
-    "AND NOT starts_with(t.tgname, 'judgement_after_') "
-    "UNION SELECT 'policy ' || quote_ident(p.polname) || ' of ' || p.polrelid::regclass "
-    "FROM pg_policy AS p JOIN ours ON ours.oid = p.polrelid "
-    "UNION SELECT 'child table ' || i.inhrelid::regclass "
-    "FROM pg_inherits AS i JOIN ours ON ours.oid = i.inhparent "
-    "ORDER BY what"
+    "AND ours.relname = ANY(:truncated) ORDER BY 1"
 )
 
 
-def _check_dependents(connection: sa.Connection, schema: str) -> None:
-    dependent = connection.scalars(
-        _DEPENDENTS, {"schema": schema, "relations": _relations()}
-    ).first()
-    if dependent is not None:
+def _check_referrers(connection: sa.Connection, schema: str) -> None:
+    """Refuse to replace rows that tables of others refer to: they cannot be truncated."""
+    truncated = [name for name in _relations() if name not in ENUMS]
+    values = {"schema": schema, "relations": _relations(), "truncated": truncated}
+    referrer = connection.scalars(_REFERRERS, values).first()
+    if referrer is not None:
         raise DatabaseError(
-            f"{dependent} depends on the tables to be replaced; drop it, and make it again after "
-            "the load"
+            f"the foreign key {referrer} refers to the release that is to be replaced; nothing was "
+            "changed; drop the key, and add it again after the load"
         )
 
 
-def _lock_out_readers(connection: sa.Connection, schema: str) -> None:
-    """Lock the old tables in short attempts, letting new readers pass in between.
-
-    One long wait would make every new reader queue up behind us, for as long as the slowest of
-    those before us (an open notebook, say) goes on.
-    """
-    names = ", ".join(
-        f"{quote(schema)}.{quote(name)}" for name in sorted(_ours_in(connection, schema))
-    )
-    execute(connection, f"SET LOCAL lock_timeout TO '{_ATTEMPT}'")
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        attempt = connection.begin_nested()
-        try:
-            execute(connection, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
-        except sa.exc.OperationalError as error:
-            attempt.rollback()
-            if getattr(error.orig, "sqlstate", None) != "55P03":
-                raise
-        else:
-            break
-        if time.monotonic() > give_up:
-            raise DatabaseError(
-                f"the old release in schema {schema} is being read "
-                f"({_readers(connection, schema)}) and cannot be exchanged; it is as it was: "
-                "let them finish, and load again"
-            )
-        time.sleep(_PAUSE)
-    execute(connection, "SET LOCAL lock_timeout TO 0")
-
-
-def _readers(connection: sa.Connection, schema: str) -> str:
-    """Say who holds tables in a schema."""
+def users_of(connection: sa.Connection, schema: str) -> str:
+    """Name those who hold locks on tables in a schema."""
     found = connection.scalars(
         sa.text(
-            "SELECT DISTINCT format('%s, process %s', coalesce(a.usename, 'somebody'), l.pid) "
+            "SELECT DISTINCT format('%s, process %s', coalesce(a.usename, 'unknown'), l.pid) "
             "FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation "
             "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
             "LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid "
@@ -304,70 +227,4 @@ def _readers(connection: sa.Connection, schema: str) -> str:
         ),
         {"schema": schema},
     )
-    return "; ".join(found) or "nobody any more"
-
-
-def _owners(connection: sa.Connection, schema: str) -> list[str]:
-    """Statements that give the new relations to the owners of the old."""
-    found = connection.execute(
-        sa.text(
-            "SELECT c.relkind = 'v', quote_ident(c.relname), "
-            "quote_ident(pg_get_userbyid(c.relowner)) FROM pg_class AS c "
-            "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = :schema AND c.relname = ANY(:relations) "
-            "AND pg_get_userbyid(c.relowner) <> current_user ORDER BY c.relname"
-        ),
-        {"schema": schema, "relations": _relations()},
-    )
-    return [
-        f"ALTER {'VIEW' if view else 'TABLE'} {quote(schema)}.{name} OWNER TO {owner}"
-        for view, name, owner in found
-    ]
-
-
-def _grants(connection: sa.Connection, schema: str) -> list[str]:
-    """Statements that grant on the new relations, columns and sequences what the old had."""
-    return [
-        f"GRANT {row.privilege_type}{row.columns} ON {_what(row, schema)} "
-        f"TO {row.grantee}{' WITH GRANT OPTION' if row.is_grantable else ''}"
-        for row in _rights(connection, schema)
-    ]
-
-
-def _revocations(connection: sa.Connection, schema: str, replaced: set[str]) -> list[str]:
-    """Statements that take back what default privileges gave, and the old may have lost."""
-    return sorted(
-        {
-            f"REVOKE ALL ON {_what(row, schema)} FROM {row.grantee}"
-            for row in _rights(connection, schema)
-            if row.sequence or row.relname in replaced
-        }
-    )
-
-
-def _what(row: Any, schema: str) -> str:
-    return f"{'SEQUENCE' if row.sequence else 'TABLE'} {quote(schema)}.{quote(row.relname)}"
-
-
-def _rights(connection: sa.Connection, schema: str) -> list[Any]:
-    """What others than the owner may do with our relations, their columns and sequences."""
-    rights = (
-        "a.privilege_type, a.is_grantable, CASE WHEN a.grantee = 0 THEN 'PUBLIC' "
-        "ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee"
-    )
-    found = connection.execute(
-        sa.text(
-            "WITH ours AS (SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl "
-            "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = :schema AND (c.relname = ANY(:relations) OR c.relkind = 'S' AND "
-            "EXISTS (SELECT FROM pg_depend AS d JOIN pg_class AS t ON t.oid = d.refobjid "
-            "WHERE d.objid = c.oid AND d.deptype = 'a' AND t.relname = ANY(:relations)))) "
-            f"SELECT relkind = 'S' AS sequence, relname, '' AS columns, {rights} "
-            "FROM ours, aclexplode(relacl) AS a WHERE a.grantee <> relowner "
-            f"UNION ALL SELECT false, relname, ' (' || quote_ident(attname) || ')', {rights} "
-            "FROM ours JOIN pg_attribute ON attrelid = ours.oid, aclexplode(attacl) AS a "
-            "WHERE a.grantee <> relowner"
-        ),
-        {"schema": schema, "relations": _relations()},
-    )
-    return list(found)
+    return "; ".join(found) or "nobody any longer"

@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,11 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
-from dirtmodel.loading import judgements
+from dirtmodel.loading import extending, keep
+from dirtmodel.loading.refresh import add_reviews
+from dirtmodel.loading.writer import Rows, SqlType
+from dirtmodel.models import UTCDateTime
+from dirtmodel.release import Extension
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,17 +31,16 @@ if TYPE_CHECKING:
 _WRITING: Final = (
     "synchronous=OFF",
     "foreign_keys=OFF",
-    # The reader has found every value known to its enum; SQLite would take longer to ask than to
-    # write.
-    "ignore_check_constraints=ON",
     # Pictures pass through; more would only add to the memory that a load needs.
     "cache_size=-16384",
 )
 # What is sorted for an index comes on top of it, and what does not fit goes through files.
-_SORTING: Final = "cache_size=-32768"
+_SORTING: Final = "cache_size=-98304"
+_REVIEWS: Final = frozenset({"review", "tally"})
+"""Tables that are filled from the others."""
 _FLUSH_SECONDS: Final = 0.2
 _PARTIAL: Final = ".dirtmodel-partial"
-"""A name that nobody else gives: what is found under it is cleared away."""
+"""No other program uses this name: what is found under it is cleared away."""
 
 
 class SqliteWriter:
@@ -93,22 +96,39 @@ class SqliteWriter:
                 f"{self._shown} exists; add --replace to load into its place (it stays as it is "
                 "until the new one is complete)"
             )
+        self._check_old_revision()
+
+    def _check_old_revision(self) -> None:
+        """Refuse a revision whose own objects cannot be distinguished from those of users."""
+        with contextlib.closing(_unlocked(self._path)) as old:
+            try:
+                revision = _revision(old)
+            except sqlite3.Error:
+                # Another program may be writing to it; what is wrong will turn up.
+                return
+        if revision not in (None, *database.known_revisions()):
+            raise DatabaseError(
+                f"{self._shown} is at revision {revision}, which this dirtmodel does not know; "
+                "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+            )
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
         """Build the new file; on success it takes the destination's place."""
         try:
             self._clear_stale()
-            with self._claim() as (connection, handle):
+            with self._claim() as (connection, handle), contextlib.ExitStack() as stack:
                 with _written_back(handle), connection.begin():
-                    indexes, triggers = _empty_schema(connection)
+                    before_reviews, after_reviews = _empty_schema(connection, extension)
                     yield connection
                     connection.exec_driver_sql(f"PRAGMA {_SORTING}")
-                    for sql in indexes:
+                    for sql in before_reviews:
                         connection.exec_driver_sql(sql)
-                    judgements.fill(connection)
-                    for sql in triggers:
+                    add_reviews(connection)
+                    for sql in after_reviews:
                         connection.exec_driver_sql(sql)
+                    if self._path.exists():
+                        self._keep_users_objects(stack)
                     database.check_foreign_keys(connection)
                     connection.exec_driver_sql("ANALYZE")
                 self._put_in_place(handle)
@@ -116,8 +136,45 @@ class SqliteWriter:
             reason = error.strerror if isinstance(error, OSError) else None
             raise DatabaseError(
                 f"could not write {self._partial}: {reason or database.first_line(error)}; "
-                + (f"{self._shown} is as it was" if self._path.exists() else "nothing was loaded")
+                + (f"{self._shown} is unchanged" if self._path.exists() else "nothing was loaded")
             ) from error
+
+    def _keep_users_objects(self, stack: contextlib.ExitStack) -> None:
+        """Copy what users added to the old database, which stays locked until the stack ends."""
+        # It may have appeared while the release was loaded.
+        self._check_existing()
+        try:
+            old, in_wal_mode = stack.enter_context(self._locked_old())
+            kept = keep.users_objects(old, _revision(old), "load")
+        except sqlite3.Error as error:
+            raise DatabaseError(
+                f"{self._shown} cannot be read ({error}), and what was added to it would be lost; "
+                "nothing was changed; move it to another place, and load again"
+            ) from error
+        keep.copy_objects(old, self._raw, kept)
+        if in_wal_mode:
+            # Its log would lie beside the new database.
+            stack.close()
+
+    @contextlib.contextmanager
+    def _locked_old(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
+        """Open the database that is to be replaced, and keep others from writing to it.
+
+        Yields the connection, and whether the database is in WAL mode, in which others can write.
+        """
+        writable = os.access(self._path, os.W_OK)
+        uri = f"{self._path.as_uri()}?mode={'rw' if writable else 'ro'}"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as old:
+            try:
+                (mode,) = old.execute("PRAGMA journal_mode").fetchone()
+                in_wal_mode = mode == "wal"
+                old.execute("BEGIN IMMEDIATE" if writable and not in_wal_mode else "BEGIN")
+            except sqlite3.OperationalError as error:
+                raise DatabaseError(
+                    f"{self._shown} cannot be replaced: {error}; nothing was changed; try again "
+                    "when no other program writes to it"
+                ) from error
+            yield old, in_wal_mode
 
     @contextlib.contextmanager
     def _claim(self) -> Iterator[tuple[sa.Connection, int]]:
@@ -175,21 +232,33 @@ class SqliteWriter:
         self._partial.replace(self._path)
         _sync(self._path.parent)
 
-    def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
-        """Insert through the driver, which takes slices of Arrow's buffers as they are."""
+    @property
+    def _raw(self) -> sqlite3.Connection:
         assert self._connection is not None  # noqa: S101 - called within the transaction only
-        columns = ", ".join(f'"{name}"' for name in names)
-        places = ", ".join("?" * len(names))
-        self._connection.executemany(
-            f'INSERT INTO "{table.description}" ({columns}) VALUES ({places})', rows
+        return self._connection
+
+    def insert(self, rows: Rows) -> None:
+        """Insert through the driver, which takes slices of Arrow's buffers as they are."""
+        columns = ", ".join(map(_quote, rows.columns))
+        places = ", ".join("?" * len(rows.columns))
+        self._raw.executemany(
+            f"INSERT INTO {_quote(rows.table)} ({columns}) VALUES ({places})", rows.rows
         )
 
-    def instants(self, array: "pa.Array") -> list[Any]:
-        """Give UTC text with microseconds, as SQLAlchemy writes it."""
+    def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
+        """Write moments and dates as text, as SQLAlchemy does."""
         import pyarrow as pa
 
-        texts: list[Any] = array.cast(pa.string()).to_pylist()
-        return texts
+        if isinstance(type_, UTCDateTime | sa.Date):
+            array = array.cast(pa.string())
+        values: list[Any] = array.to_pylist()
+        if isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float):
+            return [None if value is None else str(value) for value in values]
+        return values
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 @contextlib.contextmanager
@@ -210,15 +279,26 @@ def _written_back(handle: int) -> Iterator[None]:
     flushing.result()
 
 
+def _unlocked(path: Path) -> sqlite3.Connection:
+    """Open a file without a lock, and without the log that a reader leaves in WAL mode."""
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+
+
 def _is_ours(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found:
+        with contextlib.closing(_unlocked(path)) as found:
             (application_id,) = found.execute("PRAGMA application_id").fetchone()
     except sqlite3.Error:
         return False
     return bool(application_id == database.APPLICATION_ID)
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    """Return the revision of a database; None for one without any of our tables."""
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _lock(connection: sqlite3.Connection) -> bool:
@@ -240,20 +320,30 @@ def _lock(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _empty_schema(connection: sa.Connection) -> tuple[list[str], list[str]]:
-    """Make tables and views, and give the statements that make the indexes and the triggers."""
+def _empty_schema(connection: sa.Connection, extension: Extension) -> tuple[list[str], list[str]]:
+    """Create the tables, and return the statements that create the rest when they are filled.
+
+    Returns
+    -------
+    tuple
+        The statements that come before the reviews are computed, and those that come after.
+    """
     database.migrate(connection)
-    return _taken(connection, "index"), _taken(connection, "trigger")
-
-
-def _taken(connection: sa.Connection, kind: str) -> list[str]:
-    """Drop what costs less at the end, and give the statements that bring it back."""
-    found = connection.exec_driver_sql(
-        "SELECT name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL", (kind,)
+    # Indexes cost less at the end, and a view on a table would keep its columns from changing.
+    postponed = connection.exec_driver_sql(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master "
+        "WHERE type IN ('index', 'view', 'trigger') AND sql IS NOT NULL "
+        # Dropping a view drops its triggers.
+        "ORDER BY type = 'view', type = 'index', rowid"
     ).all()
-    for name, _ in found:
+    for kind, name, _, _ in postponed:
         connection.exec_driver_sql(f"DROP {kind} {name}")
-    return [sql for _, sql in found]
+    extending.extend(connection, extension)
+    early: list[str] = []
+    late: list[str] = []
+    for kind, _, table, sql in reversed(postponed):
+        (early if kind == "index" and table not in _REVIEWS else late).append(sql)
+    return early, late
 
 
 def _inode(path: Path) -> int | None:

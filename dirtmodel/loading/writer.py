@@ -1,13 +1,25 @@
 """What a writer does, whichever engine it writes to."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+from dirtmodel.release import Extension
+
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SqlType = sa.types.TypeEngine[Any]
+
+
+class Rows(NamedTuple):
+    """Rows of one table: the types of the columns by name, and tuples in their order."""
+
+    table: str
+    columns: Mapping[str, SqlType]
+    rows: Iterable[tuple[Any, ...]]
 
 
 class Writer(Protocol):
@@ -22,11 +34,11 @@ class Writer(Protocol):
             What the release is known to need at least.
         """
 
-    def transaction(self) -> contextlib.AbstractContextManager[sa.Connection]:
-        """Give a connection to an empty schema; leaving it puts the release into its place."""
+    def transaction(self, extension: Extension) -> contextlib.AbstractContextManager[sa.Connection]:
+        """Open a transaction on an empty schema; leaving it puts the release in place."""
 
-    def insert(self, table: sa.FromClause, names: Sequence[str], rows: Iterable[Any]) -> None:
-        """Write rows, each a tuple in the order of the column names."""
+    def insert(self, rows: Rows) -> None:
+        """Write rows."""
 
-    def instants(self, array: "pa.Array") -> list[Any]:
-        """Bring timestamps (timestamp[us], UTC) to what the engine's driver takes."""
+    def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
+        """Convert a canonical array to the values that the engine's driver takes."""

@@ -1,40 +1,42 @@
-"""DIRT's tables as SQLAlchemy models, and the local tables beside them.
+"""DIRT's tables as SQLAlchemy models, and the tables beside them.
 
-Each comment on a column is documentation for users: `docs/schema.md` and the COMMENTs in Postgres
-are made from them.
+- `types`: enums, column types, the base of the models
+- `lookups`: what the numbers of steps, displays and verdicts mean
+- `dirt`: the four tables that mirror DIRT's
+- `derived`: what follows from them
+- `records`: what was loaded
+- `views`: for ad hoc SQL
+
+The comments on tables and columns are documentation for users: `docs/schema.md`, the COMMENTs in
+Postgres and `dirtmodel sql --tables` are made from them.
 """
 
+from dirtmodel.models.derived import Picture, Review, Tally, Target
 from dirtmodel.models.dirt import Coordinate, Image, Rating, Session
-from dirtmodel.models.local import (
-    Finding,
-    Judgement,
-    Picture,
-    Quarantine,
-    Release,
-    ReleaseFile,
-    Review,
-    Tally,
-    Target,
-    TargetRater,
-)
+from dirtmodel.models.lookups import DISPLAY, STEP, VERDICT
+from dirtmodel.models.records import Finding, Quarantine, Release, ReleaseFile
 from dirtmodel.models.types import (
-    CLICK_STEPS,
-    VERDICT_STEPS,
+    JUDGED_BY,
     Base,
     BigInt,
     DisplayMode,
     IntEnumType,
+    JudgedBy,
     Ratings,
     Step,
     UTCDateTime,
-    View,
-    enum_check,
     member_of,
 )
 
+MIRRORED = ("session", "image", "rating", "coordinate")
+"""DIRT's tables, referenced ones first."""
+
 __all__ = [
-    "CLICK_STEPS",
-    "VERDICT_STEPS",
+    "DISPLAY",
+    "JUDGED_BY",
+    "MIRRORED",
+    "STEP",
+    "VERDICT",
     "Base",
     "BigInt",
     "Coordinate",
@@ -42,7 +44,7 @@ __all__ = [
     "Finding",
     "Image",
     "IntEnumType",
-    "Judgement",
+    "JudgedBy",
     "Picture",
     "Quarantine",
     "Rating",
@@ -54,9 +56,6 @@ __all__ = [
     "Step",
     "Tally",
     "Target",
-    "TargetRater",
     "UTCDateTime",
-    "View",
-    "enum_check",
     "member_of",
 ]

@@ -18,32 +18,27 @@ from dirtmodel.models.types import (
     PrimaryKey,
     Ratings,
     Step,
-    enum_check,
     name_of,
     reference,
 )
 from dirtmodel.showing import Shown
 
 if TYPE_CHECKING:
-    from dirtmodel.models.local import Picture, Review
+    from dirtmodel.models.derived import Picture, Review, Target
 
 
 class Session(Base):
     """One sitting of one reviewer on one step."""
 
     __tablename__ = "session"
-    __table_args__ = (
-        enum_check("step", Step),
-        {"comment": "one sitting of one reviewer on one step"},
-    )
+    __table_args__ = ({"comment": "one sitting of one reviewer on one step"},)
 
     id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
     step: orm.Mapped[Step] = orm.mapped_column(
-        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
-        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+        sa.ForeignKey("step.id"), comment="the processing step, named in `step`"
     )
     user: orm.Mapped[str | None] = orm.mapped_column(
-        comment="the rater; NULL is unknown, never one more rater",
+        comment="the rater; NULL: unknown, not one more rater",
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when the sitting began, UTC")
 
@@ -55,7 +50,7 @@ class Session(Base):
     )
     reviews: orm.Mapped[list["Review"]] = orm.relationship(
         primaryjoin="Session.id == foreign(Review.session_id)",
-        order_by="[Review.created, Review.img_id]",
+        order_by="[Review.created, Review.img_id, Review.kind, Review.id]",
         back_populates="session",
         viewonly=True,
     )
@@ -69,8 +64,6 @@ class Image(Shown, Base):
 
     __tablename__ = "image"
     __table_args__ = (
-        enum_check("display", DisplayMode),
-        enum_check("step", Step),
         sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
         # Covers every column but the picture: whoever asks for these never reads a picture's page.
         sa.Index("ix_image_narrow", "step", "file1", "display", "slice", "id", "file2", "created"),
@@ -85,10 +78,11 @@ class Image(Shown, Base):
     file2: orm.Mapped[str | None] = orm.mapped_column(
         comment="the file drawn beneath or beside it, where there is one",
     )
-    display: orm.Mapped[DisplayMode] = orm.mapped_column(comment="axis of the cut: 0 X, 1 Y, 2 Z")
+    display: orm.Mapped[DisplayMode] = orm.mapped_column(
+        sa.ForeignKey("display.id"), comment="axis of the cut, named in `display`"
+    )
     step: orm.Mapped[Step] = orm.mapped_column(
-        comment="0 MASK, 1 SPATIAL_NORMALIZATION, 2 SURFACE_LOCALIZATION, "
-        "3 FMAP_COREGISTRATION, 4 DTIFIT",
+        sa.ForeignKey("step.id"), comment="the processing step, named in `step`"
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(
         comment="when first rendered, UTC; a picture drawn anew in place keeps it",
@@ -105,11 +99,13 @@ class Image(Shown, Base):
         back_populates="image", cascade="all, delete-orphan", passive_deletes=True
     )
     picture: orm.Mapped["Picture | None"] = orm.relationship(
-        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+        primaryjoin="Image.id == foreign(Picture.img_id)", back_populates="image", viewonly=True
+    )
+    target: orm.Mapped["Target | None"] = orm.relationship(
+        secondary="picture", back_populates="images", viewonly=True
     )
     reviews: orm.Mapped[list["Review"]] = orm.relationship(
-        primaryjoin="Image.id == foreign(Review.img_id)",
-        order_by="[Review.created, Review.session_id]",
+        order_by="[Review.created, Review.kind, Review.id]",
         back_populates="image",
         viewonly=True,
     )
@@ -124,7 +120,6 @@ class Rating(Base):
 
     __tablename__ = "rating"
     __table_args__ = (
-        enum_check("rating", Ratings),
         sa.Index("ix_rating_image", "img_id", "session", "created", "rating", "source_data_issue"),
         sa.Index("ix_rating_rating", "rating", "img_id"),
         sa.Index("ix_rating_session", "session"),
@@ -135,7 +130,9 @@ class Rating(Base):
     source_data_issue: orm.Mapped[bool] = orm.mapped_column(
         comment="the reviewer blames the raw data rather than the processing",
     )
-    rating: orm.Mapped[Ratings] = orm.mapped_column(comment="0 PASS, 1 UNSURE, 2 FAIL")
+    rating: orm.Mapped[Ratings] = orm.mapped_column(
+        sa.ForeignKey("verdict.id"), comment="the verdict, named in `verdict`"
+    )
     img_id: orm.Mapped[int] = orm.mapped_column(
         BigInt, reference("image.id"), comment="the image judged"
     )

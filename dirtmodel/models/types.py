@@ -1,4 +1,4 @@
-"""What the tables are made of: DIRT's enums, the types of columns, the names of constraints."""
+"""What the tables are built from: DIRT's enums, column types and constraint names."""
 
 import datetime as dt
 import enum
@@ -10,8 +10,42 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from dirtmodel.errors import UsageError
 
+LARGEST_NUMBER: Final = 99
+"""The largest number that a release may add to an enum; a larger one indicates damage."""
 
-class Step(enum.IntEnum):
+
+class JudgedBy(enum.StrEnum):
+    """Which kind of review decides about the images of a step."""
+
+    CLICKS = "clicks"
+    VERDICT = "verdict"
+
+
+class _Extensible(enum.IntEnum):
+    """An enum that accepts numbers which DIRT does not define yet.
+
+    Such a number is a member with a placeholder name, `STEP_5` for example. It is not listed when
+    the enum is iterated over.
+    """
+
+    @classmethod
+    def placeholder(cls, number: int) -> str:
+        """Return the name of a number that DIRT does not define."""
+        raise NotImplementedError
+
+    @classmethod
+    def _missing_(cls, value: object) -> "_Extensible | None":
+        if not isinstance(value, int) or not 0 <= value <= LARGEST_NUMBER:
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = cls.placeholder(value)
+        member._value_ = value
+        # The same number must always be the same object, as for any other member.
+        known: dict[object, Any] = cls._value2member_map_
+        return known.setdefault(value, member)  # type: ignore[no-any-return]  # a member of this class
+
+
+class Step(_Extensible):
     """The processing step whose derivative is under review."""
 
     MASK = 0
@@ -20,56 +54,77 @@ class Step(enum.IntEnum):
     FMAP_COREGISTRATION = 3
     DTIFIT = 4
 
+    @classmethod
+    def placeholder(cls, number: int) -> str:
+        """Return the name of a step that DIRT does not define."""
+        return f"STEP_{number}"
 
-class DisplayMode(enum.IntEnum):
+
+class DisplayMode(_Extensible):
     """The axis along which a picture is cut."""
 
     X = 0
     Y = 1
     Z = 2
 
+    @classmethod
+    def placeholder(cls, number: int) -> str:
+        """Return the name of a display that DIRT does not define."""
+        return f"DISPLAY_{number}"
 
-class Ratings(enum.IntEnum):
+
+class Ratings(_Extensible):
     """The verdicts, from good to bad."""
 
     PASS = 0
     UNSURE = 1
     FAIL = 2
 
+    @classmethod
+    def placeholder(cls, number: int) -> str:
+        """Return the name of a verdict that DIRT does not define."""
+        return f"RATING_{number}"
 
-CLICK_STEPS: Final = frozenset(
-    {Step.MASK, Step.SPATIAL_NORMALIZATION, Step.SURFACE_LOCALIZATION},
-)
-"""Steps that are judged by clicks (`coordinate`); the others by verdict (`rating`)."""
 
-VERDICT_STEPS: Final = frozenset(Step) - CLICK_STEPS
+JUDGED_BY: Final = {
+    Step.MASK: JudgedBy.CLICKS,
+    Step.SPATIAL_NORMALIZATION: JudgedBy.CLICKS,
+    Step.SURFACE_LOCALIZATION: JudgedBy.CLICKS,
+    Step.FMAP_COREGISTRATION: JudgedBy.VERDICT,
+    Step.DTIFIT: JudgedBy.VERDICT,
+}
+"""DIRT's steps. A database knows how its own steps are judged: see its table `step`."""
 
-_Enum = TypeVar("_Enum", bound=enum.IntEnum)
-
+_Enum = TypeVar("_Enum", bound=_Extensible)
 
 _WORDS: Final = {"Step": "step", "DisplayMode": "display", "Ratings": "verdict"}
 
 
 def member_of(kind: type[_Enum], value: _Enum | str | int) -> _Enum:
-    """Find a member by itself, by its number, or by its name in any case, with - or _.
+    """Return a member by itself, by its number, or by its name in any case, with - or _.
 
     Raises
     ------
     UsageError
-        When there is none; the message names them all.
+        If there is no such member; the message lists all members.
 
     Examples
     --------
     >>> member_of(Step, "fmap-coregistration") is member_of(Step, 3) is Step.FMAP_COREGISTRATION
     True
+    >>> member_of(Step, "step_5")
+    <Step.STEP_5: 5>
     """
     given = int(value) if isinstance(value, kind) else value
     wanted = str(given).strip().upper().replace("-", "_")
     for member in kind:
         if wanted in {member.name, str(int(member))}:
             return member
+    number = wanted.removeprefix(kind.placeholder(0)[:-1])
+    if number.isdecimal() and number.isascii() and int(number) <= LARGEST_NUMBER:
+        return kind(int(number))
     known = ", ".join(f"{member.name.lower()} ({int(member)})" for member in kind)
-    raise UsageError(f"{value!r} is no {_WORDS[kind.__name__]}; choose one of {known}")
+    raise UsageError(f"{value!r} is not a {_WORDS[kind.__name__]}; choose one of {known}")
 
 
 class IntEnumType(sa.TypeDecorator[_Enum]):
@@ -83,11 +138,11 @@ class IntEnumType(sa.TypeDecorator[_Enum]):
         self.enum = enum
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Refuse what the enum does not know, before the CHECK has to."""
+        """Convert a member, or its number, to the number."""
         return None if value is None else int(self.enum(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> _Enum | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Give the member back."""
+        """Convert a number to the member."""
         return None if value is None else self.enum(value)
 
 
@@ -98,7 +153,7 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> dt.datetime | None:
-        """Refuse naive datetimes: nobody can tell which instant they mean."""
+        """Convert to UTC; reject naive datetimes, which do not name an instant."""
         if value is None:
             return None
         if getattr(value, "tzinfo", None) is None:
@@ -107,12 +162,12 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Give back UTC, whatever time zone the server prints in."""
+        """Return UTC, whatever time zone the server prints in."""
         if value is None:
             return None
         moment: dt.datetime = value
         if moment.tzinfo is None:
-            # SQLite's text says no zone, unless another program wrote one.
+            # SQLite's text has no zone, unless another program wrote one.
             return moment.replace(tzinfo=dt.UTC)
         return moment.astimezone(dt.UTC)
 
@@ -148,32 +203,11 @@ class Base(orm.DeclarativeBase):
     }
 
 
-class View(Base):
-    """Base of what is mapped on a view, apart from the tables: nobody is to create it as one."""
-
-    __abstract__ = True
-    metadata = sa.MetaData()
-
-
-def number_of(name: Any, values: type[_Enum]) -> sa.ColumnElement[_Enum]:
-    """Make of a member's name, as it stands in views, the member: sorted and compared by number."""
-    numbers = {member.name: sa.literal(int(member)) for member in values}
-    return sa.type_coerce(sa.case(numbers, value=name), IntEnumType(values))
-
-
-def enum_check(column: str, values: type[enum.IntEnum]) -> sa.CheckConstraint:
-    """CHECK that a column holds one of an enum's integers, named after the column.
-
-    `column` is a lower-case identifier of our own.
-    """
-    return sa.CheckConstraint(f"{column} IN ({', '.join(str(int(v)) for v in values)})", column)
-
-
 def reference(column: str) -> sa.ForeignKey:
-    """Refer to a row and go with it."""
+    """Return a foreign key whose row is deleted with the row that it refers to."""
     return sa.ForeignKey(column, ondelete="CASCADE")
 
 
 def name_of(value: Any) -> str:
-    """Name a member of an enum; anything else (not stored yet) as it is."""
+    """Return the name of an enum member; other values (not stored yet) as text."""
     return value.name if isinstance(value, enum.Enum) else str(value)

@@ -1,19 +1,15 @@
-"""What the views for ad hoc SQL hold, column by column; their SQL is in the migrations.
+"""What the views hold, column by column; their SQL is in the migrations.
 
-`docs/schema.md`, the COMMENTs in Postgres and `dirtmodel sql --tables` are made from this.
+The views are not part of `Base.metadata`, so that nothing tries to create them as tables.
 """
 
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from dirtmodel.models import BigInt, DisplayMode, Ratings, Step, UTCDateTime, View
+from dirtmodel.models.types import BigInt, UTCDateTime
 
-metadata: Final = View.metadata
-
-
-def _names(values: type[Step | DisplayMode | Ratings]) -> str:
-    return ", ".join(member.name for member in values)
+metadata: Final = sa.MetaData()
 
 
 def _column(name: str, type_: sa.types.TypeEngine[Any] | None, comment: str) -> sa.Column[Any]:
@@ -21,7 +17,7 @@ def _column(name: str, type_: sa.types.TypeEngine[Any] | None, comment: str) -> 
 
 
 def _target() -> list[sa.Column[Any]]:
-    """What a view says of the derivative that an image shows."""
+    """Return the columns that describe the derivative which an image shows."""
     return [
         _column("sub", None, "participant, without `sub-`"),
         _column("ses", None, "scanning session, without `ses-`"),
@@ -36,10 +32,10 @@ def _target() -> list[sa.Column[Any]]:
 
 
 def _image() -> list[sa.Column[Any]]:
-    """What a view says of the image that a row is about."""
+    """Return the columns that describe the image which a row is about."""
     return [
-        _column("step", None, f"the image's step: {_names(Step)}"),
-        _column("display", None, f"axis of the cut: {_names(DisplayMode)}"),
+        _column("step", None, "name of the image's step"),
+        _column("display", None, "name of the axis of the cut"),
         _column("slice", sa.Integer(), "index of the cut; NULL where a picture has none (DTIFIT)"),
         _column("file1", None, "the derivative under review"),
         _column("file2", None, "the file drawn beneath or beside it, where there is one"),
@@ -47,7 +43,7 @@ def _image() -> list[sa.Column[Any]]:
 
 
 def _submission() -> list[sa.Column[Any]]:
-    """What a view says of one submission."""
+    """Return the columns that describe one submission."""
     return [
         _column(
             "source_data_issue",
@@ -57,8 +53,8 @@ def _submission() -> list[sa.Column[Any]]:
         _column("notes", None, "free text of the reviewer, verbatim as published; NULL if empty"),
         _column("created", UTCDateTime(), "when submitted, UTC"),
         _column("session", BigInt, "the session it was submitted in"),
-        _column("rater", None, "the session's user; NULL is unknown, never one more rater"),
-        _column("session_step", None, "the session's step, which may differ from the image's"),
+        _column("rater", None, "the session's user; NULL: unknown, not one more rater"),
+        _column("session_step", None, "name of the session's step, which may differ"),
         _column("img_id", BigInt, "the image"),
     ]
 
@@ -68,25 +64,25 @@ IMAGE_LABELS: Final = sa.Table(
     metadata,
     _column("id", BigInt, "the image's id"),
     *_image(),
-    _column("created", UTCDateTime(), "when first rendered, UTC; drawing it anew keeps it"),
+    _column("created", UTCDateTime(), "when first rendered, UTC; rendering it again keeps it"),
     *_target(),
     _column("format", None, "PNG or GIF"),
     _column("width", sa.Integer(), "pixels"),
     _column("height", sa.Integer(), "pixels"),
     _column("n_bytes", BigInt, "size of the picture"),
     _column("sha256", None, "SHA-256 of the picture, hexadecimal"),
-    comment="every image with its enums as names and what its file name says, without the picture",
+    comment="every image with names for numbers and the entities of its file, without the picture",
 )
 
 RATING_LABELS: Final = sa.Table(
     "rating_labels",
     metadata,
     _column("id", BigInt, "the rating's id"),
-    _column("rating", None, f"the verdict: {_names(Ratings)}"),
+    _column("rating", None, "name of the verdict"),
     *_submission(),
     *_image(),
     *_target(),
-    comment="every rating with its enums as names, its rater, and the image it is about",
+    comment="every rating with names for numbers, its rater, and the image it is about",
 )
 
 COORDINATE_LABELS: Final = sa.Table(
@@ -98,28 +94,61 @@ COORDINATE_LABELS: Final = sa.Table(
     *_submission(),
     *_image(),
     *_target(),
-    comment="every click with its enums as names, its rater, and the image it is about",
+    comment="every click with names for numbers, its rater, and the image it is about",
 )
 
-VIEWS: Final[tuple[sa.Table, ...]] = (
-    View.metadata.tables["review"],
-    IMAGE_LABELS,
-    RATING_LABELS,
-    COORDINATE_LABELS,
+REVIEW_LABELS: Final = sa.Table(
+    "review_labels",
+    metadata,
+    _column("kind", None, "the table it comes from: rating (a verdict) or coordinate (clicks)"),
+    _column("id", BigInt, "id of the rating, or of the last row in the set of clicks"),
+    _column("verdict", None, "name of the verdict; NULL for clicks"),
+    _column("n_clicks", sa.Integer(), "clicks; 0: nothing wrong; NULL for a rating"),
+    _column("decides", sa.Boolean(), "it is of the kind that decides about images of this step"),
+    _column("latest", sa.Boolean(), "it decides, and is the rater's last one on this image"),
+    *_submission(),
+    *_image(),
+    *_target(),
+    comment="every review with names for numbers, and the image it is about",
 )
 
 
-def comments() -> list[str]:
-    """Give the statements that write the descriptions into Postgres."""
-    return [
-        f"COMMENT ON {thing} IS {_quoted(comment)}"
-        for view in VIEWS
-        for thing, comment in [
-            (f"VIEW {view.name}", view.comment),
-            *((f'COLUMN {view.name}."{column.name}"', column.comment) for column in view.columns),
-        ]
-    ]
+def _dirts(name: str, *columns: tuple[str, sa.types.TypeEngine[Any]]) -> sa.Table:
+    return sa.Table(
+        f"ratings_{name}",
+        metadata,
+        *(_column(column, type_, "as in DIRT") for column, type_ in columns),
+        comment="read-only, under DIRT's own names of table and columns",
+    )
 
 
-def _quoted(text: str | None) -> str:
-    return "'" + (text or "").replace("'", "''") + "'"
+_ID: Final = ("id", BigInt)
+_STEP: Final = ("step", sa.Integer())
+_CREATED: Final = ("created", UTCDateTime())
+_FLAG: Final = ("source_data_issue", sa.Boolean())
+_REVIEW: Final = (("image_id", BigInt), ("session_id", BigInt), ("comments", sa.Text()))
+
+DIRT_VIEWS: Final = (
+    _dirts("session", _ID, _STEP, _CREATED, ("user", sa.Text())),
+    _dirts(
+        "image",
+        _ID,
+        ("img", sa.LargeBinary()),
+        ("slice", sa.Integer()),
+        ("file1", sa.Text()),
+        ("file2", sa.Text()),
+        ("display", sa.Integer()),
+        _STEP,
+        _CREATED,
+    ),
+    _dirts("rating", _ID, _FLAG, _CREATED, ("rating", sa.Integer()), *_REVIEW),
+    _dirts(
+        "clickedcoordinate", _ID, _FLAG, _CREATED, ("x", sa.Double()), ("y", sa.Double()), *_REVIEW
+    ),
+)
+"""For DIRT's own code."""
+
+LABELS: Final = (IMAGE_LABELS, RATING_LABELS, COORDINATE_LABELS, REVIEW_LABELS)
+"""For ad hoc SQL."""
+
+VIEWS: Final[tuple[sa.Table, ...]] = (*LABELS, *DIRT_VIEWS)

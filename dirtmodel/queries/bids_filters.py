@@ -10,7 +10,7 @@ from sqlalchemy import orm
 from dirtmodel.models import Target
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
-from dirtmodel.queries.rules import KEYS, Level, Status
+from dirtmodel.queries.rules import KEYS, Exclusion, Level, Status
 
 _BOLD: Final = {"datatype": "func", "suffix": "bold"}
 _ENTITIES: Final = {"session": "ses", "task": "task", "run": "run"}
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 
 
 class BidsFilter(NamedTuple):
-    """The filter of one participant, and what it cannot say.
+    """The filter of one participant, and what it cannot express.
 
     `filter` is None where no run remains. `let_through` are excluded runs that it cannot leave out;
     `not_runs` are excluded scans that no filter of functional runs can leave out.
@@ -49,7 +49,7 @@ class BidsFilters:
 
     Such a filter names sessions, tasks and runs that each may be used, so that it selects every
     combination of them. It is the narrowest one that selects every run that remains; excluded runs
-    that it cannot help selecting are told apart. What nobody reviewed remains.
+    that it selects nevertheless are listed. Unreviewed runs remain.
 
     Parameters
     ----------
@@ -60,15 +60,17 @@ class BidsFilters:
     exclusions: Exclusions
 
     def run(self, session: orm.Session) -> list[BidsFilter]:
-        """Give one filter per participant with a functional run or an exclusion, in order."""
+        """Return one filter per participant with a functional run or an exclusion, in order."""
         query = replace(self.exclusions, status=Status.EXCLUDED)
         keys = [key for key in KEYS[Level(query.level)] if key in Run._fields]
         gone: set[tuple[Any, ...]] = set()
         not_runs: dict[str, list[str]] = {}
-        for row in (row._asdict() for row in query.run(session) if row.sub is not None):
-            gone.add(tuple(row[key] for key in keys))
-            if "task" in row and row["task"] is None:
-                not_runs.setdefault(row["sub"], []).append(_scan_name(row))
+        for row in query.run(session):
+            if row.sub is None:
+                continue
+            gone.add(tuple(getattr(row, key) for key in keys))
+            if "task" in keys and row.task is None:
+                not_runs.setdefault(row.sub, []).append(_scan_name(row))
         runs: dict[str, list[Run]] = {sub: [] for sub in not_runs}
         for run in (Run(*row) for row in session.execute(self._runs())):
             runs.setdefault(run.sub, []).append(run)
@@ -96,7 +98,7 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
     remaining = [run for run in runs if run not in gone]
     if not remaining:
         return BidsFilter(sub, None, runs, not_runs)
-    # What some runs do not have at all cannot be asked of the others.
+    # An entity that some runs lack cannot select them.
     chosen = {
         entity: sorted({getattr(run, name) for run in remaining})
         for entity, name in _ENTITIES.items()
@@ -111,13 +113,13 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
     return BidsFilter(sub, {"bold": {**_BOLD, **chosen}}, let_through, not_runs)
 
 
-def _scan_name(row: dict[str, Any]) -> str:
-    parts: Iterable[str | None] = (row["ses"] and f"ses-{row['ses']}", row["scan"] or "scan")
+def _scan_name(row: Exclusion) -> str:
+    parts: Iterable[str | None] = (row.ses and f"ses-{row.ses}", row.scan or "scan")
     return " ".join(part for part in parts if part)
 
 
 def limits(found: Iterable[BidsFilter]) -> list[str]:
-    """Say in words what the filters cannot say, one line each."""
+    """Describe what the filters cannot express, one line each."""
     lines = []
     for sub, chosen, let_through, not_runs in found:
         if chosen is None and let_through:

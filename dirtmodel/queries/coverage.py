@@ -6,7 +6,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import Picture, Step, Tally, Target, TargetRater, member_of
+from dirtmodel.models import Review, Step, Tally, Target, member_of
+from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -40,8 +41,8 @@ class TargetCoverage(NamedTuple):
 class Coverage:
     """How many images of each step have been reviewed, and how many have not?
 
-    An image is reviewed when the table that judges its step has a row on it: `coordinate` for
-    masks, normalisation and surfaces, `rating` for fieldmap coregistration and diffusion. Not
+    An image is reviewed when it has a review of the kind that decides about its step: clicks for
+    masks, normalisation and surfaces, a verdict for fieldmap coregistration and diffusion. Not
     reviewed is not passed.
 
     Parameters
@@ -58,7 +59,12 @@ class Coverage:
 
     def select(self) -> Statement:
         """One row per step, as `StepCoverage`."""
-        raters = _raters()
+        raters = (
+            sa.select(Review.step, sa.func.count(Review.rater.distinct()).label("n_raters"))
+            .where(Review.decides)
+            .group_by(Review.step)
+            .subquery("raters")
+        )
         images = self._images().subquery()
         return (
             sa.select(
@@ -81,28 +87,22 @@ class Coverage:
             sa.select(*described, *_counts(images))
             .join_from(Target, images, images.c.target_id == target.id)
             .group_by(target.id, *described)
-            .order_by(target.id)
+            .order_by(target.step, ascending(target.file1))
         )
 
     def run(self, session: orm.Session) -> Rows[StepCoverage]:
-        """Give one row per step, in DIRT's order."""
+        """Return one row per step, in DIRT's order."""
         return Rows(StepCoverage, map(StepCoverage._make, session.execute(self.select())))
 
     def run_targets(self, session: orm.Session) -> Rows[TargetCoverage]:
-        """Give one row per target, in the order of (step, file1)."""
+        """Return one row per target, in the order of (step, file1)."""
         found = session.execute(self.select_targets())
         return Rows(TargetCoverage, map(TargetCoverage._make, found))
 
     def _images(self) -> Statement:
         """One row per image: its target and the number of its reviews."""
-        images = (
-            sa.select(
-                Target.step,
-                Picture.target_id,
-                sa.func.coalesce(Tally.n_reviews, 0).label("n_reviews"),
-            )
-            .join_from(Picture, Target, Target.id == Picture.target_id)
-            .outerjoin(Tally, (Tally.img_id == Picture.img_id) & Tally.latest.is_(False))
+        images: Statement = sa.select(Target.step, Tally.target_id, Tally.n_reviews).join_from(
+            Tally, Target, Target.id == Tally.target_id
         )
         return images if self.step is None else images.where(Target.step == self.step)
 
@@ -115,13 +115,3 @@ def _counts(images: sa.Subquery) -> list[sa.ColumnElement[int]]:
         (sa.func.count() - reviewed).label("n_unreviewed"),
         sa.cast(sa.func.sum(images.c.n_reviews), sa.BigInteger).label("n_reviews"),
     ]
-
-
-def _raters() -> sa.Subquery:
-    """Named raters per step of the images they judged."""
-    return (
-        sa.select(Target.step, sa.func.count(TargetRater.rater.distinct()).label("n_raters"))
-        .join_from(TargetRater, Target, Target.id == TargetRater.target_id)
-        .group_by(Target.step)
-        .subquery("raters")
-    )

@@ -11,37 +11,45 @@ from sqlalchemy import orm
 
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
-    CLICK_STEPS,
-    VERDICT_STEPS,
-    Judgement,
-    Picture,
+    JUDGED_BY,
+    JudgedBy,
     Release,
+    Review,
     Step,
     Tally,
     Target,
-    TargetRater,
     member_of,
 )
+from dirtmodel.models.derived import tally
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
-from dirtmodel.queries.rules import KEYS, ROW_TYPES, Excluded, Level, Rule, Status, Unsure, member
+from dirtmodel.queries.rules import (
+    KEYS,
+    Exclusion,
+    Level,
+    Rule,
+    Status,
+    Unsure,
+    columns_of,
+    member,
+)
 
 _MOST: Final = 2**31 - 1
-"""More than anybody counts, and what both engines compare without ado."""
+"""The largest integer that both engines compare with a column of counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exclusions:
     """Which targets, scans, sessions or participants should be left out, and on what evidence?
 
-    Fieldmap coregistration and diffusion are judged by their verdicts (`rule`, `unsure`,
-    `min_fails`), masks, normalisation and surfaces by their clicks (`min_clicks`, `min_raters`).
-    Verdicts on click steps and clicks on verdict steps decide nothing (see `Crossed`).
+    Steps that are judged by verdict (fieldmap coregistration, diffusion) follow `rule`, `unsure`
+    and `min_fails`; steps that are judged by clicks (masks, normalisation, surfaces) follow
+    `min_clicks` and `min_raters`. Reviews of the other kind decide nothing (see `Crossed`).
 
     Parameters
     ----------
     step
-        One step, several, or None for all; members, names or numbers.
+        One step, several, or None for all steps of the database; members, names or numbers.
     rule
         `any-fail`: one FAIL makes an image bad. `majority`: FAIL is its most frequent verdict,
         ties going to the worse. `unanimous`: all its verdicts are FAIL. `min-fails`: at least
@@ -62,7 +70,7 @@ class Exclusions:
     images
         How many bad images a target needs.
     status
-        Which rows to give; None for all.
+        Which rows to return; None for all.
 
         `excluded`; `unreviewed`: no review of any image; `partial`: not all images reviewed, and
         not excluded; `kept`: all images reviewed, and not excluded.
@@ -70,7 +78,7 @@ class Exclusions:
     Raises
     ------
     UsageError
-        When options do not go together.
+        If options do not go together.
     """
 
     step: Step | str | int | Collection[Step | str | int] | None = None
@@ -94,56 +102,63 @@ class Exclusions:
             object.__setattr__(self, name, member(kind, getattr(self, name), name))
         statuses = {member(Status, status, "status") for status in _several(self.status, Status)}
         object.__setattr__(self, "status", tuple(s for s in Status if s in statuses))
-        steps = {member_of(Step, step) for step in _several(self.step, Step)}
-        object.__setattr__(self, "step", tuple(sorted(steps)))
+        if self.step is not None:
+            steps = {member_of(Step, step) for step in _several(self.step, Step)}
+            object.__setattr__(self, "step", tuple(sorted(steps)))
         self._check()
 
     def _check(self) -> None:
-        if not self.step or not self.status:
-            raise UsageError("step and status need one value at least; leave them out, or give one")
+        if self.step == () or not self.status:
+            raise UsageError("step and status need at least one value; name one, or leave them out")
         if (self.rule == Rule.MIN_FAILS) != (self.min_fails is not None):
             raise UsageError(
-                "min_fails goes with the rule min-fails, and only with it; "
-                "give both (--rule min-fails --min-fails 2), or neither"
+                "min_fails belongs to the rule min-fails; "
+                "use both (--rule min-fails --min-fails 2), or neither"
             )
         for name in ("min_fails", "min_clicks", "min_raters", "images"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; give 1 or more")
+                raise UsageError(f"{name} is {value}; use 1 or more")
             if value is not None and value > _MOST:
-                raise UsageError(f"{name} is {value}; give {_MOST:,} at most")
-        if not self.steps & CLICK_STEPS and (self.min_clicks, self.min_raters) != (1, 1):
+                raise UsageError(f"{name} is {value}; use at most {_MOST:,}")
+        if JudgedBy.CLICKS not in self.kinds and (self.min_clicks, self.min_raters) != (1, 1):
             raise UsageError(
                 "min_clicks and min_raters are for steps that are judged by clicks; for "
-                f"{_names(self.steps)} use the rule min-fails (--rule min-fails --min-fails 2)"
+                f"{self._names} use the rule min-fails (--rule min-fails --min-fails 2)"
             )
         verdict_options = (self.rule, self.unsure)
-        if not self.steps & VERDICT_STEPS and verdict_options != (Rule.ANY_FAIL, Unsure.IGNORE):
+        if JudgedBy.VERDICT not in self.kinds and verdict_options != (
+            Rule.ANY_FAIL,
+            Unsure.IGNORE,
+        ):
             raise UsageError(
                 "rule and unsure are for steps that are judged by verdicts; for "
-                f"{_names(self.steps)} use min_clicks and min_raters (--min-clicks 3)"
+                f"{self._names} use min_clicks and min_raters (--min-clicks 3)"
             )
 
     @property
-    def steps(self) -> frozenset[Step]:
-        """The steps asked for."""
-        return frozenset(self.step)  # type: ignore[arg-type]  # made a tuple in __post_init__
+    def steps(self) -> tuple[Step, ...] | None:
+        """The steps asked for; None for all steps of the database."""
+        return self.step  # type: ignore[return-value]  # a tuple or None since __post_init__
 
     @property
-    def row_type(self) -> type[Excluded]:
-        """NamedTuple of the rows of this level."""
-        return ROW_TYPES[Level(self.level)]
+    def kinds(self) -> set[JudgedBy]:
+        """How the steps are judged; both ways where only the database knows."""
+        known = {JUDGED_BY.get(step) for step in self.steps or ()}
+        return set(JudgedBy) if None in known or not known else {how for how in known if how}
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(step.name.lower() for step in self.steps or ())
 
     @property
     def rule_text(self) -> str:
-        """The options of `dirtmodel exclusions` that give the same rows again."""
-        options = ["--step " + step.name.lower() for step in sorted(self.steps)]
-        if self.steps == set(Step):
-            options = ["--step all"]
-        if self.steps & VERDICT_STEPS:
+        """The options of `dirtmodel exclusions` that return the same rows again."""
+        options = ["--step " + step.name.lower() for step in self.steps or ()] or ["--step all"]
+        if JudgedBy.VERDICT in self.kinds:
             options += [f"--rule {self.rule}", f"--unsure {self.unsure}"]
             options += [f"--min-fails {self.min_fails}"] if self.min_fails is not None else []
-        if self.steps & CLICK_STEPS:
+        if JudgedBy.CLICKS in self.kinds:
             options += [f"--min-clicks {self.min_clicks}", f"--min-raters {self.min_raters}"]
         options += ["--latest"] if self.latest else []
         options += ["--source-data-issue"] if self.source_data_issue else []
@@ -158,22 +173,17 @@ class Exclusions:
         return self.status  # type: ignore[return-value]  # made a tuple in __post_init__
 
     def select(self) -> Statement:
-        """One row per target, scan, session or participant, as in `row_type`.
+        """One row per target, scan, session or participant, with the columns of the level.
 
         `image_ids` is a text of the bad images' ids with commas between them, in no particular
-        order; `run` gives a sorted list.
+        order; `run` returns a sorted list.
         """
         level = Level(self.level)
         target = Target.__table__.c
         keys = [target[name] for name in KEYS[level]]
         units = self._units(keys)
         targets = self._targets().subquery("targets")
-        raters = (
-            sa.select(units.c.unit, sa.func.count(TargetRater.rater.distinct()).label("n_raters"))
-            .join_from(units, TargetRater, TargetRater.target_id == units.c.target_id)
-            .group_by(units.c.unit)
-            .subquery("raters")
-        )
+        raters = self._raters(units)
         sums = {
             name: sa.cast(sa.func.sum(targets.c[name]), sa.BigInteger)
             for name in ("n_images", "n_reviewed", "n_bad_images")
@@ -205,7 +215,7 @@ class Exclusions:
             .join(Target, target.id == units.c.unit)
             .outerjoin(raters, raters.c.unit == units.c.unit)
             .group_by(target.id)
-            .order_by(*([target.id] if level is Level.TARGET else map(ascending, keys)))
+            .order_by(*self._order(keys))
         )
         if set(self.statuses) != set(Status):
             statement = statement.having(status.in_([str(s) for s in self.statuses]))
@@ -216,23 +226,68 @@ class Exclusions:
         images = self._images().subquery("judged_images")
         return sa.select(images.c.img_id).where(images.c.bad == 1)
 
-    def run(self, session: orm.Session) -> Rows[Any]:
-        """Give the rows, ordered by what the level names (targets by step and file1)."""
-        place = self.row_type._fields.index("image_ids")
-        rows = (
-            self.row_type._make((*row[:place], _id_list(row[place]), *row[place + 1 :]))
-            for row in session.execute(self.select())
+    def run(self, session: orm.Session) -> Rows[Exclusion]:
+        """Return the rows, ordered by the keys of the level (targets by step and file1)."""
+        columns = columns_of(Level(self.level))
+        rows = (dict(zip(columns, row, strict=True)) for row in session.execute(self.select()))
+        unused = dict.fromkeys(KEYS[Level.TARGET])
+        return Rows(
+            Exclusion,
+            (
+                Exclusion(**{**unused, **row, "image_ids": _id_list(row["image_ids"])})
+                for row in rows
+            ),
+            columns,
         )
-        return Rows(self.row_type, rows)
 
-    def _units(self, keys: list[Any]) -> sa.Subquery:
-        """Give each target the first one that has the same keys: integers group fast."""
+    def _order(self, keys: list[Any]) -> list[Any]:
+        target = Target.__table__.c
+        by_target = self.level == Level.TARGET
+        return [ascending(key) for key in ([target.step, target.file1] if by_target else keys)]
+
+    def _of_steps(self, column: Any) -> sa.ColumnElement[bool]:
+        return sa.true() if self.steps is None else column.in_(self.steps)
+
+    def _units(self, keys: list[Any]) -> sa.CTE:
+        """Each target with the first one that has the same keys: integers group fast."""
         first = sa.func.min(Target.id).over(partition_by=keys)
         unit = Target.id if self.level == Level.TARGET else first
         return (
             sa.select(Target.id.label("target_id"), unit.label("unit"))
-            .where(Target.step.in_(sorted(self.steps)))
-            .subquery("units")
+            .where(self._of_steps(Target.step))
+            .cte()
+        )
+
+    def _raters(self, units: sa.CTE) -> sa.Subquery:
+        """Count the named raters of each unit."""
+        pairs = (
+            sa.select(Review.target_id, Review.rater)
+            .where(Review.decides, Review.rater.is_not(None))
+            .distinct()
+            .cte()
+        )
+        of_target = (
+            sa.select(pairs.c.target_id, sa.func.count().label("n_raters"))
+            .group_by(pairs.c.target_id)
+            .subquery("of_target")
+        )
+        # Most units are one target, whose raters need no second look for duplicates.
+        same = units.alias()
+        of_several = (
+            sa.select(sa.func.count(pairs.c.rater.distinct()))
+            .join_from(same, pairs, pairs.c.target_id == same.c.target_id)
+            .where(same.c.unit == units.c.unit)
+            .correlate(units)
+            .scalar_subquery()
+        )
+        n_raters = sa.case(
+            (sa.func.count() == 1, sa.func.max(of_target.c.n_raters)), else_=of_several
+        )
+        return (
+            sa.select(units.c.unit, n_raters.label("n_raters"))
+            .join_from(units, of_target, of_target.c.target_id == units.c.target_id)
+            .group_by(units.c.unit)
+            .subquery("raters")
         )
 
     def _targets(self) -> sa.Select[Any]:
@@ -250,7 +305,7 @@ class Exclusions:
             sa.func.sum(images.c.reviewed).label("n_reviewed"),
             n_bad.label("n_bad_images"),
             *(
-                sa.func.coalesce(sa.func.sum(images.c[name]), 0).label(name)
+                sa.func.sum(images.c[name]).label(name)
                 for name in ("n_pass", "n_unsure", "n_fail", "n_clicks")
             ),
             flagged.label("source_data_issue"),
@@ -259,35 +314,26 @@ class Exclusions:
         ).group_by(images.c.target_id)
 
     def _images(self) -> sa.Select[Any]:
-        """One row per image: its tally, and whether it is bad (0 or 1)."""
-        tally = Tally.__table__.c
-        statement = (
+        """One row per image: what its reviews add up to, and whether it is bad (0 or 1)."""
+        counts = (tally(latest=True).subquery("latest") if self.latest else Tally.__table__).c
+        bad = self._failed(counts) | self._clicked(counts)
+        return (
             sa.select(
-                Picture.target_id,
-                Picture.img_id,
-                _flag(tally.img_id.is_not(None)).label("reviewed"),
-                *(tally[name] for name in ("n_pass", "n_unsure", "n_fail", "n_clicks")),
-                _flag(tally.n_flagged > 0).label("source_data_issue"),
+                counts.target_id,
+                counts.img_id,
+                _flag(counts.n_reviews > 0).label("reviewed"),
+                *(counts[name] for name in ("n_pass", "n_unsure", "n_fail", "n_clicks")),
+                _flag(counts.n_source_data_issues > 0).label("source_data_issue"),
+                _flag(bad).label("bad"),
             )
-            .join_from(Target, Picture, Picture.target_id == Target.id)
-            .outerjoin(Tally, (tally.img_id == Picture.img_id) & tally.latest.is_(self.latest))
-            .where(Target.step.in_(sorted(self.steps)))
-        )
-        # Of a click step an image has no verdicts that count, of a verdict step no clicks.
-        if (self.min_clicks, self.min_raters) == (1, 1):
-            return statement.add_columns(
-                _flag(self._failed(tally) | (tally.n_clicks > 0)).label("bad")
-            )
-        clicked = self._clicked()
-        bad = self._failed(tally) | clicked.c.img_id.is_not(None)
-        return statement.add_columns(_flag(bad).label("bad")).outerjoin(
-            clicked, clicked.c.img_id == Picture.img_id
+            .join(Target, Target.id == counts.target_id)
+            .where(self._of_steps(Target.step))
         )
 
-    def _failed(self, tally: Any) -> sa.ColumnElement[bool]:
-        """Whether an image's verdicts make it bad."""
-        against = tally.n_fail + (tally.n_unsure if self.unsure == Unsure.FAIL else 0)
-        in_favour = tally.n_pass + (tally.n_unsure if self.unsure == Unsure.PASS else 0)
+    def _failed(self, counts: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that an image's verdicts make it bad."""
+        against = counts.n_fail + (counts.n_unsure if self.unsure == Unsure.FAIL else 0)
+        in_favour = counts.n_pass + (counts.n_unsure if self.unsure == Unsure.PASS else 0)
         found: sa.ColumnElement[bool] = {
             Rule.ANY_FAIL: against > 0,
             Rule.MAJORITY: (against > 0) & (against >= in_favour),
@@ -296,17 +342,17 @@ class Exclusions:
         }[Rule(self.rule)]
         return found
 
-    def _clicked(self) -> sa.Subquery:
-        """Images that have enough clicks in enough reviews."""
-        statement = sa.select(Judgement.img_id).where(Judgement.n_clicks >= self.min_clicks)
+    def _clicked(self, counts: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that an image has enough clicks in enough reviews."""
+        if (self.min_clicks, self.min_raters) == (1, 1):
+            return counts.n_clicks > 0  # type: ignore[no-any-return]  # `counts` is Any
+        enough = sa.select(Review.img_id).where(Review.decides, Review.n_clicks >= self.min_clicks)
         if self.latest:
-            statement = statement.where(Judgement.superseded.is_(False))
-        enough = sa.func.count(Judgement.rater.distinct()) >= self.min_raters
-        return (
-            statement.group_by(Judgement.img_id)
-            .having(enough if self.min_raters > 1 else sa.true())
-            .subquery("clicked")
-        )
+            enough = enough.where(Review.latest)
+        if self.min_raters > 1:
+            raters = sa.func.count(Review.rater.distinct())
+            enough = enough.group_by(Review.img_id).having(raters >= self.min_raters)
+        return counts.img_id.in_(enough)  # type: ignore[no-any-return]  # `counts` is Any
 
 
 def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -323,7 +369,3 @@ def _several(value: Any, kind: type[enum.Enum]) -> Collection[Any]:
     if value is None:
         return list(kind)
     return [value] if isinstance(value, str | int) else value
-
-
-def _names(steps: Collection[Step]) -> str:
-    return ", ".join(step.name.lower() for step in sorted(steps))

@@ -1,4 +1,4 @@
-"""Which images are there, and what did reviewers say of them? Everything but the pictures."""
+"""Which images are there, and which reviews do they have? Everything but the pictures."""
 
 import datetime as dt
 import enum
@@ -14,11 +14,9 @@ from dirtmodel.models import (
     Coordinate,
     DisplayMode,
     Image,
-    Judgement,
     Picture,
-    Rating,
     Ratings,
-    Session,
+    Review,
     Step,
     Target,
     member_of,
@@ -42,7 +40,6 @@ _OPTIONS: Final = {"run_number": "run"}
 """Conditions that have another name on the command line, and in the tables."""
 
 _BIGINT: Final = range(-(2**63), 2**63)
-_LARGEST: Final = 1.7976931348623157e308
 _BATCH_BYTES: Final = 4_000_000
 _BATCH_IMAGES: Final = 64
 
@@ -71,15 +68,15 @@ class FoundImage(NamedTuple):
 class Images:
     """Which images are there of these steps, participants, scans and cuts?
 
-    Every condition is one value, or several of which any will do, or None for all.
+    Every condition is one value, several of which one must match, or None for all.
 
     Parameters
     ----------
     step, display, slice, id
         As in `image`.
     sub, ses, task, run_number, scan
-        What the file name says, as in `target`; `"sub-10003"` is `"10003"`. `run_number` is
-        `target.run`, because `run` asks the question.
+        As in `target`; `"sub-10003"` means `"10003"`. `run_number` is `target.run`, because `run`
+        is the method that runs the query.
     status
         What becomes of the image's target by the default rule of `Exclusions`: `excluded`,
         `kept`, `unreviewed` or `partial`. Of excluded targets only the images that are bad.
@@ -146,7 +143,13 @@ class Images:
             # for, and no page of a picture is touched.
             .join_from(Target, Image, (image.step == target.step) & (image.file1 == target.file1))
             .join(Picture, picture.img_id == image.id)
-            .order_by(target.id, image.display, ascending(image.slice), image.id)
+            .order_by(
+                target.step,
+                ascending(target.file1),
+                image.display,
+                ascending(image.slice),
+                image.id,
+            )
         )
         for name in self._names():
             wanted = getattr(self, name)
@@ -155,11 +158,11 @@ class Images:
                 column = of[_OPTIONS.get(name, name)]
                 statement = statement.where(column.in_(wanted))
         if self.id is not None:
-            statement = statement.where(_one_of(image.id, self.id))  # type: ignore[arg-type]  # a tuple since __post_init__
+            statement = statement.where(one_of(image.id, self.id))  # type: ignore[arg-type]  # a tuple since __post_init__
         return statement if self.status is None else self._of_status(statement)
 
     def run(self, session: orm.Session) -> Rows[FoundImage]:
-        """Give one row per image."""
+        """Return one row per image."""
         return Rows(FoundImage, map(FoundImage._make, session.execute(self.select())))
 
     def _of_status(self, statement: Statement) -> Statement:
@@ -170,95 +173,101 @@ class Images:
         return statement.join(judged, same).where((judged.c.status != Status.EXCLUDED.value) | bad)
 
 
-class ImageVerdict(NamedTuple):
-    """One verdict on an image."""
+class ImageReview(NamedTuple):
+    """One review of an image, as in `review`."""
 
     img_id: int
+    kind: str
+    id: int
     session: int
     rater: str | None
-    source_data_issue: bool
-    notes: str | None
     created: dt.datetime
-    verdict: Ratings
+    verdict: Ratings | None
+    n_clicks: int | None
+    source_data_issue: bool
+    decides: bool
+    latest: bool
+    notes: str | None
 
 
 class ImageClick(NamedTuple):
-    """One click on an image; x and y None: the reviewer saw nothing wrong."""
+    """One click on an image, in pixels of the picture from its top left corner."""
 
     img_id: int
     session: int
-    rater: str | None
-    source_data_issue: bool
-    notes: str | None
-    created: dt.datetime
-    x: float | None
-    y: float | None
+    x: float
+    y: float
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What verdicts were given on these images, by whom?
-
-    Parameters
-    ----------
-    images
-        Ids of the images.
-    """
-
-    images: Collection[int]
-
-    def select(self) -> Statement:
-        """One row per rating, as `ImageVerdict`: by image, the earliest first."""
-        return _said(Rating, self.images, Rating.rating)
-
-    def run(self, session: orm.Session) -> Rows[ImageVerdict]:
-        """Give one row per rating."""
-        return Rows(ImageVerdict, map(ImageVerdict._make, session.execute(self.select())))
-
-
-@dataclass(frozen=True)
-class Clicks:
-    """Where did reviewers click on these images?
+class Reviews:
+    """Which reviews do these images have?
 
     Parameters
     ----------
     images
         Ids of the images.
     rater
-        Only this rater's clicks.
+        Only this rater's reviews.
+    decides
+        Only reviews that decide about the image's step.
     latest
-        Only those of each rater's latest review of an image; by default every review counts.
+        Only each rater's latest deciding review of an image.
     """
 
     images: Collection[int]
     rater: str | None = None
+    decides: bool = False
     latest: bool = False
 
     def select(self) -> Statement:
-        """One row per click, as `ImageClick`: by image, the earliest first."""
-        statement = _said(Coordinate, self.images, Coordinate.x, Coordinate.y)
+        """One row per review, as `ImageReview`: by image, the earliest first."""
+        columns = Review.__table__.c
+        statement = (
+            sa.select(*(columns[name] for name in ImageReview._fields))
+            .where(one_of(Review.img_id, self.images))
+            .order_by(Review.img_id, Review.created, ascending(columns.kind), Review.id)
+        )
         if self.rater is not None:
-            statement = statement.where(Session.user == self.rater)
-        if self.latest:
-            same = (
-                (Judgement.img_id == Coordinate.img_id)
-                & (Judgement.session_id == Coordinate.session_id)
-                & Judgement.superseded
+            statement = statement.where(Review.rater == self.rater)
+        if self.decides:
+            statement = statement.where(Review.decides)
+        return statement.where(Review.latest) if self.latest else statement
+
+    def run(self, session: orm.Session) -> Rows[ImageReview]:
+        """Return one row per review."""
+        return Rows(ImageReview, map(ImageReview._make, session.execute(self.select())))
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Where did reviewers click on these images?
+
+    Half a point is not a click.
+
+    Parameters
+    ----------
+    images
+        Ids of the images.
+    """
+
+    images: Collection[int]
+
+    def select(self) -> Statement:
+        """One row per click, as `ImageClick`: by image, the earliest first."""
+        return (
+            sa.select(Coordinate.img_id, Coordinate.session_id, Coordinate.x, Coordinate.y)
+            .where(
+                one_of(Coordinate.img_id, self.images),
+                Coordinate.x.is_not(None),
+                Coordinate.y.is_not(None),
             )
-            statement = statement.where(~sa.exists().where(same))
-        return statement
+            .order_by(Coordinate.img_id, Coordinate.created, Coordinate.id)
+        )
 
     def run(self, session: orm.Session) -> Rows[ImageClick]:
-        """Give one row per click."""
+        """Return one row per click."""
         return Rows(ImageClick, map(ImageClick._make, session.execute(self.select())))
-
-    def raters(self, session: orm.Session) -> list[str | None]:
-        """Name the raters who clicked somewhere, unknown ones as one None at the end."""
-        placed = self.select().with_only_columns(Session.user).order_by(None).distinct()
-        # A position can be infinite, or half missing.
-        for position in (Coordinate.x, Coordinate.y):
-            placed = placed.where(position.between(-_LARGEST, _LARGEST))
-        return sorted(session.scalars(placed), key=lambda rater: (rater is None, rater or ""))
 
 
 def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[FoundImage, bytes]]:
@@ -267,7 +276,7 @@ def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[
     An image that has gone meanwhile is left out.
     """
     for batch in _small_batches(images):
-        statement = sa.select(Image.id, Image.img).where(_one_of(Image.id, [i.id for i in batch]))
+        statement = sa.select(Image.id, Image.img).where(one_of(Image.id, [i.id for i in batch]))
         pictures: dict[int, bytes] = dict(iter(session.execute(statement)))
         for image in batch:
             if image.id in pictures:
@@ -287,29 +296,8 @@ def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
         yield batch
 
 
-def _said(
-    review: type[Rating] | type[Coordinate],
-    images: Collection[int],
-    *columns: sa.ColumnElement[Any] | Any,
-) -> Statement:
-    return (
-        sa.select(
-            review.img_id,
-            review.session_id.label("session"),
-            Session.user.label("rater"),
-            review.source_data_issue,
-            review.notes,
-            review.created,
-            *columns,
-        )
-        .join_from(review, Session, Session.id == review.session_id)
-        .where(_one_of(review.img_id, images))
-        .order_by(review.img_id, review.created, review.id)
-    )
-
-
-def _one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
-    """Compare with ids, written out: drivers take a limited number of parameters only."""
+def one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Compare with ids that are written out: drivers accept a limited number of parameters."""
     return column.in_(sa.bindparam(None, list(ids), expanding=True, literal_execute=True))  # type: ignore[no-any-return]  # `column` is Any
 
 
@@ -324,9 +312,9 @@ def _read(name: str, value: Any) -> Any:
         known = kind(value)
     except ValueError:
         choices = f"; choose one of {', '.join(kind)}" if kind is Status else ""
-        raise UsageError(f"{value!r} is no {name}{choices}") from None
+        raise UsageError(f"{value!r} is not a {name}{choices}") from None
     if kind is int and known not in _BIGINT:
-        raise UsageError(f"{value} is too large for any {name}")
+        raise UsageError(f"{value} is larger than any {name}")
     return known
 
 

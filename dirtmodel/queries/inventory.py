@@ -1,4 +1,4 @@
-"""What does this database hold?"""
+"""A summary of what a database holds."""
 
 from typing import Any
 

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import Picture, Rating, Ratings, Step, Target
+from dirtmodel.models import Step, Tally, Target
+from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 
 _KIT_SUB: Final = re.compile(r"(?<=sub-)[0-9]{5}")
@@ -34,21 +35,18 @@ class KitExclusions:
 
     def select(self) -> Statement:
         """File names with a FAIL, one row each."""
-        # EXISTS ends at a target's first FAIL; with a list of all FAILs SQLite takes far longer.
+        # EXISTS ends at the first FAIL of a target; a list of all FAILs takes far longer.
         failed = (
-            sa.select(Picture.img_id)
-            .join_from(Picture, Rating, Rating.img_id == Picture.img_id)
-            .where(Picture.target_id == Target.id, Rating.rating == Ratings.FAIL)
-            .exists()
+            sa.select(Tally.img_id).where(Tally.target_id == Target.id, Tally.n_fail > 0).exists()
         )
         return (
             sa.select(Target.file1)
             .where(Target.step == Step.FMAP_COREGISTRATION, failed)
-            .order_by(Target.id)
+            .order_by(ascending(Target.file1))
         )
 
     def run(self, session: orm.Session) -> Rows[KitExclusion]:
-        """Give the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
+        """Return the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
         found = {_kit(file1) for file1 in session.scalars(self.select())}
         return Rows(KitExclusion, sorted(found, key=_nulls_last))
 

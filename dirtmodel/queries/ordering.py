@@ -28,8 +28,7 @@ def _collated(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> s
     return f'{compiler.process(element.column, **options)} COLLATE "C"'
 
 
-def ascending(column: sa.ColumnElement[Any]) -> sa.UnaryExpression[Any]:
+def ascending(column: Any) -> sa.UnaryExpression[Any]:
     """Order by a column, NULL last, text by code point, the same on both engines."""
-    if isinstance(column.type, sa.Text):
-        column = _ByCodePoint(column)
-    return column.asc().nulls_last()
+    ordered = _ByCodePoint(column) if isinstance(column.type, sa.Text) else column
+    return sa.nulls_last(sa.asc(ordered))

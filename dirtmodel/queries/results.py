@@ -1,9 +1,10 @@
-"""What a query gives: typed rows that any table library can take over."""
+"""The result of a query: typed rows that table libraries read."""
 
 import enum
+import operator
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import sqlalchemy as sa
@@ -27,14 +28,13 @@ class Rows(Generic[RowT]):
 
     # Not a subclass of Sequence: polars would look at the rows one by one, and at no Arrow stream.
 
-    def __init__(self, row_type: type[RowT], rows: Iterable[RowT]) -> None:
+    def __init__(
+        self, row_type: type[RowT], rows: Iterable[RowT], columns: Sequence[str] | None = None
+    ) -> None:
         self.row_type = row_type
+        self.columns = list(column_names(row_type) if columns is None else columns)
+        """The columns of the result; fields of the rows that say nothing in it are left out."""
         self._rows = list(rows)
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-        return column_names(self.row_type)
 
     @overload
     def __getitem__(self, index: int) -> RowT: ...
@@ -42,7 +42,7 @@ class Rows(Generic[RowT]):
     def __getitem__(self, index: slice) -> "Rows[RowT]": ...
     def __getitem__(self, index: int | slice) -> "RowT | Rows[RowT]":
         if isinstance(index, slice):
-            return Rows(self.row_type, self._rows[index])
+            return Rows(self.row_type, self._rows[index], self.columns)
         return self._rows[index]
 
     def __len__(self) -> int:
@@ -62,16 +62,31 @@ class Rows(Generic[RowT]):
         return f"<{len(self)} rows of {self.row_type.__name__}>"
 
     def to_arrow(self) -> "pa.Table":
-        """Give a pyarrow table."""
+        """Return a pyarrow table."""
         import pyarrow as pa
 
-        schema = arrow_schema(self.row_type)
-        columns = zip(*self._rows, strict=True) if self._rows else [[] for _ in schema]
+        schema = self.schema
+        columns = zip(*self.values(), strict=True) if self._rows else [[] for _ in schema]
         arrays = [
             pa.array([plain(value) for value in column], field.type)
             for field, column in zip(schema, columns, strict=True)
         ]
         return pa.Table.from_arrays(arrays, schema=schema)
+
+    def values(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows as tuples of the columns."""
+        if self.columns == column_names(self.row_type):
+            return iter(self._rows)
+        fields = operator.itemgetter(*map(self.row_type._fields.index, self.columns))  # type: ignore[attr-defined]  # a NamedTuple
+        return map(fields, self._rows)
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """The Arrow types of the columns."""
+        import pyarrow as pa
+
+        schema = arrow_schema(self.row_type)
+        return pa.schema([schema.field(name) for name in self.columns])
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

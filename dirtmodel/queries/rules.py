@@ -1,4 +1,4 @@
-"""The words in which exclusions are asked for and told."""
+"""The vocabulary of exclusions: rules, levels, statuses, and the row of a result."""
 
 import enum
 from typing import Any, Final, NamedTuple
@@ -8,7 +8,7 @@ from dirtmodel.models import Step
 
 
 class Rule(enum.StrEnum):
-    """How the verdicts on an image make it bad (fieldmap coregistration, diffusion)."""
+    """How the verdicts on an image make it bad."""
 
     ANY_FAIL = "any-fail"
     MAJORITY = "majority"
@@ -19,7 +19,7 @@ class Rule(enum.StrEnum):
 class Unsure(enum.StrEnum):
     """What an UNSURE counts as."""
 
-    PASS = "pass"  # noqa: S105 - a verdict, no password
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     IGNORE = "ignore"
 
@@ -50,16 +50,19 @@ KEYS: Final[dict[Level, tuple[str, ...]]] = {
 }
 
 
-class ExcludedTarget(NamedTuple):
-    """What becomes of a derivative, and why."""
+class Exclusion(NamedTuple):
+    """What becomes of a target, scan, session or participant, and the evidence.
+
+    Of the first seven fields, those that the level does not distinguish are None.
+    """
 
     sub: str | None
     ses: str | None
     task: str | None
     run: int | None
     scan: str | None
-    step: Step
-    file1: str
+    step: Step | None
+    file1: str | None
     status: str
     n_images: int
     n_reviewed: int
@@ -75,82 +78,16 @@ class ExcludedTarget(NamedTuple):
     release: str | None
 
 
-class ExcludedScan(NamedTuple):
-    """What becomes of a scan, and why."""
-
-    sub: str | None
-    ses: str | None
-    task: str | None
-    run: int | None
-    scan: str | None
-    status: str
-    n_images: int
-    n_reviewed: int
-    n_bad_images: int
-    n_raters: int
-    n_pass: int
-    n_unsure: int
-    n_fail: int
-    n_clicks: int
-    source_data_issue: bool
-    image_ids: list[int]
-    rule: str
-    release: str | None
-
-
-class ExcludedSession(NamedTuple):
-    """What becomes of a participant's visit, and why."""
-
-    sub: str | None
-    ses: str | None
-    status: str
-    n_images: int
-    n_reviewed: int
-    n_bad_images: int
-    n_raters: int
-    n_pass: int
-    n_unsure: int
-    n_fail: int
-    n_clicks: int
-    source_data_issue: bool
-    image_ids: list[int]
-    rule: str
-    release: str | None
-
-
-class ExcludedParticipant(NamedTuple):
-    """What becomes of a participant, and why."""
-
-    sub: str | None
-    status: str
-    n_images: int
-    n_reviewed: int
-    n_bad_images: int
-    n_raters: int
-    n_pass: int
-    n_unsure: int
-    n_fail: int
-    n_clicks: int
-    source_data_issue: bool
-    image_ids: list[int]
-    rule: str
-    release: str | None
-
-
-Excluded = ExcludedTarget | ExcludedScan | ExcludedSession | ExcludedParticipant
-
-ROW_TYPES: Final[dict[Level, type[Excluded]]] = {
-    Level.TARGET: ExcludedTarget,
-    Level.SCAN: ExcludedScan,
-    Level.SESSION: ExcludedSession,
-    Level.PARTICIPANT: ExcludedParticipant,
-}
+def columns_of(level: Level) -> list[str]:
+    """Return the fields of `Exclusion` that say something at a level, in order."""
+    unused = set(KEYS[Level.TARGET]) - set(KEYS[level])
+    return [name for name in Exclusion._fields if name not in unused]
 
 
 def member(kind: Any, value: Any, name: str) -> Any:
-    """Find the member of one of these enums, or say which there are."""
+    """Return the member of one of these enums, or raise an error that lists them."""
     try:
         return kind(value)
     except ValueError:
         known = ", ".join(member.value for member in kind)
-        raise UsageError(f"{value!r} is no {name}; choose one of {known}") from None
+        raise UsageError(f"{value!r} is not a {name}; choose one of {known}") from None

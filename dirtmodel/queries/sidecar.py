@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from dirtmodel.models import Step
+
+_OTHER_STEP: Final = "a step of this release that has no description yet"
+
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "sub": {"Description": "participant, without sub-"},
     "ses": {"Description": "scanning session, without ses-"},
@@ -52,15 +56,29 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
         "Levels": {"true": "at least one does", "false": "none does"},
     },
     "image_ids": {"Description": "ids of the bad images, with spaces between them"},
-    "rule": {"Description": "options of `dirtmodel exclusions` that give this table again"},
+    "rule": {"Description": "options of `dirtmodel exclusions` that reproduce this table"},
     "release": {"Description": "label of the release that was loaded"},
 }
 
 
-def sidecar(columns: Iterable[str]) -> dict[str, dict[str, Any]]:
+def sidecar(columns: Iterable[str], steps: Iterable[Step] = ()) -> dict[str, dict[str, Any]]:
     """Describe these columns of an exclusion table.
 
+    Parameters
+    ----------
+    columns
+        Their names.
+    steps
+        What the column `step` holds; steps that DIRT does not define become levels of it, too.
+
+    Examples
+    --------
     >>> sidecar(["n_clicks"])
     {'n_clicks': {'Description': 'clicks on faults in its images', 'Units': 'clicks'}}
     """
-    return {column: _COLUMNS[column] for column in columns}
+    described = {column: _COLUMNS[column] for column in columns}
+    if "step" in described:
+        levels: dict[str, str] = described["step"]["Levels"]
+        others = {step.name: _OTHER_STEP for step in sorted(set(steps)) if step.name not in levels}
+        described["step"] = {**described["step"], "Levels": levels | others}
+    return described

@@ -1,26 +1,33 @@
 """Release files → validated batches.
 
 - `layout`: where the four files are, and how they are read
-- `tables`: DIRT's own tables, or ours, in their place
+- `dirt`: DIRT's own tables, or ours, in their place
 - `sources`: which of the two it is
-- `columns`: which columns they have, and how each physical type becomes the canonical one
+- `columns`: the documented columns, and how each physical type becomes the canonical one
+- `extension`: columns and numbers beyond the documented layout
 - `findings`: what is wrong or odd, with stable codes
-- `rules`: what makes a row unsound or odd
+- `checks`: what makes a row unsound or odd
 - `keys`: which rows repeat a key
-- `pictures`: the pictures of a batch, hashed and found to be whole
+- `pictures`: the pictures of a batch, hashed and checked to be whole
 - `rejected`: rows that cannot be loaded, kept whole
-- `reading`: all of it in bounded memory, checked
+- `reader`: all of it in bounded memory, checked
+- `examine`: the check without a load
 """
 
+from dirtmodel.release.columns import Column
+from dirtmodel.release.examine import check
+from dirtmodel.release.extension import Extension
 from dirtmodel.release.findings import Finding, Findings
 from dirtmodel.release.layout import ReleaseFiles, find
 from dirtmodel.release.pictures import Pictures
-from dirtmodel.release.reader import Batch, Reader, check
+from dirtmodel.release.reader import Batch, Reader
 from dirtmodel.release.rejected import Rejected
 from dirtmodel.release.sources import Place, Source, opened
 
 __all__ = [
     "Batch",
+    "Column",
+    "Extension",
     "Finding",
     "Findings",
     "Pictures",

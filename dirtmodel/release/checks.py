@@ -4,17 +4,17 @@ Rules work on whole batches of canonical columns: each gives masks of rows, and 
 only when it is asked for an example.
 """
 
-import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dirtmodel.entities import parse
-from dirtmodel.models import CLICK_STEPS, Step
-from dirtmodel.release.columns import COLUMNS, Kind, Mask, convert, integers, text_of, valid
+from dirtmodel.models import JudgedBy, Step
+from dirtmodel.models.types import LARGEST_NUMBER
+from dirtmodel.release.columns import Column, Kind, Mask, convert, integers, text_of, valid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,33 +53,37 @@ class Columns:
 
     Parameters
     ----------
+    layout
+        The columns that are loaded, as far as the release has them.
     arrays, bad
-        What `convert` gives, by column name.
+        What `convert` returns, by column name.
     raw
-        All columns as they were read, also those that the layout does not know.
+        All columns as they were read, also those that are not loaded.
     """
 
     table: str
     n_rows: int
+    layout: Sequence[Column]
     arrays: dict[str, "pa.Array"]
     bad: dict[str, Mask]
     raw: dict[str, "pa.Array"]
 
     @classmethod
-    def of(cls, table: str, batch: "pa.RecordBatch") -> "Columns":
-        """Convert the columns that the layout knows, as far as the batch has them."""
+    def of(cls, table: str, layout: Sequence[Column], batch: "pa.RecordBatch") -> "Columns":
+        """Convert the columns of a layout, as far as the batch has them."""
         raw = dict(zip(batch.schema.names, batch.columns, strict=True))
         arrays, bad = {}, {}
-        for column in COLUMNS[table]:
+        for column in layout:
             if column.name in raw:
                 arrays[column.name], bad[column.name] = convert(column.kind, raw[column.name])
-        return cls(table, batch.num_rows, arrays, bad, raw)
+        return cls(table, batch.num_rows, layout, arrays, bad, raw)
 
     def part(self, start: int, length: int) -> "Columns":
         """Some rows of the batch, nothing copied."""
         return Columns(
             self.table,
             length,
+            self.layout,
             {name: array.slice(start, length) for name, array in self.arrays.items()},
             {name: mask[start : start + length] for name, mask in self.bad.items()},
             {name: array.slice(start, length) for name, array in self.raw.items()},
@@ -133,7 +137,7 @@ class Known:
         return self._sorted
 
     def look_up(self, ids: Ints) -> tuple[Mask, dict[str, Ints]]:
-        """Tell which ids are known, and give their extras (meaningless where unknown)."""
+        """Return which ids are known, and their extras (meaningless where unknown)."""
         own, *extras = self._freeze()
         if not len(own):
             return np.zeros(len(ids), np.bool_), {n: np.zeros_like(ids) for n in self.extras}
@@ -142,12 +146,18 @@ class Known:
         return found, {n: e[at] for n, e in zip(self.extras, extras, strict=True)}
 
 
-def value_problems(columns: Columns) -> list[Problem]:
-    """What can be told of a value by itself: wrong, NULL, unknown to the enum, NUL in text."""
+def value_problems(columns: Columns, *, extend: bool) -> list[Problem]:
+    """Find values that are wrong by themselves: unreadable, NULL, unknown numbers, NUL in text.
+
+    Parameters
+    ----------
+    extend
+        Accept numbers that DIRT does not define, up to `LARGEST_NUMBER`.
+    """
     import pyarrow.compute as pc
 
     problems = []
-    for column in COLUMNS[columns.table]:
+    for column in columns.layout:
         name = column.name
         if name not in columns.arrays:
             continue
@@ -157,11 +167,7 @@ def value_problems(columns: Columns) -> list[Problem]:
         if not column.nullable:
             problems.append(null_problem(name, ~(columns.given(name) | bad)))
         if column.values is not None:
-            numbers = columns.numbers(name)
-            known = np.isin(numbers, [int(value) for value in column.values])
-            problems.append(
-                Problem("unknown-enum", columns.given(name) & ~known, _unknown(array, column))
-            )
+            problems += _number_problems(columns, column, extend=extend)
         if column.kind is Kind.TEXT:
             nul = pc.fill_null(pc.match_substring(array, "\0"), fill_value=False)
             nul_mask = nul.to_numpy(zero_copy_only=False)
@@ -169,19 +175,49 @@ def value_problems(columns: Columns) -> list[Problem]:
     return problems
 
 
+def unknown_numbers(columns: Columns, column: Column) -> Mask:
+    """Return the mask of rows whose number DIRT does not define."""
+    known = [int(member) for member in column.values or ()]
+    return columns.given(column.name) & ~np.isin(columns.numbers(column.name), known)
+
+
+def _number_problems(columns: Columns, column: Column, *, extend: bool) -> list[Problem]:
+    unknown = unknown_numbers(columns, column)
+    numbers = columns.numbers(column.name)
+    kept = unknown & (numbers >= 0) & (numbers <= LARGEST_NUMBER) & extend
+
+    def kept_as(row: int) -> str:
+        assert column.values is not None  # noqa: S101 - only columns of an enum come here
+        return f"{column.name} {numbers[row]} is kept as {column.values(int(numbers[row])).name}"
+
+    return [
+        Problem("unknown-enum", unknown & ~kept, _unknown(columns, column)),
+        Problem("kept-number", kept, kept_as),
+    ]
+
+
 def null_problem(name: str, rows: Mask) -> Problem:
     """Rows in which a column is NULL that must not be."""
     return Problem("null-id" if name == "id" else "null-value", rows, _say(f"{name} is NULL"))
 
 
-def reference_problems(columns: Columns, images: Known, sessions: Known) -> list[Problem]:
-    """What can be told of a review by the image and the session that it points to."""
+def reference_problems(
+    columns: Columns, images: Known, sessions: Known, judged_by: dict[int, JudgedBy]
+) -> list[Problem]:
+    """Find what is wrong or odd about the image and the session that a review refers to.
+
+    Parameters
+    ----------
+    judged_by
+        What decides about the images of each step.
+    """
     has_image, image = images.look_up(columns.numbers("img_id"))
     has_session, session = sessions.look_up(columns.numbers("session"))
     whole = columns.given("img_id") & columns.given("session")
     both = whole & has_image & has_session
     clicks = columns.table == "coordinate"
-    on_click_step = np.isin(image["step"], [int(step) for step in CLICK_STEPS])
+    click_steps = [step for step, how in judged_by.items() if how is JudgedBy.CLICKS]
+    on_click_step = np.isin(image["step"], click_steps)
     crossed = both & (on_click_step != clicks)
     return [
         Problem(
@@ -282,8 +318,8 @@ def _raw_text(raw: "pa.Array", row: int) -> str:
     return text_of(raw[row]) or repr(raw[row].as_py())
 
 
-def _unknown(array: "pa.Array", column: Any) -> Describe:
-    members: Final[type[enum.IntEnum]] = column.values
-    *most, last = [f"{member.name} ({int(member)})" for member in members]
+def _unknown(columns: Columns, column: Column) -> Describe:
+    *most, last = [f"{member.name} ({int(member)})" for member in column.values or ()]
     known = f"{', '.join(most)} or {last}"
-    return lambda row: f"{column.name} {array[row]} is not {known}"
+    numbers = columns.numbers(column.name)
+    return lambda row: f"{column.name} {numbers[row]} is not {known}"

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from dirtmodel.models import DisplayMode, Ratings, Step
+from dirtmodel.models.types import BigInt, UTCDateTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,17 +31,50 @@ class Kind(enum.Enum):
     BOOLEAN = "true or false"
     TEXT = "text"
     INSTANT = "timestamps"
+    DATE = "dates"
+    DECIMAL = "decimal numbers"
     BINARY = "bytes"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column as the documented layout has it."""
+    """A column of a table.
+
+    Parameters
+    ----------
+    values
+        The enum whose numbers it holds.
+    digits
+        Of decimal numbers: how many in all, and how many after the point.
+    extra
+        True for a column that a release has beside the documented ones.
+    """
 
     name: str
     kind: Kind
     nullable: bool = False
-    values: type[enum.IntEnum] | None = None
+    values: type[Step | DisplayMode | Ratings] | None = None
+    digits: tuple[int, int] | None = None
+    extra: bool = False
+
+    @property
+    def sql_type(self) -> sa.types.TypeEngine[Any]:
+        """Return the type that the column has in a database."""
+        if self.kind is Kind.DECIMAL:
+            return sa.Numeric(*(self.digits or ()))
+        return _SQL_TYPES[self.kind]
+
+
+_SQL_TYPES: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
+    Kind.BIGINT: BigInt,
+    Kind.INTEGER: sa.Integer(),
+    Kind.DOUBLE: sa.Double(),
+    Kind.BOOLEAN: sa.Boolean(),
+    Kind.TEXT: sa.Text(),
+    Kind.INSTANT: UTCDateTime(),
+    Kind.DATE: sa.Date(),
+    Kind.BINARY: sa.LargeBinary(),
+}
 
 
 _ID: Final = Column("id", Kind.BIGINT)
@@ -86,7 +121,7 @@ OPTIONAL: Final = frozenset({"notes"})
 
 
 def accepts(kind: Kind, physical: "pa.DataType") -> bool:
-    """Tell whether a physical type can carry what a column means."""
+    """Return whether a physical type can carry what a column means."""
     import pyarrow.types as pt
 
     if pt.is_dictionary(physical):
@@ -94,23 +129,23 @@ def accepts(kind: Kind, physical: "pa.DataType") -> bool:
     if pt.is_null(physical):
         return True
     text = _is_text(physical)
-    number = pt.is_integer(physical) or pt.is_floating(physical)
-    match kind:
-        case Kind.BIGINT | Kind.INTEGER | Kind.DOUBLE:
-            return number or text
-        case Kind.BOOLEAN:
-            return number or text or pt.is_boolean(physical)
-        case Kind.TEXT:
-            return text
-        case Kind.INSTANT:
-            return bool(pt.is_timestamp(physical))
-        case Kind.BINARY:
-            return bool(
-                pt.is_binary(physical)
-                or pt.is_large_binary(physical)
-                or pt.is_binary_view(physical)
-                or pt.is_fixed_size_binary(physical)
-            )
+    number = bool(text or pt.is_integer(physical) or pt.is_floating(physical))
+    return {
+        Kind.BIGINT: number,
+        Kind.INTEGER: number,
+        Kind.DOUBLE: number,
+        Kind.BOOLEAN: number or bool(pt.is_boolean(physical)),
+        Kind.TEXT: text,
+        Kind.INSTANT: bool(pt.is_timestamp(physical)),
+        Kind.DATE: bool(pt.is_date(physical)),
+        Kind.DECIMAL: bool(pt.is_decimal(physical)),
+        Kind.BINARY: bool(
+            pt.is_binary(physical)
+            or pt.is_large_binary(physical)
+            or pt.is_binary_view(physical)
+            or pt.is_fixed_size_binary(physical)
+        ),
+    }[kind]
 
 
 def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
@@ -119,7 +154,8 @@ def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
     Returns
     -------
     tuple
-        The array as int64, double, bool, large_string, timestamp[us] (UTC, naive) or large_binary;
+        The array as int64, double, bool, large_string, timestamp[us] (UTC, naive), date32,
+        large_binary, or decimals of the type that they have;
         and a mask of the values that were there but cannot be held without loss (NULL in the
         array).
     """
@@ -129,6 +165,8 @@ def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
     if pt.is_dictionary(array.type):
         array = array.dictionary_decode()
     none = np.zeros(len(array), dtype=np.bool_)
+    if kind is Kind.DECIMAL:
+        return array, none
     if pt.is_null(array.type):
         return pa.nulls(len(array), canonical(kind)), none
     if kind in {Kind.TEXT, Kind.BINARY}:
@@ -139,18 +177,19 @@ def convert(kind: Kind, array: "pa.Array") -> "tuple[pa.Array, Mask]":
         Kind.DOUBLE: _double,
         Kind.BOOLEAN: _boolean,
         Kind.INSTANT: _instant,
+        Kind.DATE: _date,
     }
     return converters[kind](array)
 
 
 def valid(array: "pa.Array") -> Mask:
-    """Give the mask of values that are not NULL."""
+    """Return the mask of values that are not NULL."""
     mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
     return mask
 
 
 def integers(array: "pa.Array") -> NDArray[np.int64]:
-    """Give a canonical integer, boolean or timestamp array as int64, 0 where NULL."""
+    """Return a canonical integer, boolean or timestamp array as int64, 0 where NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -161,15 +200,17 @@ def integers(array: "pa.Array") -> NDArray[np.int64]:
 
 
 def text_of(scalar: "pa.Scalar") -> str | None:
-    """Write a timestamp of any unit as UTC text, also those that Python's datetime cannot hold.
+    """Write a timestamp as UTC text, or a date, also those that Python cannot hold.
 
-    Give None for a scalar of another type, or NULL.
+    Return None for a scalar of another type, or NULL.
     """
     import pyarrow as pa
     import pyarrow.types as pt
 
     if pt.is_dictionary(scalar.type):
         scalar = scalar.value
+    if pt.is_date(scalar.type) and scalar.is_valid:
+        return str(scalar.cast(pa.string()).as_py())
     if not pt.is_timestamp(scalar.type) or not scalar.is_valid:
         return None
     # Arrow's ticks are UTC, and its own text shows the zone's wall clock; hence no zone.
@@ -178,7 +219,7 @@ def text_of(scalar: "pa.Scalar") -> str | None:
 
 
 def canonical(kind: Kind) -> "pa.DataType":
-    """Give the type that every accepted one is brought to; timestamps are UTC without saying so."""
+    """Return the type that every accepted one becomes; timestamps are UTC without a zone."""
     import pyarrow as pa
 
     return {
@@ -188,6 +229,7 @@ def canonical(kind: Kind) -> "pa.DataType":
         Kind.BOOLEAN: pa.bool_(),
         Kind.TEXT: pa.large_string(),
         Kind.INSTANT: pa.timestamp("us"),
+        Kind.DATE: pa.date32(),
         Kind.BINARY: pa.large_binary(),
     }[kind]
 
@@ -201,7 +243,7 @@ def _is_text(physical: Any) -> bool:
 
 
 def _mask(truths: "pa.Array") -> Mask:
-    """Give the mask of a boolean array, NULL counting as false."""
+    """Return the mask of a boolean array, NULL counting as false."""
     return np.array(truths.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -328,3 +370,19 @@ def _instant(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     # The ticks are UTC with and without a zone; dropping the zone keeps the instant.
     naive = array.cast(pa.int64()).cast(pa.timestamp(array.type.unit))
     return naive.cast(pa.timestamp("us")), bad
+
+
+_SECONDS_A_DAY: Final = 86_400
+
+
+def _date(array: "pa.Array") -> "tuple[pa.Array, Mask]":
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    per_day = _SECONDS_A_DAY * 1_000 if pt.is_date64(array.type) else 1
+    width = pa.int64() if pt.is_date64(array.type) else pa.int32()
+    ticks = integers(array.cast(width))
+    first, end = (s // _SECONDS_A_DAY for s in _SECONDS)
+    good = (ticks // per_day >= first) & (ticks // per_day < end) & (ticks % per_day == 0)
+    array, bad = _keep(array, good)
+    return array.cast(pa.date32()), bad

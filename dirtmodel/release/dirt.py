@@ -5,6 +5,7 @@ Read-only, in one transaction, so that all reads see the same rows.
 
 import contextlib
 import datetime as dt
+import decimal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, ReleaseError
+from dirtmodel.release.columns import COLUMNS
 from dirtmodel.release.layout import NARROW_ROWS, TABLES, picture_rows
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class DatabaseTables:
         return None
 
     def file(self, table: str) -> str:
-        """Give the table's own name."""
+        """Return the table's own name."""
         return self.names[table]
 
     def absent(self, table: str) -> str | None:  # noqa: ARG002 - the signature is that of Source
@@ -72,11 +74,11 @@ class DatabaseTables:
         return None
 
     def schema(self, table: str) -> "pa.Schema":
-        """Give the types that values of the columns' declared types come in."""
+        """Return the types that values of the columns' declared types come in."""
         import pyarrow as pa
 
         return pa.schema(
-            [(name, self._type(column)) for name, column in self.columns[table].items()]
+            [(name, self._type(table, column)) for name, column in self.columns[table].items()]
         )
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
@@ -113,7 +115,7 @@ class DatabaseTables:
 
     def _selected(self, column: Any) -> Any:
         """Ask for the driver's own value, but for types that no driver has."""
-        if not isinstance(column.type, _KNOWN):
+        if not isinstance(column.type, _KNOWN) and not _is_decimal(column.type):
             return sa.cast(column, sa.Text)
         raw = sa.type_coerce(column, sa.types.NullType())
         if self._is_dirts and column.name in _NULL_IF_EMPTY:
@@ -124,17 +126,21 @@ class DatabaseTables:
     def _is_dirts(self) -> bool:
         return self.names["image"] == DIRT_TABLES["image"]
 
-    def _type(self, column: Any) -> "pa.DataType":
+    def _type(self, table: str, column: Any) -> "pa.DataType":
         import pyarrow as pa
 
+        is_checked = column.name in {documented.name for documented in COLUMNS[table]}
         kinds = {
-            # SQLite has no booleans; DIRT's are 0 and 1 there.
-            sa.Boolean: pa.int64() if database.is_sqlite(self.url) else pa.bool_(),
+            # SQLite has no booleans; DIRT's are 0 and 1 there, and the check finds others.
+            sa.Boolean: pa.int64() if is_checked and database.is_sqlite(self.url) else pa.bool_(),
             sa.Integer: pa.int64(),
             sa.Float: pa.float64(),
             sa.LargeBinary: pa.large_binary(),
             sa.DateTime: pa.timestamp("us", tz="UTC"),
+            sa.Date: pa.date32(),
         }
+        if _is_decimal(column.type):
+            return pa.decimal128(column.type.precision, column.type.scale)
         for kind, arrow in kinds.items():
             if isinstance(column.type, kind):
                 return arrow
@@ -165,8 +171,19 @@ _KNOWN: Final = (
     sa.Float,
     sa.LargeBinary,
     sa.DateTime,
+    sa.Date,
     sa.String,
 )
+
+
+def _is_decimal(type_: sa.types.TypeEngine[Any]) -> bool:
+    """Return whether a column holds decimal numbers of a known number of digits."""
+    return (
+        isinstance(type_, sa.Numeric)
+        and not isinstance(type_, sa.Float)
+        and type_.precision is not None
+        and type_.scale is not None
+    )
 
 
 def _converted(field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
@@ -174,6 +191,13 @@ def _converted(field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
 
     if pa.types.is_timestamp(field.type):
         return pa.array([_instant(value) for value in values], field.type)
+    if pa.types.is_boolean(field.type):
+        values = tuple(bool(v) if v in (0, 1) else v for v in values)
+    # SQLite keeps dates as text, and decimal numbers as doubles.
+    if pa.types.is_date(field.type):
+        values = tuple(dt.date.fromisoformat(v) if isinstance(v, str) else v for v in values)
+    if pa.types.is_decimal(field.type):
+        values = tuple(None if v is None else decimal.Decimal(str(v)) for v in values)
     if pa.types.is_integer(field.type) and any(isinstance(value, float) for value in values):
         raise ValueError("Arrow would cut its fraction off")
     return pa.array(values, field.type)

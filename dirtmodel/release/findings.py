@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from dirtmodel.models.types import LARGEST_NUMBER
+
 MAX_EXAMPLES: Final = 5
 MAX_EXAMPLE_LENGTH: Final = 300
 
@@ -15,7 +17,7 @@ ERRORS: Final = {
     "null-id": "a row without an id that is not empty throughout",
     "null-value": "NULL in a required column",
     "nul-character": "text with a NUL character, which no database keeps",
-    "unknown-enum": "a number that DIRT gives no meaning",
+    "unknown-enum": f"a number that DIRT does not define; --extend keeps 0 to {LARGEST_NUMBER}",
     "duplicate-id": "an id that an earlier row of the file has",
     "duplicate-image": "an image_meta (slice, file1, display, step) that an earlier row has",
     "missing-image": "a row whose image does not exist or could not be loaded",
@@ -27,7 +29,9 @@ ERRORS: Final = {
 WARNINGS: Final = {
     "empty-rows": "rows that are NULL throughout were dropped (the dump's last lines)",
     "no-notes": "no notes column: a release from before DIRT had notes",
-    "extra-column": "a column that DIRT does not have was not loaded",
+    "extra-column": "a column that DIRT does not have is kept",
+    "unkept-column": "a column that DIRT does not have cannot be kept",
+    "kept-number": "a number that DIRT does not define is kept under a placeholder name",
     "no-rater": "sessions without a user: their rater is unknown",
     "repeated-image": "several images without a slice share (file1, display, step)",
     "no-entities": "a file1 in which no subject can be read",
@@ -53,8 +57,6 @@ class Finding(NamedTuple):
     message: str
     n: int
     examples: tuple[str, ...]
-    operations: tuple[str, ...] = ()
-    """Where the schema is another than ours: the Alembic operations that would take it in."""
 
 
 class Findings:
@@ -63,7 +65,6 @@ class Findings:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._examples: dict[tuple[str, str], list[str]] = {}
-        self._operations: dict[tuple[str, str], dict[str, str]] = {}
 
     def add(self, code: str, file: str, n: int, examples: Iterable[str] = ()) -> None:
         """Count `n` more of a kind; `examples` is only read as far as it is needed."""
@@ -75,18 +76,10 @@ class Findings:
         for example in examples:
             if len(kept) >= MAX_EXAMPLES:
                 break
-            kept.append(
-                example
-                if len(example) <= MAX_EXAMPLE_LENGTH
-                else f"{example[: MAX_EXAMPLE_LENGTH - 1]}…"
-            )
-
-    def offer(self, code: str, file: str, column: str, operation: str) -> None:
-        """Say which operation would take a column in; the last word on a column counts."""
-        self._operations.setdefault((code, file), {})[column] = operation
+            kept.append(_shown(example))
 
     def report(self) -> list[Finding]:
-        """Give the findings: errors first, each in the order of the tables above."""
+        """Return the findings: errors first, each in the order of the tables above."""
         order = {code: n for n, code in enumerate((*ERRORS, *WARNINGS))}
         found = [
             Finding(
@@ -96,15 +89,22 @@ class Findings:
                 message=ERRORS.get(code) or WARNINGS[code],
                 n=n,
                 examples=tuple(self._examples[code, file]),
-                operations=tuple(self._operations.get((code, file), {}).values()),
             )
             for (code, file), n in self._counts.items()
         ]
         return sorted(found, key=lambda finding: (order[finding.code], finding.file))
 
     def errors(self) -> list[Finding]:
-        """Give those that keep rows from being loaded."""
+        """Return those that keep rows from being loaded."""
         return [finding for finding in self.report() if finding.severity == "error"]
+
+
+def _shown(example: str) -> str:
+    """Shorten an example, and escape what a terminal might obey: names are data, too."""
+    cut = example[: MAX_EXAMPLE_LENGTH - 1] + "…" if len(example) > MAX_EXAMPLE_LENGTH else example
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
 def describe(findings: Sequence[Finding]) -> str:
@@ -125,18 +125,3 @@ def describe(findings: Sequence[Finding]) -> str:
         if found.examples and found.n > len(found.examples):
             lines.append(f"           and {found.n - len(found.examples):,} more")
     return "\n".join(lines)
-
-
-def advise(findings: Sequence[Finding]) -> str:
-    """Write the operations of findings as lines to paste into a migration; empty if there are none.
-
-    >>> print(advise([Finding("extra-column", "warning", "rating.parquet", "", 1, (),
-    ...     ('op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))',))]))
-    What a migration needs to take the new schema in (see docs/new-release.md):
-        op.add_column("rating", sa.Column("flag", sa.Boolean(), nullable=True))
-    """
-    operations = [operation for found in findings for operation in found.operations]
-    if not operations:
-        return ""
-    start = "What a migration needs to take the new schema in (see docs/new-release.md):"
-    return "\n".join([start, *(f"    {operation}" for operation in operations)])

@@ -5,7 +5,7 @@ Keys are gathered over a whole file as plain integers: a few dozen bytes a row.
 
 import numpy as np
 
-from dirtmodel.release.checks import Columns, Ints
+from dirtmodel.release.checks import Columns, Describe, Ints
 from dirtmodel.release.columns import Mask
 
 
@@ -23,7 +23,7 @@ class Ids:
         self._ids.add(first_row, columns.given("id"), columns.numbers("id"))
 
     def repeated(self) -> dict[str, Ints]:
-        """Give the sorted numbers of repeating rows by the code of their finding."""
+        """Return the sorted numbers of repeating rows by the code of their finding."""
         return {"duplicate-id": self._ids.repeated()}
 
 
@@ -56,7 +56,7 @@ class ImageKeys(Ids):
         self._unsliced.add(first_row, whole & ~sliced & ~columns.bad["slice"], *key)
 
     def repeated(self) -> dict[str, Ints]:
-        """Give the sorted numbers of repeating rows by the code of their finding."""
+        """Return the sorted numbers of repeating rows by the code of their finding."""
         return {
             **super().repeated(),
             "duplicate-image": self._sliced.repeated(),
@@ -75,7 +75,7 @@ class _Keys:
         self._parts.append((first_row + np.flatnonzero(rows), *(part[rows] for part in key)))
 
     def repeated(self) -> Ints:
-        """Give the sorted numbers of the rows whose key an earlier row has."""
+        """Return the sorted numbers of the rows whose key an earlier row has."""
         if not self._parts:
             return np.zeros(0, np.int64)
         rows, *key = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
@@ -84,3 +84,16 @@ class _Keys:
         for part in key:
             same &= part[order][1:] == part[order][:-1]
         return np.sort(rows[order[1:][same]])
+
+
+def repeats(columns: Columns, code: str) -> Describe:
+    """Return the words for a row that repeats a key."""
+    if code == "duplicate-id":
+        return lambda row: f"id {columns.arrays['id'][row]} stands in an earlier row too"
+    return lambda row: (
+        "an earlier row too has "
+        + ", ".join(
+            f"{name} {columns.arrays[name][row].as_py()!r}"
+            for name in ("slice", "file1", "display", "step")
+        )
+    )

@@ -52,7 +52,7 @@ class ReleaseFiles:
     name: str
 
     def path(self, table: str) -> Path:
-        """Give the file of a table."""
+        """Return the file of a table."""
         return self.folder / file_name(table)
 
     @property
@@ -71,11 +71,11 @@ class ReleaseFiles:
         return file_name(table)
 
     def absent(self, table: str) -> str | None:
-        """Give the path of a table's file if it is not there."""
+        """Return the path of a table's file if it is not there."""
         return None if self.path(table).is_file() else str(self.path(table))
 
     def schema(self, table: str) -> "pa.Schema":
-        """Give the columns of a file and their physical types."""
+        """Return the columns of a file and their physical types."""
         return self._open(table).schema_arrow
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
@@ -89,7 +89,8 @@ class ReleaseFiles:
         n_read = 0
         for batch in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
             n_read += batch.num_rows
-            yield batch
+            # Asked for `id`, Arrow also returns columns whose names start with `id.`.
+            yield batch.select(names)
         if n_read != file.metadata.num_rows:
             # Arrow takes a damaged page header for the end of a column, and says nothing.
             raise OSError(f"damaged: {n_read:,} of {file.metadata.num_rows:,} rows can be read")
@@ -112,7 +113,7 @@ class ReleaseFiles:
 
 
 def picture_rows(n_bytes: int, n_rows: int) -> int:
-    """Give the number of pictures to read at a time, few where they are large.
+    """Return the number of pictures to read at a time, few where they are large.
 
     >>> picture_rows(2_500_000_000, 100_000), picture_rows(4_000_000_000, 1_000)
     (32, 4)

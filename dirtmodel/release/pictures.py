@@ -4,11 +4,11 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from dirtmodel.draw.header import Header, probe
+from dirtmodel.draw.header import probe
 from dirtmodel.errors import PictureError
 from dirtmodel.release import checks
 from dirtmodel.release.columns import Mask, valid
@@ -24,14 +24,40 @@ GROUP_BYTES: Final = 8 << 20
 Img = memoryview | None
 
 
+class Described(NamedTuple):
+    """What is known about the bytes of a picture; the columns of `picture`."""
+
+    format: str
+    width: int
+    height: int
+    n_bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a batch and what is known of them, row by row."""
+    """The pictures of a batch, row by row: their bytes, and what is known about them."""
 
     img: list[memoryview]
-    headers: list[Header]
-    n_bytes: list[int]
-    sha256: list[str]
+    described: list[Described]
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all pictures together."""
+        return sum(picture.n_bytes for picture in self.described)
+
+
+def describe(img: memoryview) -> Described:
+    """Measure and hash a picture.
+
+    Raises
+    ------
+    PictureError
+        If it is not a whole PNG or GIF of sensible size.
+    """
+    if img.nbytes > MAX_PICTURE_BYTES:
+        raise PictureError(f"absurdly large ({img.nbytes:,} bytes)")
+    return Described(*probe(img), img.nbytes, hashlib.sha256(img).hexdigest())
 
 
 def group_of(pictures: Iterator[Img], at_most: int) -> Iterator[Img]:
@@ -50,31 +76,23 @@ def check_pictures(
     """Hash and probe the pictures of rows that are sound so far."""
     bad = np.zeros(len(columns), np.bool_)
     reasons: dict[int, str] = {}
-    pictures = Pictures([], [], [], [])
+    pictures = Pictures([], [])
     for row in np.flatnonzero(sound).tolist():
         img = imgs[row]
-        assert img is not None  # noqa: S101 - for the type checker: a NULL is no sound row
+        assert img is not None  # noqa: S101 - for the type checker: a row whose picture is NULL is not sound
         try:
-            header = _probe(img)
+            described = describe(img)
         except PictureError as error:
             bad[row] = True
             reasons[row] = f"image {columns.arrays['id'][row]}: the picture is {error}"
             continue
         pictures.img.append(img)
-        pictures.headers.append(header)
-        pictures.n_bytes.append(img.nbytes)
-        pictures.sha256.append(hashlib.sha256(img).hexdigest())
+        pictures.described.append(described)
     return checks.Problem("bad-picture", bad, reasons.__getitem__), pictures
 
 
-def _probe(data: memoryview) -> Header:
-    if data.nbytes > MAX_PICTURE_BYTES:
-        raise PictureError(f"absurdly large ({data.nbytes:,} bytes)")
-    return probe(data)
-
-
 def views(array: "pa.Array") -> list[Img]:
-    """Give the values of a large_binary array as slices of its buffer, nothing copied."""
+    """Return the values of a large_binary array as slices of its buffer, nothing copied."""
     _, offsets_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
     data = memoryview(data_buffer or b"").cast("B")

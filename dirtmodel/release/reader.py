@@ -15,22 +15,26 @@ import numpy as np
 
 from dirtmodel import database
 from dirtmodel.errors import ReleaseError
-from dirtmodel.release import checks, operations
+from dirtmodel.models import JUDGED_BY, JudgedBy
+from dirtmodel.models.lookups import ENUMS
+from dirtmodel.release import checks
 from dirtmodel.release.columns import (
     COLUMNS,
     OPTIONAL,
+    Column,
     Kind,
     Mask,
     accepts,
     convert,
     integers,
 )
+from dirtmodel.release.extension import Extension, extra_columns
 from dirtmodel.release.findings import ERRORS, FATAL, Finding, Findings, describe
-from dirtmodel.release.keys import Ids, ImageKeys
+from dirtmodel.release.keys import Ids, ImageKeys, repeats
 from dirtmodel.release.layout import TABLES
 from dirtmodel.release.pictures import Img, Pictures, check_pictures, group_of, views
 from dirtmodel.release.rejected import Rejected, rejected
-from dirtmodel.release.sources import Place, Source, opened
+from dirtmodel.release.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,10 +66,20 @@ class Batch:
     def __len__(self) -> int:
         return len(self.columns["id"])
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of the pictures."""
+        return self.pictures.n_bytes if self.pictures else 0
+
 
 @dataclass
 class Reader:
     """Reads a release, table by table, batch by batch, checking every row.
+
+    Parameters
+    ----------
+    extend
+        Accept numbers of steps, displays and verdicts that DIRT does not define.
 
     Raises
     ------
@@ -74,16 +88,17 @@ class Reader:
     """
 
     release: Source
+    extend: bool = False
     findings: Findings = field(default_factory=Findings)
     n_empty_rows: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, tuple[Column, ...]] = field(default_factory=dict)
+    """By table: the documented columns, and those that the release has beside them."""
     _duplicates: dict[str, dict[str, checks.Ints]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._check_files()
-        self._extra_findings = [
-            finding for finding in self.findings.report() if finding.code not in FATAL
-        ]
+        self._schema_findings = self.findings.report()
         for table in TABLES:
             self._find_duplicates(table)
 
@@ -94,11 +109,10 @@ class Reader:
         and are complete when the iterator is exhausted.
         """
         self.findings = Findings()
-        for finding in self._extra_findings:
+        for finding in self._schema_findings:
             self.findings.add(finding.code, finding.file, finding.n, finding.examples)
-            for operation in finding.operations:
-                self.findings.offer(finding.code, finding.file, operation, operation)
-        self._unknown: dict[tuple[str, str], set[int]] = {}
+        self._numbers: dict[str, set[int]] = {table: set() for table in ENUMS}
+        self._rated_steps: set[int] = set()
         self._sessions = checks.Known(("step",))
         self._images = checks.Known(("step", "width", "height"))
         for table in TABLES:
@@ -111,7 +125,32 @@ class Reader:
             )
             for first_row, columns, problems, imgs in parts:
                 yield self._batch(first_row, columns, problems, imgs, keep_rejected=keep_rejected)
-            self._offer_enums(table)
+
+    @property
+    def extension(self) -> Extension:
+        """What a database needs to hold the rows read so far, beyond this version's schema."""
+        judged_by = self._judged_by()
+        return Extension(
+            {
+                table: tuple(column for column in columns if column.extra)
+                for table, columns in self.columns.items()
+            },
+            {
+                table: {
+                    number: judged_by[number] if table == "step" else None
+                    for number in sorted(numbers)
+                }
+                for table, numbers in self._numbers.items()
+            },
+        )
+
+    def _judged_by(self) -> dict[int, JudgedBy]:
+        """Return how each step is judged: a new one by verdict if its images have ratings."""
+        new = {
+            number: JudgedBy.VERDICT if number in self._rated_steps else JudgedBy.CLICKS
+            for number in self._numbers["step"]
+        }
+        return {**{int(step): how for step, how in JUDGED_BY.items()}, **new}
 
     # -- files and their columns
 
@@ -141,9 +180,6 @@ class Reader:
                 self.findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
             elif not found:
                 self.findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
-                self.findings.offer(
-                    "missing-column", file, name, operations.drop_column(table, name)
-                )
             elif found > 1:
                 self.findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
             elif not accepts(column.kind, schema.field(name).type):
@@ -154,20 +190,16 @@ class Reader:
                     1,
                     [f"{file} column {name} is {physical}; {column.kind.value} are expected"],
                 )
-                self.findings.offer(
-                    "wrong-type", file, name, operations.retype_column(table, name, physical)
-                )
-        for field_ in schema:
-            if field_.name not in expected:
-                self.findings.add(
-                    "extra-column", file, 1, [f"{file} column {field_.name} ({field_.type})"]
-                )
-                self.findings.offer(
-                    "extra-column",
-                    file,
-                    field_.name,
-                    operations.add_column(table, field_.name, field_.type),
-                )
+        extra = []
+        for name, column_or_reason in extra_columns(table, schema):
+            if isinstance(column_or_reason, Column):
+                extra.append(column_or_reason)
+                example = f"{file} column {name} ({schema.field(name).type})"
+                self.findings.add("extra-column", file, 1, [example])
+            else:
+                example = f"{file} column {name!r}: {column_or_reason}"
+                self.findings.add("unkept-column", file, 1, [example])
+        self.columns[table] = (*COLUMNS[table], *extra)
 
     def _schema(self, table: str) -> "pa.Schema":
         with self._readable(table):
@@ -200,7 +232,7 @@ class Reader:
     def _find_duplicates(self, table: str) -> None:
         found = ImageKeys() if table == "image" else Ids()
         for first_row, raw in self._raw(table, ["id", *found.names]):
-            found.add(first_row, checks.Columns.of(table, raw))
+            found.add(first_row, checks.Columns.of(table, self.columns[table], raw))
         self._duplicates[table] = found.repeated()
 
     # -- rows
@@ -208,15 +240,15 @@ class Reader:
     def _narrow(self, table: str, *, extra: bool) -> Iterator[_Part]:
         """Read and check all columns but the pictures."""
         present = self._schema(table).names
-        known = {column.name for column in COLUMNS[table]}
+        known = {column.name for column in self.columns[table]}
         names = [
             name
             for name in present
-            # Of several columns of one name Arrow can give none.
+            # Of several columns of one name, Arrow can return none.
             if name != "img" and (name in known or (extra and present.count(name) == 1))
         ]
         for first_row, raw in self._raw(table, names):
-            columns = checks.Columns.of(table, raw)
+            columns = checks.Columns.of(table, self.columns[table], raw)
             yield first_row, columns, self._problems(columns, first_row)
 
     def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[Img]]]":
@@ -292,13 +324,12 @@ class Reader:
         )
 
     def _problems(self, columns: checks.Columns, first_row: int) -> list[checks.Problem]:
-        problems = checks.value_problems(columns)
-        self._note_enums(columns)
+        problems = checks.value_problems(columns, extend=self.extend)
         for code, file_rows in self._duplicates[columns.table].items():
             start, end = np.searchsorted(file_rows, [first_row, first_row + len(columns)])
             mask = np.zeros(len(columns), np.bool_)
             mask[file_rows[start:end] - first_row] = True
-            problems.append(checks.Problem(code, mask, _repeats(columns, code)))
+            problems.append(checks.Problem(code, mask, repeats(columns, code)))
         match columns.table:
             case "session":
                 problems += checks.session_problems(columns)
@@ -307,30 +338,25 @@ class Reader:
             case "coordinate":
                 problems += checks.click_problems(columns, self._images)
         if columns.table in {"rating", "coordinate"}:
-            problems += checks.reference_problems(columns, self._images, self._sessions)
+            if columns.table == "rating":
+                self._note_rated_steps(columns)
+            problems += checks.reference_problems(
+                columns, self._images, self._sessions, self._judged_by()
+            )
             problems += checks.note_problems(columns)
         return [problem for problem in problems if problem.rows.any()]
 
-    def _note_enums(self, columns: checks.Columns) -> None:
-        """Remember values that DIRT gives no meaning, as far as they may be those of an enum."""
-        for column in COLUMNS[columns.table]:
-            if column.values is None or column.name not in columns.arrays:
-                continue
-            given = columns.numbers(column.name)[columns.given(column.name)]
-            unknown = self._unknown.setdefault((columns.table, column.name), set())
-            if len(unknown) <= operations.MOST_VALUES:
-                unknown |= set(np.unique(given).tolist()) - {int(value) for value in column.values}
-
-    def _offer_enums(self, table: str) -> None:
-        """Say how such values of a whole table could be taken in."""
-        for column in COLUMNS[table]:
-            unknown = self._unknown.get((table, column.name), set())
-            if column.values is not None and 0 < len(unknown) <= operations.MOST_VALUES:
-                allowed = unknown | {int(value) for value in column.values}
-                words = operations.widen_enum(table, column.name, allowed)
-                self.findings.offer("unknown-enum", self.release.file(table), column.name, words)
+    def _note_rated_steps(self, columns: checks.Columns) -> None:
+        """Remember the steps whose images have ratings."""
+        found, image = self._images.look_up(columns.numbers("img_id"))
+        self._rated_steps |= set(np.unique(image["step"][found]).tolist())
 
     def _remember(self, batch: Batch) -> None:
+        for column in self.columns[batch.table]:
+            if column.values is not None:
+                lookup = "verdict" if column.name == "rating" else column.name
+                used = set(np.unique(integers(batch.columns[column.name])).tolist())
+                self._numbers[lookup] |= used - {int(member) for member in column.values}
         if batch.table not in {"session", "image"}:
             return
         ids = integers(batch.columns["id"])
@@ -338,64 +364,30 @@ class Reader:
         if batch.table == "session":
             self._sessions.add(ids, steps)
             return
-        headers = batch.pictures.headers if batch.pictures else []
+        described = batch.pictures.described if batch.pictures else []
         sizes = np.zeros((2, len(ids)), np.int64)
-        if headers:
-            sizes = np.array([(h.width, h.height) for h in headers], np.int64).T
+        if described:
+            sizes = np.array([(d.width, d.height) for d in described], np.int64).T
         self._images.add(ids, steps, sizes[0], sizes[1])
 
 
 class InvalidReleaseError(ReleaseError):
-    """A release with errors; `findings` tells all of them."""
+    """A release with errors, all of which are in `findings`."""
 
-    def __init__(self, release: Source, findings: list[Finding]) -> None:
+    def __init__(self, release: Source, findings: list[Finding], *, extend: bool = False) -> None:
         self.findings = findings
         n = sum(finding.n for finding in findings)
-        advice = (
-            "mend the release, or copy it again"
-            if any(finding.code in FATAL for finding in findings)
-            else "mend the release, or load what is sound with --quarantine"
-        )
+        codes = {finding.code for finding in findings}
+        if codes & FATAL:
+            advice = "repair the release, or copy it again"
+        elif "unknown-enum" in codes and not extend:
+            advice = (
+                "keep new numbers with --extend, or load only the rows that are sound with "
+                "--quarantine"
+            )
+        else:
+            advice = "repair the release, or load only the rows that are sound with --quarantine"
         super().__init__(
             f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
             f"{advice}:\n{describe(findings)}"
         )
-
-
-def check(release: Place, progress: Progress | None = None) -> list[Finding]:
-    """Check a release as a load would, pictures included, and give all that was found.
-
-    Parameters
-    ----------
-    release
-        As in `load`.
-    progress
-        Called after each batch with its table, rows and bytes of pictures.
-
-    Raises
-    ------
-    ReleaseError
-        When there is no release.
-    """
-    with opened(release) as source:
-        try:
-            reader = Reader(source)
-            for batch in reader.batches(pictures=True):
-                if progress is not None:
-                    n_bytes = sum(batch.pictures.n_bytes) if batch.pictures else 0
-                    progress(batch.table, len(batch), n_bytes)
-        except InvalidReleaseError as error:
-            return error.findings
-        return reader.findings.report()
-
-
-def _repeats(columns: checks.Columns, code: str) -> checks.Describe:
-    if code == "duplicate-id":
-        return lambda row: f"id {columns.arrays['id'][row]} stands in an earlier row too"
-    return lambda row: (
-        "an earlier row too has "
-        + ", ".join(
-            f"{name} {columns.arrays[name][row].as_py()!r}"
-            for name in ("slice", "file1", "display", "step")
-        )
-    )

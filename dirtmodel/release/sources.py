@@ -34,7 +34,7 @@ class Source(Protocol):
         """What it takes on disk at least: its pictures, or 0 where that cannot be told."""
 
     def path(self, table: str) -> Path | None:
-        """Give the file of a table, where it is one."""
+        """Return the file of a table, where it is one."""
 
     def file(self, table: str) -> str:
         """Name what holds a table, as findings do."""
@@ -43,7 +43,7 @@ class Source(Protocol):
         """Name what holds a table if it is not there."""
 
     def schema(self, table: str) -> "pa.Schema":
-        """Give the columns of a table and their physical types."""
+        """Return the columns of a table and their physical types."""
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
         """Read columns, few rows at a time where pictures are among them.

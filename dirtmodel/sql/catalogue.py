@@ -1,7 +1,7 @@
-"""Which tables and views there are to ask, and what their columns mean."""
+"""Which tables and views there are, and what their columns mean."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -27,16 +27,22 @@ def describe() -> Iterator[Described]:
             yield Described(table.name, column.name, type_name(column), column.comment or "")
 
 
+_ORDER: Final = (
+    *("step", "display", "verdict"),
+    *("session", "image", "rating", "coordinate"),
+    *("target", "picture", "review", "tally"),
+)
+
+
 def relations() -> list[sa.Table]:
-    """List the tables that DIRT has, then the views, then the other local tables."""
+    """List lookup, mirrored and derived tables, the records of a load, and the views."""
     tables = {table.name: table for table in database.tables()}
-    mirrored = [tables.pop(name) for name in ("session", "image", "rating", "coordinate")]
-    local = [tables.pop(name) for name in ("target", "picture")]
-    return [*mirrored, *views.VIEWS, *local, *tables.values()]
+    first = [tables.pop(name) for name in _ORDER]
+    return [*first, *tables.values(), *views.VIEWS]
 
 
 def type_name(column: sa.Column[object]) -> str:
-    """Name a column's type the way people do; enums are integers in tables."""
+    """Return a column's type in plain words; enums are integers in tables."""
     impl = column.type
     while isinstance(impl, sa.TypeDecorator):
         impl = impl.impl_instance

@@ -23,7 +23,7 @@ _ALLOWED: Final = frozenset(
 _REFUSED_FUNCTIONS: Final = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "lsdir", "fsdir"}
 )
-"""What reaches beyond the database; most of it belongs to the shell and is never there."""
+"""Functions that reach beyond the database; most of them exist in the shell only."""
 
 _PRAGMAS: Final = frozenset(
     {

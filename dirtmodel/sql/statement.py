@@ -23,7 +23,7 @@ _WIDEST: Final = 96
 
 
 class Answer(NamedTuple):
-    """What a statement gives: names of columns, rows as they come, and what to tell the user."""
+    """The result of a statement: names of columns, streamed rows, and warnings for the user."""
 
     columns: list[str]
     rows: Iterator[tuple[Any, ...]]

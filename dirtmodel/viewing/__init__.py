@@ -1,4 +1,4 @@
-"""What reviewers saw: pictures of the database with what was said of them.
+"""Pictures of the database as reviewers saw them, with their reviews.
 
 - `single`: one picture with rings and caption
 - `sheets`: many to look through, page after page

@@ -1,4 +1,4 @@
-"""The original bytes of pictures as files, well named."""
+"""The original bytes of pictures as files with descriptive names."""
 
 import hashlib
 import os
@@ -33,11 +33,11 @@ def extract(
     images
         `Images(...)`; or images themselves: of the ORM, rows of `Images`, or ids.
     folder
-        Made if it is not there. Nothing is ever written outside of it.
+        Created if it does not exist. Nothing is ever written outside of it.
     db
         Where they are. Images of the ORM know it themselves.
     replace
-        Whether files that are there already are written anew.
+        Whether existing files are replaced.
     progress
         Called with 1 after every picture.
 

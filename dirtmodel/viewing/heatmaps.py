@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import orm
 
 from dirtmodel.draw import heatmaps
-from dirtmodel.draw.captions import Row, reviews_of
+from dirtmodel.draw.captions import rings_of
 from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, Sample
 from dirtmodel.errors import UsageError
-from dirtmodel.models import CLICK_STEPS, DisplayMode, Step, member_of
-from dirtmodel.queries.images import Clicks, FoundImage, Images, blobs
+from dirtmodel.models import DisplayMode, JudgedBy, Step, lookups, member_of
+from dirtmodel.queries.images import FoundImage, Images, Reviews, blobs
 from dirtmodel.viewing import material
 from dirtmodel.viewing.material import Progress
 
@@ -59,15 +59,16 @@ def heatmap(
         The step is judged by verdicts; no picture matches, or none was reviewed.
     """
     step, display = member_of(Step, step), member_of(DisplayMode, display)
-    if step not in CLICK_STEPS:
-        steps = ", ".join(known.name.lower() for known in sorted(CLICK_STEPS))
+    if lookups.judged_by(db.connection(), step) is JudgedBy.VERDICT:
+        steps = ", ".join(name.lower() for name in lookups.steps_by_clicks(db.connection()))
         raise UsageError(
             f"{step.name.lower()} is judged by verdicts, and verdicts have no place on a picture; "
             f"choose a step that is judged by clicks: {steps}"
         )
     wanted = Images(step=step, display=display, slice=slice)
     _, found = material.find(wanted, db)
-    samples = _samples(db, found, Clicks((), rater, latest), progress)
+    wanted_reviews = Reviews((), rater, decides=True, latest=latest)
+    samples = _samples(db, found, wanted_reviews, progress)
     first = next(samples, None)
     if first is None:
         by = "" if rater is None else f" by {rater!r}; raters are named as in session.user"
@@ -81,18 +82,16 @@ def heatmap(
 
 
 def _samples(
-    db: orm.Session, images: Iterable[FoundImage], clicks: Clicks, progress: Progress | None
+    db: orm.Session, images: Iterable[FoundImage], wanted: Reviews, progress: Progress | None
 ) -> Iterator[Sample]:
-    """Give the reviewed pictures with their clicks."""
+    """Yield the reviewed pictures with their clicks."""
     for batch in material.batches(images):
-        rows: dict[int, list[Row]] = {}
-        for click in replace(clicks, images=[image.id for image in batch]).run(db):
-            rows.setdefault(click.img_id, []).append(material.row_of_click(click))
+        ids = [image.id for image in batch]
+        reviews = material.reviews_of(db, replace(wanted, images=ids))
         n_done = len(batch)
-        for image, data in blobs(db, (image for image in batch if image.id in rows)):
-            reviews = reviews_of(rows[image.id])
-            placed = [click for review in reviews for click in review.clicks]
-            yield Sample(image.id, data, placed, n_reviews=len(reviews))
+        for image, data in blobs(db, (image for image in batch if image.id in reviews)):
+            found = reviews[image.id]
+            yield Sample(image.id, data, rings_of(found), n_reviews=len(found))
             n_done -= 1
             if progress is not None:
                 progress(1)

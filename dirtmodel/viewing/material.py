@@ -2,21 +2,21 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import orm
 
-from dirtmodel.draw.captions import Review, Row, Subject, reviews_of
+from dirtmodel.draw.captions import Review, Subject, rings_of
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import UsageError
 from dirtmodel.models import Image
-from dirtmodel.queries.images import Clicks, FoundImage, ImageClick, Images, Verdicts, blobs
+from dirtmodel.queries.images import Clicks, FoundImage, Images, Reviews, blobs
 
 Progress = Callable[[int], None]
 """Called with the number of images done since it was called last."""
 
 Wanted = Images | Iterable[Image | FoundImage | int]
-"""Images: the question which, or themselves (of the ORM, or as rows, or by their ids)."""
+"""A query for images, or the images themselves: of the ORM, as rows, or by their ids."""
 
 _BATCH: Final = 500
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Material(NamedTuple):
-    """An image, its picture, and what was said of it."""
+    """An image, its picture and its reviews."""
 
     image: FoundImage
     data: bytes
@@ -48,17 +48,17 @@ class Material(NamedTuple):
 
     @property
     def clicks(self) -> list[Click]:
-        """All clicks, the earliest review's first."""
-        return [click for review in self.reviews for click in review.clicks]
+        """The clicks to draw."""
+        return rings_of(self.reviews)
 
 
 def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, list[FoundImage]]:
-    """Look images up, and the session that they are in.
+    """Return images and the session that they are in.
 
     Raises
     ------
     UsageError
-        When there is none, or some of those named are missing; or no session is known.
+        If there are none, if some of those named are missing, or if no session is known.
     """
     if isinstance(wanted, Images):
         if db is None:
@@ -92,29 +92,37 @@ def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, li
 
 
 def gather(db: orm.Session, images: Iterable[FoundImage]) -> Iterator[Material]:
-    """Fetch pictures and reviews, in order, a batch ahead at most."""
+    """Fetch pictures and reviews in order, one batch at a time."""
     for batch in batches(images):
         ids = [image.id for image in batch]
-        rows: dict[int, list[Row]] = {img_id: [] for img_id in ids}
-        for verdict in Verdicts(ids).run(db):
-            rows[verdict.img_id].append(_row(verdict)._replace(verdict=verdict.verdict.name))
-        for click in Clicks(ids).run(db):
-            rows[click.img_id].append(row_of_click(click))
+        reviews = reviews_of(db, Reviews(ids))
         for image, data in blobs(db, batch):
-            yield Material(image, data, reviews_of(rows[image.id]))
+            yield Material(image, data, reviews.get(image.id, []))
 
 
-def row_of_click(click: ImageClick) -> Row:
-    """Write a click for captions."""
-    return _row(click)._replace(click=Click(click.x, click.y, click.rater))
-
-
-def _row(said: Any) -> Row:
-    return Row(said.session, said.rater, said.created, said.source_data_issue, said.notes)
+def reviews_of(db: orm.Session, wanted: Reviews) -> dict[int, list[Review]]:
+    """Fetch reviews with their clicks, by image, the earliest first."""
+    clicks: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for click in Clicks(wanted.images).run(db):
+        clicks.setdefault((click.img_id, click.session), []).append((click.x, click.y))
+    reviews: dict[int, list[Review]] = {}
+    for found in wanted.run(db):
+        places = clicks.get((found.img_id, found.session), ()) if found.verdict is None else ()
+        review = Review(
+            found.rater,
+            None if found.verdict is None else found.verdict.name,
+            found.n_clicks,
+            [Click(x, y, found.rater) for x, y in places],
+            found.source_data_issue,
+            found.notes,
+            found.decides,
+        )
+        reviews.setdefault(found.img_id, []).append(review)
+    return reviews
 
 
 def batches(values: Iterable[T]) -> Iterator[list[T]]:
-    """Cut into lists short enough for one statement."""
+    """Split into lists that are short enough for one statement."""
     iterator = iter(values)
     while batch := list(itertools.islice(iterator, _BATCH)):
         yield batch

@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and never take the place of others unasked."""
+"""Files that are complete or absent, and replace others only on request."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def save(data: bytes, path: Path, *, replace: bool = False) -> None:
 
 
 def refuse_existing(paths: Sequence[Path], *, replace: bool) -> None:
-    """Make sure that nothing would be overwritten; a link is something, wherever it points."""
+    """Make sure that nothing would be overwritten; a link counts, wherever it points."""
     there = [] if replace else [path for path in paths if os.path.lexists(path)]
     if there:
         more = f" (and {len(there) - 1:,} more)" if there[1:] else ""

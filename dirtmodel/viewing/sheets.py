@@ -9,10 +9,10 @@ from sqlalchemy import orm
 
 from dirtmodel import outputs
 from dirtmodel.draw import annotate, sheets
-from dirtmodel.draw.captions import label
+from dirtmodel.draw.captions import label, rings_of
 from dirtmodel.draw.colours import Pen, pens
 from dirtmodel.draw.sheets import Cell, Layout
-from dirtmodel.queries.images import Clicks, FoundImage, Images
+from dirtmodel.queries.images import FoundImage, Images, Reviews
 from dirtmodel.viewing import material, saving
 from dirtmodel.viewing.material import Progress, Wanted
 
@@ -37,14 +37,14 @@ def sheet(
     db
         Where they are. Images of the ORM know it themselves.
     title
-        Heading of every page; says what was asked for unless given.
+        Heading of every page; by default the conditions of the query.
     layout
         Tiles across and down, and their size.
 
     Raises
     ------
     UsageError
-        There is no such image.
+        If there is no such image.
     """
     session, found = material.find(images, db)
     if title is None:
@@ -67,7 +67,7 @@ class Sheet:
         self._db = db
 
     def __len__(self) -> int:
-        """Give the number of images, which is known before that of pages."""
+        """Return the number of images; that of pages is not known beforehand."""
         return len(self.images)
 
     def __iter__(self) -> "Iterator[PillowImage.Image]":
@@ -123,7 +123,8 @@ class Sheet:
     def _pens(self) -> Mapping[str | None, Pen]:
         raters: set[str | None] = set()
         for batch in material.batches(image.id for image in self.images):
-            raters.update(Clicks(batch).raters(self._db))
+            reviews = material.reviews_of(self._db, Reviews(batch, decides=True))
+            raters.update(click.rater for found in reviews.values() for click in rings_of(found))
         return pens(raters)
 
 

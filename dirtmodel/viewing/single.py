@@ -12,13 +12,12 @@ from dirtmodel.viewing import material
 
 
 def annotated(db: orm.Session, img_id: int, *, form: Literal["PNG", "GIF"] | None = None) -> bytes:
-    """Encode a picture as the reviewers saw it, with what they said.
+    """Encode a picture as the reviewers saw it, with their clicks and verdicts.
 
     Parameters
     ----------
     form
-        A GIF stays one, with all its frames, unless a PNG is asked for: that shows the frames side
-        by side.
+        By default that of the picture. A PNG shows the frames of a GIF side by side.
 
     Raises
     ------
@@ -31,4 +30,4 @@ def annotated(db: orm.Session, img_id: int, *, form: Literal["PNG", "GIF"] | Non
     for shown in material.gather(db, found):
         notes = Notes(shown.clicks, caption(shown.subject, shown.reviews))
         return annotate.annotate(shown.data, notes, img_id=img_id, form=form)
-    raise PictureError(f"image {img_id} has gone from the database; it was just there")
+    raise PictureError(f"image {img_id} has just been deleted from the database")

@@ -1,5 +1,9 @@
 """DIRT's tables as its own migration 0001 made them, under the release's names
 
+The choices that DIRT's fields define (steps, displays, verdicts) are rows of lookup tables. They
+stand here, not in a later revision, because SQLite cannot add a foreign key to a table that
+exists.
+
 Revision ID: 0001
 Revises:
 """
@@ -14,32 +18,22 @@ depends_on = None
 
 BIGINT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.DateTime(timezone=True)
-STEPS = "step IN (0, 1, 2, 3, 4)"
 
-
-def review_columns() -> list[sa.schema.SchemaItem]:
-    """What a verdict and a click have in common."""
-    return [
-        sa.Column("img_id", BIGINT, nullable=False),
-        sa.Column("session", BIGINT, nullable=False),
-        sa.Column("created", INSTANT, nullable=False),
-    ]
-
-
-def review_constraints(table: str) -> list[sa.schema.SchemaItem]:
-    """Both point to their image and their session, and go with them."""
-    return [
-        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.ForeignKeyConstraint(
-            ["img_id"], ["image.id"], name=f"fk_{table}_img_id_image", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["session"], ["session.id"], name=f"fk_{table}_session_session", ondelete="CASCADE"
-        ),
-    ]
+STEPS = (
+    {"id": 0, "name": "MASK", "judged_by": "clicks"},
+    {"id": 1, "name": "SPATIAL_NORMALIZATION", "judged_by": "clicks"},
+    {"id": 2, "name": "SURFACE_LOCALIZATION", "judged_by": "clicks"},
+    {"id": 3, "name": "FMAP_COREGISTRATION", "judged_by": "verdict"},
+    {"id": 4, "name": "DTIFIT", "judged_by": "verdict"},
+)
+DISPLAYS = ({"id": 0, "name": "X"}, {"id": 1, "name": "Y"}, {"id": 2, "name": "Z"})
+VERDICTS = ({"id": 0, "name": "PASS"}, {"id": 1, "name": "UNSURE"}, {"id": 2, "name": "FAIL"})
 
 
 def upgrade() -> None:
+    op.bulk_insert(create_lookup("step", judged_by()), list(STEPS))
+    op.bulk_insert(create_lookup("display"), list(DISPLAYS))
+    op.bulk_insert(create_lookup("verdict"), list(VERDICTS))
     op.create_table(
         "session",
         sa.Column("id", BIGINT, nullable=False),
@@ -47,7 +41,7 @@ def upgrade() -> None:
         sa.Column("user", sa.Text(), nullable=True),
         sa.Column("created", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_session"),
-        sa.CheckConstraint(STEPS, name=op.f("ck_session_step")),
+        named_in("session", "step", "step"),
     )
     op.create_table(
         "image",
@@ -60,9 +54,9 @@ def upgrade() -> None:
         sa.Column("created", INSTANT, nullable=False),
         sa.Column("img", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_image"),
-        sa.CheckConstraint("display IN (0, 1, 2)", name=op.f("ck_image_display")),
-        sa.CheckConstraint(STEPS, name=op.f("ck_image_step")),
         sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
+        named_in("image", "display", "display"),
+        named_in("image", "step", "step"),
     )
     op.create_table(
         "rating",
@@ -71,7 +65,7 @@ def upgrade() -> None:
         sa.Column("rating", sa.Integer(), nullable=False),
         *review_columns(),
         *review_constraints("rating"),
-        sa.CheckConstraint("rating IN (0, 1, 2)", name=op.f("ck_rating_rating")),
+        named_in("rating", "rating", "verdict"),
     )
     op.create_table(
         "coordinate",
@@ -85,5 +79,49 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("coordinate", "rating", "image", "session"):
+    for table in ("coordinate", "rating", "image", "session", "verdict", "display", "step"):
         op.drop_table(table)
+
+
+def create_lookup(table: str, *more: sa.schema.SchemaItem) -> sa.Table:
+    return op.create_table(
+        table,
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        *more,
+        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
+        sa.UniqueConstraint("name", name=f"uq_{table}_name"),
+    )
+
+
+def judged_by() -> sa.Column[str]:
+    allowed = sa.CheckConstraint(
+        "judged_by IN ('clicks', 'verdict')", name=op.f("ck_step_judged_by")
+    )
+    return sa.Column("judged_by", sa.Text(), allowed, nullable=False)
+
+
+def named_in(table: str, column: str, lookup: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [f"{lookup}.id"], name=f"fk_{table}_{column}_{lookup}")
+
+
+def review_columns() -> list[sa.schema.SchemaItem]:
+    """Return what a verdict and a click have in common."""
+    return [
+        sa.Column("img_id", BIGINT, nullable=False),
+        sa.Column("session", BIGINT, nullable=False),
+        sa.Column("created", INSTANT, nullable=False),
+    ]
+
+
+def review_constraints(table: str) -> list[sa.schema.SchemaItem]:
+    """Return the keys of a review, which is deleted with its image and with its session."""
+    return [
+        sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
+        sa.ForeignKeyConstraint(
+            ["img_id"], ["image.id"], name=f"fk_{table}_img_id_image", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["session"], ["session.id"], name=f"fk_{table}_session_session", ondelete="CASCADE"
+        ),
+    ]

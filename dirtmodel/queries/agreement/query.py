@@ -11,7 +11,6 @@ from sqlalchemy import orm
 
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
-    CLICK_STEPS,
     Coordinate,
     Image,
     Picture,
@@ -53,6 +52,7 @@ from dirtmodel.queries.agreement.results import (
     Repeats,
     Variable,
 )
+from dirtmodel.queries.agreement.scan import CLICK_STEPS
 from dirtmodel.queries.agreement.summaries import (
     leave_one_out,
     prevalence,

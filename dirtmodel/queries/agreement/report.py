@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from dirtmodel.models import CLICK_STEPS
 from dirtmodel.queries.agreement.coefficients import Coefficient
 from dirtmodel.queries.agreement.results import AgreementResult, Pair, Variable
+from dirtmodel.queries.agreement.scan import CLICK_STEPS
 
 UNDEFINED: Final = "–"
 _MOST_PAIRS: Final = 15

@@ -13,19 +13,11 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import (
-    CLICK_STEPS,
-    Coordinate,
-    Judgement,
-    Picture,
-    Rating,
-    Session,
-    Step,
-    Target,
-    TargetRater,
-)
+from dirtmodel.models import JUDGED_BY, Coordinate, JudgedBy, Review, Session, Step, Target
 from dirtmodel.queries.agreement.tallies import IntArray
 from dirtmodel.queries.agreement.weights import FloatArray
+
+CLICK_STEPS: Final = frozenset(s for s, how in JUDGED_BY.items() if how is JudgedBy.CLICKS)
 
 _ROWS_AT_ONCE: Final = 4096
 _CODES: Final = 4
@@ -121,23 +113,16 @@ def reviewers(session: orm.Session, step: Step, *, rater: str) -> Reviewers:
     return Reviewers(ids, raters, known, names)
 
 
-def _active_users(step: Step) -> sa.Select[str]:
+def _active_users(step: Step) -> sa.Select[Any]:
     return (
-        sa.select(TargetRater.rater)
-        .join(Target, Target.id == TargetRater.target_id)
-        .where(Target.step == step)
+        sa.select(Review.rater)
+        .where(Review.step == step, Review.decides, Review.rater.is_not(None))
         .distinct()
     )
 
 
 def _active_sessions(step: Step) -> sa.Select[int]:
-    return (
-        sa.select(Judgement.session_id)
-        .join(Picture, Picture.img_id == Judgement.img_id)
-        .join(Target, Target.id == Picture.target_id)
-        .where(Target.step == step)
-        .distinct()
-    )
+    return sa.select(Review.session_id).where(Review.step == step, Review.decides).distinct()
 
 
 def clusters(session: orm.Session, step: Step) -> Clusters:
@@ -170,17 +155,12 @@ class Standing(NamedTuple):
 
 def standing(session: orm.Session, step: Step, reviewers: Reviewers) -> Iterator[Standing]:
     """Give the latest reviews of a step's images by known users, in batches of whole images."""
-    verdict = sa.type_coerce(Judgement.verdict, sa.Integer)
-    clicked = sa.case((Judgement.n_clicks > 0, 1), else_=0)
-    code = clicked if step in CLICK_STEPS else verdict
-    packed = sa.cast(Judgement.session_id * _CODES + code, sa.Text)
+    packed = sa.cast(Review.session_id * _CODES + _code(step), sa.Text)
     statement = (
-        sa.select(Picture.target_id, sa.func.count(), sa.func.aggregate_strings(packed, ","))
-        .join_from(Target, Picture, Picture.target_id == Target.id)
-        .join(Judgement, Judgement.img_id == Picture.img_id)
-        .where(Target.step == step, Judgement.superseded.is_(False), Judgement.rater.is_not(None))
-        .group_by(Picture.target_id, Picture.img_id)
-        .order_by(Picture.target_id, Picture.img_id)
+        sa.select(Review.target_id, sa.func.count(), sa.func.aggregate_strings(packed, ","))
+        .where(Review.step == step, Review.latest, Review.rater.is_not(None))
+        .group_by(Review.target_id, Review.img_id)
+        .order_by(Review.target_id, Review.img_id)
     )
     for rows in _driver_rows(session, statement):
         targets, numbers, texts = zip(*rows, strict=True)
@@ -188,6 +168,13 @@ def standing(session: orm.Session, step: Step, reviewers: Reviewers) -> Iterator
         sitting, code_ = np.divmod(np.fromstring(",".join(texts), np.int64, sep=","), _CODES)
         rater = reviewers.rater[np.searchsorted(reviewers.sessions, sitting)]
         yield Standing(unit, np.array(targets, np.int64)[unit], rater, code_)
+
+
+def _code(step: Step) -> sa.ColumnElement[int]:
+    """The category of a review: the verdict, or whether there are clicks."""
+    if step in CLICK_STEPS:
+        return sa.case((Review.n_clicks > 0, 1), else_=0)
+    return sa.type_coerce(Review.verdict, sa.Integer)
 
 
 def scan(session: orm.Session, step: Step, sessions: IntArray) -> Iterator[Reviews]:
@@ -202,29 +189,36 @@ def scan(session: orm.Session, step: Step, sessions: IntArray) -> Iterator[Revie
     sessions
         `Reviewers.sessions`.
     """
-    if step in CLICK_STEPS:
-        statement = _rows(
-            step, Coordinate, Coordinate.source_data_issue, Coordinate.x, Coordinate.y
-        )
-        for rows in _whole_images(session, statement, (np.int64, np.float64, np.float64)):
-            yield _click_sets(rows, np.searchsorted(sessions, rows[2]))
-        return
-    verdict = sa.type_coerce(Rating.rating, sa.Integer)
-    statement = _rows(step, Rating, verdict, Rating.source_data_issue)
-    for rows in _whole_images(session, statement, (np.int64, np.int64)):
-        target, image, session_id, row_id, code, flagged = rows
-        place = np.searchsorted(sessions, session_id)
-        yield Reviews(_numbered(image), image, target, place, row_id, code, flagged, None)
-
-
-def _rows(step: Step, review: type[Rating] | type[Coordinate], *columns: Any) -> sa.Select[Any]:
-    return (
-        sa.select(Picture.target_id, Picture.img_id, review.session_id, review.id, *columns)
-        .join_from(Target, Picture, Picture.target_id == Target.id)
-        .join(review, review.img_id == Picture.img_id)
-        .where(Target.step == step)
-        .order_by(Picture.target_id, Picture.img_id, review.created, review.id)
+    columns = (_code(step), Review.source_data_issue, sa.func.coalesce(Review.n_clicks, 0))
+    statement: Any = (
+        sa.select(Review.target_id, Review.img_id, Review.session_id, Review.id, *columns)
+        .where(Review.step == step, Review.decides)
+        .order_by(Review.target_id, Review.img_id, Review.created, Review.id)
     )
+    for rows in _whole_images(session, statement, (np.int64,) * 3):
+        target, image, session_id, row_id, code, flagged, n_clicks = rows
+        place = np.searchsorted(sessions, session_id)
+        clicks = _clicks(session, image, session_id, n_clicks) if step in CLICK_STEPS else None
+        yield Reviews(_numbered(image), image, target, place, row_id, code, flagged, clicks)
+
+
+def _clicks(
+    session: orm.Session, image: IntArray, session_id: IntArray, n_clicks: IntArray
+) -> Clicks:
+    """Fetch where the clicks of reviews lie."""
+    places: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for img_id, sitting, x, y in session.execute(
+        sa.select(Coordinate.img_id, Coordinate.session_id, Coordinate.x, Coordinate.y)
+        .where(Coordinate.img_id.between(int(image.min()), int(image.max())))
+        .where(Coordinate.x.is_not(None), Coordinate.y.is_not(None))
+        .order_by(Coordinate.created, Coordinate.id)
+    ):
+        if x is not None and y is not None and np.isfinite(x) and np.isfinite(y):
+            places.setdefault((img_id, sitting), []).append((x, y))
+    found = [places.get(key, []) for key in zip(image.tolist(), session_id.tolist(), strict=True)]
+    n_finite = np.array([len(points) for points in found], dtype=np.int64)
+    points = np.array([xy for points in found for xy in points], dtype=np.float64).reshape(-1, 2)
+    return Clicks(n_clicks, np.cumsum(n_finite) - n_finite, n_finite, points)
 
 
 def _whole_images(
@@ -267,34 +261,3 @@ def _driver_rows(
 
 def _numbered(image: IntArray) -> IntArray:
     return np.cumsum(np.diff(image, prepend=image[0]) != 0)
-
-
-def _click_sets(rows: list[Any], place: IntArray) -> Reviews:
-    """Gather the rows of each image and session into one review, dated by its last row."""
-    target, image, _, row_id, flagged, x, y = rows
-    unit = _numbered(image)
-    key = unit * (int(place.max()) + 1) + place
-    _, review = np.unique(key, return_inverse=True)
-    last = np.zeros(int(review.max()) + 1, dtype=np.int64)
-    last[review] = np.arange(len(review))  # of several values, the last stays
-    order = np.argsort(last)
-    last = last[order]
-    review = np.argsort(order)[review]
-    n_reviews = len(last)
-
-    # A half point says nothing; an infinite one is a click, but lies nowhere.
-    n_clicks = np.bincount(review[~np.isnan(x) & ~np.isnan(y)], minlength=n_reviews)
-    somewhere = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    somewhere = somewhere[np.argsort(review[somewhere], kind="stable")]
-    n_finite = np.bincount(review[somewhere], minlength=n_reviews)
-    points = np.stack([x[somewhere], y[somewhere]], axis=1)
-    return Reviews(
-        unit[last],
-        image[last],
-        target[last],
-        place[last],
-        row_id[last],
-        (n_clicks > 0).astype(np.int64),
-        (np.bincount(review, weights=flagged, minlength=n_reviews) > 0).astype(np.int64),
-        Clicks(n_clicks, np.cumsum(n_finite) - n_finite, n_finite, points),
-    )

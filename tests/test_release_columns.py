@@ -1,6 +1,7 @@
-"""Physical types: whatever carries the same content gives the same canonical array."""
+"""Physical types: whatever carries the same content becomes the same canonical array."""
 
 import datetime as dt
+import decimal
 import math
 from typing import Any
 
@@ -20,6 +21,7 @@ CANONICAL = {
     Kind.TEXT: pa.large_string(),
     Kind.INSTANT: pa.timestamp("us"),
     Kind.BINARY: pa.large_binary(),
+    Kind.DATE: pa.date32(),
 }
 INTEGERS = [
     *(pa.int8(), pa.int16(), pa.int32(), pa.int64()),
@@ -91,12 +93,12 @@ def test_numbers_as_text(kind: Kind, physical: Any) -> None:
     assert kept(kind, pa.array(["3", None, "-0", "007", "-12"], physical)) == [3, None, 0, 7, -12]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", CANONICAL)
 def test_a_column_of_nothing_but_nulls(kind: Kind) -> None:
     assert kept(kind, pa.nulls(3)) == [None, None, None]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", CANONICAL)
 def test_a_column_without_rows(kind: Kind) -> None:
     assert kept(kind, pa.nulls(0, CANONICAL[kind])) == []
 
@@ -336,10 +338,56 @@ def test_timestamps_are_written_in_utc_to_their_last_digit(scalar: Any, text: st
     assert text_of(scalar) == text
 
 
+@pytest.mark.parametrize(
+    ("days", "text"), [(2_932_897, "10000-01-01"), (-719_163, "0000-12-31"), (0, "1970-01-01")]
+)
+def test_dates_beyond_those_of_python_are_written(days: int, text: str) -> None:
+    assert text_of(pa.array([days], pa.int32()).cast(pa.date32())[0]) == text
+
+
 @pytest.mark.parametrize("ticks", [2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_timestamps_beyond_every_calendar_are_written_as_something(unit: str, ticks: int) -> None:
     assert text_of(pa.scalar(ticks, pa.timestamp(unit)))
+
+
+# -- dates and decimal numbers, which only columns that DIRT does not have can hold
+
+
+@pytest.mark.parametrize(("physical", "per_day"), [(pa.date32(), 1), (pa.date64(), 86_400_000)])
+def test_dates_of_the_years_1_to_9999_are_kept(physical: Any, per_day: int) -> None:
+    days = [-719_162, 0, 2_932_896]
+    width = pa.int32() if per_day == 1 else pa.int64()
+    array = pa.array([*(day * per_day for day in days), None], width).cast(physical)
+
+    dates = kept(Kind.DATE, array)
+
+    assert dates == [dt.date.min, dt.date(1970, 1, 1), dt.date.max, None]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([-719_163, 0], pa.int32()).cast(pa.date32()),
+        pa.array([2_932_897, 0], pa.int32()).cast(pa.date32()),
+        pa.array([2**31 - 1, 0], pa.int32()).cast(pa.date32()),
+        pa.array([2**63 - 1, 0], pa.int64()).cast(pa.date64()),
+        pa.array([1, 0], pa.int64()).cast(pa.date64()),
+    ],
+    ids=["year 0", "year 10000", "last of date32", "last of date64", "within a day"],
+)
+def test_what_is_not_a_date_of_these_years_is_lost(array: Any) -> None:
+    assert lost(Kind.DATE, array) == [True, False]
+
+
+@pytest.mark.parametrize("physical", [pa.decimal128(10, 2), pa.decimal256(10, 2)], ids=str)
+def test_decimal_numbers_are_kept(physical: Any) -> None:
+    values = [decimal.Decimal("12345678.90"), None, decimal.Decimal("-0.01")]
+
+    array, bad = convert(Kind.DECIMAL, pa.array(values, physical))
+
+    assert array.to_pylist() == values
+    assert not bad.any()
 
 
 # -- refusals

@@ -1,0 +1,338 @@
+"""The derived tables `target`, `picture`, `review` and `tally`, computed from DIRT's tables.
+
+This module is their only definition. A load, an upgrade, `dirtmodel refresh` and a writable
+session all call it.
+"""
+
+import itertools
+import os
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel import database
+from dirtmodel.entities import parse, scan
+from dirtmodel.errors import DatabaseError, PictureError
+from dirtmodel.models import (
+    STEP,
+    Base,
+    Coordinate,
+    Image,
+    JudgedBy,
+    Picture,
+    Rating,
+    Review,
+    Session,
+    Tally,
+    Target,
+)
+from dirtmodel.models.derived import tally
+from dirtmodel.release.pictures import describe
+
+_PICTURES_AT_ONCE: Final = 64
+_IDS_AT_ONCE: Final = 500
+
+Place = str | sa.URL | os.PathLike[str]
+
+Statement = sa.Select[*tuple[Any, ...]]
+
+
+class Refreshed(NamedTuple):
+    """How many derived rows a database has."""
+
+    n_targets: int
+    n_pictures: int
+    n_reviews: int
+
+
+def refresh(db: Place = database.DEFAULT) -> Refreshed:
+    """Compute the derived tables of a database anew, after another program wrote to it.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+
+    Raises
+    ------
+    DatabaseError
+        If a stored picture is damaged, or the database cannot be opened or written; then nothing
+        is changed.
+    """
+    url = database.parse_url(db)
+    with database.connect(url, read_only=False) as connection:
+        # Checking each of a million rows takes longer than writing it.
+        database.suspend_foreign_keys(connection)
+        with connection.begin():
+            return _refreshed(connection)
+
+
+def _refreshed(connection: sa.Connection) -> Refreshed:
+    refresh_all(connection)
+    database.check_foreign_keys(connection)
+    tables = (Target, Picture, Review)
+    counts = [sa.select(sa.func.count()).select_from(table) for table in tables]
+    return Refreshed(*(connection.scalar(count) or 0 for count in counts))
+
+
+def refresh_all(connection: sa.Connection) -> None:
+    """Bring all derived rows up to date, in the connection's own transaction.
+
+    Rows that are right already stay as they are: a target keeps its id.
+
+    Raises
+    ------
+    DatabaseError
+        If a stored picture is damaged; the message names the image.
+    """
+    _delete_reviews(connection)
+    add_targets(connection)
+    _refresh_pictures(connection, _stored(connection))
+    _delete_stale(connection)
+    add_reviews(connection)
+
+
+def refresh_images(connection: sa.Connection, ids: Collection[int]) -> None:
+    """Bring the derived rows of some images up to date; ids without an image are allowed.
+
+    Raises
+    ------
+    DatabaseError
+        If a stored picture is damaged; the message names the image.
+    """
+    for some in _chunks(ids):
+        _delete_reviews(connection, some)
+        add_targets(connection, some)
+        _refresh_pictures(connection, _stored(connection, some))
+        _delete_stale(connection, some)
+        add_reviews(connection, some)
+
+
+def refresh_reviews(connection: sa.Connection, ids: Collection[int] | None = None) -> None:
+    """Bring `review` and `tally` up to date for some images, or for all, which did not change."""
+    for some in [None] if ids is None else _chunks(ids):
+        _delete_reviews(connection, some)
+        add_reviews(connection, some)
+
+
+# -- targets
+
+
+def target_row(step: int, file1: str) -> dict[str, Any]:
+    """Return the columns of a target, all but its id."""
+    entities = parse(file1)
+    return {"step": step, "file1": file1, "scan": scan(step, entities), **entities._asdict()}
+
+
+def add_targets(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
+    """Add the targets that images show and that are not there yet, ordered by (step, file1)."""
+    same = (Target.step == Image.step) & (Target.file1 == Image.file1)
+    missing = (
+        sa.select(Image.step, Image.file1)
+        .distinct()
+        .join_from(Image, Target, same, isouter=True)
+        .where(Target.id.is_(None))
+    )
+    if ids is not None:
+        missing = missing.where(_among(Image.id, ids))
+    keys = sorted((int(step), file1) for step, file1 in connection.execute(missing))
+    if keys:
+        first = (connection.scalar(sa.select(sa.func.max(Target.id))) or 0) + 1
+        rows = [{"id": id_, **target_row(*key)} for id_, key in enumerate(keys, first)]
+        connection.execute(sa.insert(Target), rows)
+
+
+# -- pictures
+
+
+class _Stored(NamedTuple):
+    """An image with its target, and what `picture` says of it at present."""
+
+    img_id: int
+    target_id: int
+    img: bytes
+    described: tuple[Any, ...]
+
+
+_DESCRIBED: Final = ("target_id", "format", "width", "height", "n_bytes", "sha256")
+
+
+def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iterator[_Stored]:
+    """Yield images in the order of their ids, a few at a time."""
+    same = (Target.step == Image.step) & (Target.file1 == Image.file1)
+    columns = [Picture.__table__.c[name] for name in _DESCRIBED]
+    statement = (
+        sa.select(Image.id, Target.id, Image.img, *columns)
+        .join_from(Image, Target, same)
+        .join(Picture, Picture.img_id == Image.id, isouter=True)
+        .order_by(Image.id)
+        .limit(_PICTURES_AT_ONCE)
+    )
+    if ids is not None:
+        statement = statement.where(_among(Image.id, ids))
+    last = None
+    while True:
+        following = statement if last is None else statement.where(Image.id > last)
+        rows = connection.execute(following).all()
+        if not rows:
+            return
+        for img_id, target_id, img, *described in rows:
+            yield _Stored(img_id, target_id, bytes(img), tuple(described))
+        last = rows[-1][0]
+
+
+def _refresh_pictures(connection: sa.Connection, images: Iterator[_Stored]) -> None:
+    """Describe the bytes of images, and write the descriptions that differ."""
+    while some := list(itertools.islice(images, _PICTURES_AT_ONCE)):
+        changed = []
+        for image in some:
+            try:
+                described = (image.target_id, *describe(memoryview(image.img)))
+            except PictureError as error:
+                raise DatabaseError(
+                    f"image {image.img_id}: the stored picture is {error}; nothing was changed; "
+                    "replace it or delete the image, then run: dirtmodel refresh"
+                ) from error
+            if described != image.described:
+                names = zip(_DESCRIBED, described, strict=True)
+                changed.append({"img_id": image.img_id, **dict(names)})
+        known = {image.img_id for image in some if image.described[0] is not None}
+        added = [row for row in changed if row["img_id"] not in known]
+        if added:
+            connection.execute(sa.insert(Picture), added)
+        for row in changed:
+            if row["img_id"] in known:
+                own = Picture.img_id == row["img_id"]
+                connection.execute(sa.update(Picture).where(own).values(row))
+
+
+def _delete_stale(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
+    """Delete pictures without an image, and targets without a picture."""
+    # Deleting an image deletes its picture, unless another program has switched that off.
+    gone = sa.delete(Picture).where(Picture.img_id.not_in(sa.select(Image.id)))
+    if ids is not None:
+        gone = gone.where(_among(Picture.img_id, ids))
+    connection.execute(gone)
+    connection.execute(sa.delete(Target).where(Target.id.not_in(sa.select(Picture.target_id))))
+
+
+# -- reviews
+
+
+def _delete_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
+    for table in (Tally, Review):
+        deletion = sa.delete(table)
+        connection.execute(deletion if ids is None else deletion.where(_among(table.img_id, ids)))
+
+
+def add_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
+    """Add the reviews of images that have none in `review` yet, and count them."""
+    for kind, judged_by, rows in (
+        ("rating", JudgedBy.VERDICT, _ratings(ids)),
+        ("coordinate", JudgedBy.CLICKS, _click_sets(ids)),
+    ):
+        _insert(connection, Review, _reviews(kind, judged_by, rows.subquery("submitted")))
+    counted = tally() if ids is None else tally().where(_among(Picture.img_id, ids))
+    _insert(connection, Tally, counted)
+
+
+def _insert(connection: sa.Connection, model: type[Base], rows: Statement) -> None:
+    names = [column.name for column in rows.selected_columns]
+    connection.execute(
+        sa.insert(Base.metadata.tables[model.__tablename__]).from_select(names, rows)
+    )
+
+
+def _ratings(ids: Sequence[int] | None) -> Statement:
+    statement = sa.select(
+        Rating.img_id,
+        Rating.id,
+        Rating.session_id.label("session"),
+        Rating.created,
+        Rating.rating.label("verdict"),
+        sa.cast(sa.null(), sa.Integer).label("n_clicks"),
+        Rating.source_data_issue,
+        Rating.notes,
+    )
+    return statement if ids is None else statement.where(_among(Rating.img_id, ids))
+
+
+def _click_sets(ids: Sequence[int] | None) -> Statement:
+    """One row per image and session, dated by its last row."""
+    row = orm.aliased(Coordinate)
+    last_first = (
+        sa.select(row.id)
+        .where(row.img_id == Coordinate.img_id, row.session_id == Coordinate.session_id)
+        .order_by(row.created.desc(), row.id.desc())
+        .limit(1)
+    )
+    note = last_first.with_only_columns(row.notes).where(row.notes.is_not(None))
+    is_click = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
+    blamed = sa.func.max(sa.case((Coordinate.source_data_issue, 1), else_=0))
+    statement = sa.select(
+        Coordinate.img_id,
+        last_first.scalar_subquery().label("id"),
+        Coordinate.session_id.label("session"),
+        sa.func.max(Coordinate.created).label("created"),
+        sa.cast(sa.null(), sa.Integer).label("verdict"),
+        sa.cast(sa.func.count(sa.case((is_click, 1))), sa.Integer).label("n_clicks"),
+        (blamed == 1).label("source_data_issue"),
+        sa.case((sa.func.count(Coordinate.notes) > 0, note.scalar_subquery())).label("notes"),
+    ).group_by(Coordinate.img_id, Coordinate.session_id)
+    return statement if ids is None else statement.where(_among(Coordinate.img_id, ids))
+
+
+def _reviews(kind: str, judged_by: JudgedBy, submitted: sa.Subquery) -> Statement:
+    """Select the rows of `review` of one kind."""
+    placed = _placed(submitted).subquery("placed")
+    decides = STEP.c.judged_by == str(judged_by)
+    return (
+        sa.select(
+            placed.c.img_id,
+            sa.literal(kind).label("kind"),
+            placed.c.id,
+            Picture.target_id,
+            placed.c.session,
+            placed.c.rater,
+            Target.step,
+            placed.c.created,
+            placed.c.verdict,
+            placed.c.n_clicks,
+            placed.c.source_data_issue,
+            decides.label("decides"),
+            (decides & (placed.c.place == 1)).label("latest"),
+            placed.c.notes,
+        )
+        .join_from(placed, Picture, Picture.img_id == placed.c.img_id)
+        .join(Target, Target.id == Picture.target_id)
+        .join(STEP, STEP.c.id == Target.step)
+    )
+
+
+def _placed(submitted: sa.Subquery) -> Statement:
+    """Number the submissions of each rater on each image, the last one first."""
+    said = submitted.c
+    # A session without a user is a rater of its own.
+    rater = (Session.user, sa.case((Session.user.is_(None), said.session)))
+    place = sa.func.row_number().over(
+        partition_by=[said.img_id, *rater], order_by=[said.created.desc(), said.id.desc()]
+    )
+    # An outer join, though every session exists, and no other join: so SQLite walks the
+    # submissions by image along the covering index, and sorts ten at a time instead of a million.
+    return sa.select(*said, Session.user.label("rater"), place.label("place")).join_from(
+        submitted, Session, Session.id == said.session, isouter=True
+    )
+
+
+def _among(column: Any, ids: Sequence[int]) -> sa.ColumnElement[bool]:
+    """Compare with ids that are written out: drivers take a limited number of parameters."""
+    listed: Any = sa.bindparam(None, list(ids), expanding=True, literal_execute=True)
+    return column.in_(listed)  # type: ignore[no-any-return]  # `column` is Any
+
+
+def _chunks(ids: Collection[int]) -> Iterator[list[int]]:
+    remaining = iter(sorted(set(ids)))
+    while some := list(itertools.islice(remaining, _IDS_AT_ONCE)):
+        yield some

@@ -1,0 +1,68 @@
+"""Bringing a database of an earlier revision to this version's schema, in place."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from dirtmodel import database
+from dirtmodel.errors import DatabaseError
+from dirtmodel.loading import keep
+from dirtmodel.loading.refresh import Place, refresh_all
+
+
+def upgrade(db: Place = database.DEFAULT, revision: str = "head") -> tuple[str, str]:
+    """Migrate a database in place and compute its derived rows, all or nothing.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    revision
+        The revision to migrate to; an earlier one drops what later ones added.
+
+    Returns
+    -------
+    tuple
+        The revision before and the revision after.
+
+    Raises
+    ------
+    DatabaseError
+        If the database is missing, not ours, newer than this version, or could not be migrated;
+        then it is left unchanged.
+    """
+    url = database.parse_url(db)
+    with database.reach(url, read_only=False) as connection:
+        before = database.own_revision(connection, url)
+        if before not in database.known_revisions():
+            database.check_revision(connection, url)
+        connection.rollback()
+        # Dropping a table would cascade into those that refer to it.
+        database.suspend_foreign_keys(connection)
+        try:
+            with connection.begin(), _keep_users_objects(connection, before):
+                database.migrate(connection, revision)
+                after = database.current_revision(connection) or "base"
+                if after == database.known_revisions()[-1] != before:
+                    refresh_all(connection)
+                database.check_foreign_keys(connection)
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(
+                f"{database.display(url)} could not be upgraded and is left unchanged: "
+                f"{database.first_line(error)}"
+            ) from error
+    return before, after
+
+
+@contextlib.contextmanager
+def _keep_users_objects(connection: sa.Connection, revision: str) -> Iterator[None]:
+    """Make sure that what users added is there and works as before; Postgres does so by itself."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    kept = keep.users_objects(raw, revision, "upgrade")
+    yield
+    keep.check_objects(raw, kept)

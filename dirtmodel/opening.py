@@ -1,0 +1,159 @@
+"""Sessions on a database; those that write keep its derived tables up to date."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel import database
+from dirtmodel.models import Coordinate, Image, Picture, Rating, Review, Session, Target
+
+
+@contextlib.contextmanager
+def open(  # noqa: A001 - `dm.open(...)` is how it reads
+    db: str | sa.URL | os.PathLike[str] = database.DEFAULT,
+    *,
+    read_only: bool = True,
+    timeout: float | None = None,
+) -> Iterator[orm.Session]:
+    """Open a database as an `orm.Session`, read-only by default.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL.
+    read_only
+        With False the session can write; commit yourself. Whenever it flushes a change to DIRT's
+        tables, it refreshes the derived rows of the images concerned in the same transaction. On
+        SQLite, other writers wait from its first statement to its end.
+    timeout
+        Seconds after which Postgres ends a statement; None for no limit.
+
+    Raises
+    ------
+    DatabaseError
+        If the database is missing, unreachable, of another program, or of another revision.
+    """
+    url = database.parse_url(db)
+    with (
+        database.connect(url, read_only=read_only, timeout=timeout) as connection,
+        orm.Session(connection) as session,
+    ):
+        if not read_only:
+            _refresh_on_flush(session)
+            _refresh_after_statements(session)
+        yield session
+
+
+class _Changed:
+    """The images whose derived rows depend on what a flush writes."""
+
+    def __init__(self) -> None:
+        self.rewritten: set[int] = set()
+        """Images that were themselves added, changed or deleted."""
+        self.reviewed: set[int] = set()
+        """Images of which only reviews changed."""
+
+    def note(self, session: orm.Session, instance: object) -> None:
+        """Note what depends on an instance that is written."""
+        if isinstance(instance, Image):
+            self.rewritten |= _values(instance, "id")
+        elif isinstance(instance, Rating | Coordinate):
+            self.reviewed |= _values(instance, "img_id")
+            if instance.image is not None and instance.image.id is not None:
+                self.reviewed.add(instance.image.id)
+        elif isinstance(instance, Session):
+            self.reviewed |= _reviewed_in(session, _values(instance, "id"))
+
+    def take(self) -> tuple[set[int], set[int]]:
+        """Return the rewritten and the reviewed images, and forget them."""
+        taken = self.rewritten, self.reviewed - self.rewritten
+        self.rewritten, self.reviewed = set(), set()
+        return taken
+
+
+def _refresh_on_flush(session: orm.Session) -> None:
+    """Have a session refresh what follows from the rows that it writes."""
+    changed = _Changed()
+
+    @sa.event.listens_for(session, "before_flush")
+    def note_changes(session: orm.Session, _context: object, _instances: object) -> None:
+        modified = (i for i in session.dirty if session.is_modified(i, include_collections=False))
+        for instance in (*session.new, *modified, *session.deleted):
+            changed.note(session, instance)
+
+    @sa.event.listens_for(session, "after_flush")
+    def note_new_ids(session: orm.Session, _context: object) -> None:
+        for instance in session.new:
+            changed.note(session, instance)
+
+    @sa.event.listens_for(session, "after_flush_postexec")
+    def refresh(session: orm.Session, _context: object) -> None:
+        rewritten, reviewed = changed.take()
+        if rewritten or reviewed:
+            from dirtmodel.loading.refresh import refresh_images, refresh_reviews
+
+            refresh_images(session.connection(), rewritten)
+            refresh_reviews(session.connection(), reviewed)
+            _expire_derived(session)
+
+    @sa.event.listens_for(session, "after_rollback")
+    def forget(_session: orm.Session) -> None:
+        changed.take()
+
+
+def _refresh_after_statements(session: orm.Session) -> None:
+    """Have a session refresh what follows from INSERT, UPDATE and DELETE statements."""
+
+    @sa.event.listens_for(session, "do_orm_execute")
+    def refresh_after_statement(state: orm.ORMExecuteState) -> Any:
+        mapper = state.bind_mapper
+        changes = state.is_insert or state.is_update or state.is_delete
+        if not changes or mapper is None or mapper.class_ not in _MIRRORED:
+            return None
+        from dirtmodel.loading.refresh import refresh_all, refresh_reviews
+
+        result = state.invoke_statement()
+        # Which rows a statement has changed is not known.
+        if mapper.class_ is Image:
+            refresh_all(session.connection())
+        else:
+            refresh_reviews(session.connection())
+        _expire_derived(session)
+        return result
+
+
+_MIRRORED: Final = frozenset({Session, Image, Rating, Coordinate})
+
+
+def _reviewed_in(session: orm.Session, sittings: set[int]) -> set[int]:
+    """Return the ids of the images that were reviewed in some sessions."""
+    with session.no_autoflush:
+        return {
+            img_id
+            for review in (Rating, Coordinate)
+            for img_id in session.scalars(
+                sa.select(review.img_id).where(review.session_id.in_(sittings))
+            )
+        }
+
+
+def _values(instance: object, attribute: str) -> set[int]:
+    """Return the values that a column had and has."""
+    history = sa.inspect(instance, raiseerr=True).attrs[attribute].history
+    found = (*(history.added or ()), *(history.unchanged or ()), *(history.deleted or ()))
+    return {value for value in found if value is not None}
+
+
+def _expire_derived(session: orm.Session) -> None:
+    """Have derived rows that were read before be read again."""
+    for instance in session.identity_map.values():
+        if isinstance(instance, Picture | Review | Target):
+            session.expire(instance)
+        elif isinstance(instance, Image):
+            session.expire(instance, ["picture", "reviews", "target"])
+        elif isinstance(instance, Session):
+            session.expire(instance, ["reviews"])

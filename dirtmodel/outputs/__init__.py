@@ -1,0 +1,22 @@
+"""Rows into files.
+
+- `formats`: table, csv, tsv, json, ndjson or parquet
+- `values`: single values as text and JSON
+- `parquet`: Arrow types found out chunk by chunk
+- `files`: files that take their name only when they are complete
+"""
+
+from dirtmodel.outputs.files import destination, make_folder
+from dirtmodel.outputs.formats import FORMATS, format_of, write
+from dirtmodel.outputs.values import describe_bytes, dumps, jsonable
+
+__all__ = [
+    "FORMATS",
+    "describe_bytes",
+    "destination",
+    "dumps",
+    "format_of",
+    "jsonable",
+    "make_folder",
+    "write",
+]

@@ -1,0 +1,110 @@
+"""Rows → parquet."""
+
+import enum
+import itertools
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from dirtmodel.errors import OutputError
+from dirtmodel.outputs.values import describe_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = Sequence[Any]
+
+
+_CHUNK: Final = 16_384
+
+
+def write_parquet(
+    columns: Sequence[str], rows: Iterable[Row], file: IO[bytes], schema: "pa.Schema | None"
+) -> None:
+    """Write chunk by chunk; where types must be found out, chunks wait on disk until all agree."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def tables() -> Iterator[pa.Table]:
+        iterator = iter(rows)
+        while chunk := list(itertools.islice(iterator, _CHUNK)):
+            yield _arrow_table(columns, chunk, schema)
+
+    if schema is not None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables():
+                writer.write_table(table)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        schemas = [pa.schema([(name, pa.null()) for name in columns])]
+        for n, table in enumerate(tables(), 1):
+            schemas.append(table.schema)
+            pq.write_table(table, f"{folder}/{n}.parquet", compression="zstd")
+        try:
+            unified = pa.unify_schemas(schemas, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise _mixed(_differing(schemas)) from error
+        with pq.ParquetWriter(file, unified, compression="zstd") as writer:
+            for n in range(1, len(schemas)):
+                # Threads and read-ahead would each hold memory of their own.
+                with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
+                    writer.write_table(_cast(chunk.read(use_threads=False), unified))
+
+
+def _differing(schemas: "Sequence[pa.Schema]") -> str:
+    """The first column whose types in the chunks cannot be brought together."""
+    import pyarrow as pa
+
+    for name in schemas[0].names:
+        try:
+            pa.unify_schemas(
+                [pa.schema([schema.field(name)]) for schema in schemas],
+                promote_options="permissive",
+            )
+        except pa.ArrowException:
+            return str(name)
+    raise AssertionError("called for schemas that can be unified")
+
+
+def _cast(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException as error:
+            raise _mixed(field.name) from error
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _mixed(column: str) -> OutputError:
+    return OutputError(
+        f"column {column} holds values of several types, which parquet cannot; "
+        "cast it in the query or choose --format csv"
+    )
+
+
+def _arrow_table(
+    columns: Sequence[str], chunk: list[Row], schema: "pa.Schema | None"
+) -> "pa.Table":
+    import pyarrow as pa
+
+    arrays = []
+    for n, name in enumerate(columns):
+        values = [_arrow_value(row[n]) for row in chunk]
+        try:
+            arrays.append(pa.array(values, schema.field(n).type if schema else None))
+        except (pa.ArrowException, OverflowError) as error:
+            raise _mixed(name) from error
+    return pa.Table.from_arrays(arrays, names=list(columns))
+
+
+def _arrow_value(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.name
+        case bytes() | memoryview():
+            return describe_bytes(value)
+        case _:
+            return value
