@@ -1,6 +1,7 @@
-"""Text on pictures: ASCII letters that the font has, within their width."""
+"""Text on pictures: in any script, within its width."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,16 +12,56 @@ WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
 @given(WORDS)
-def test_only_letters_of_the_font_are_left(words: str) -> None:
+def test_what_is_printable_stays_as_it_is(words: str) -> None:
     plain = text.printable(words)
-    assert all(" " <= letter <= "~" for letter in plain)
+
+    assert text.printable(plain) == plain
+    assert "\n" not in plain
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "José Ødegård, ≥ 2 cm – „ß“",
+        "Ελληνικά, русский, українська",
+        "שלום עולם",
+        "مرحبا بالعالم",
+        "हिन्दी में टिप्पणी, বাংলা, தமிழ்",
+        "ไทย ខ្មែរ አማርኛ ქართული",
+        "脑 脳の腫れ 한국어",
+        "→ ✓ ✗ ½ µm °C 🧠",
+    ],
+)
+def test_scripts_are_drawn_and_not_replaced(words: str) -> None:
+    blank = Image.new("L", (600, 40), 255)
+    image = blank.convert("RGB")
+
+    text.write(image, (5, 5), [text.printable(words)], 15)
+
+    assert text.printable(words) == words
+    assert image.convert("L").histogram() != blank.histogram()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("\u2066isolated\u2069\u200b", "<U+2066>isolated<U+2069><U+200B>"),
+        ("a\x07\x1b[31m", "a<U+0007><U+001B>[31m"),
+        ("tab\tline\nspace\u3000", "tab line space "),
+        ("cafe\u0301", "café"),
+        ("\U00013000", "<U+13000>"),
+        ("\ud800", "<U+D800>"),
+    ],
+)
+def test_what_cannot_be_drawn_is_written_as_its_code_point(words: str, expected: str) -> None:
+    assert text.printable(words) == expected
 
 
 @given(WORDS, st.integers(20, 400))
 def test_wrapped_lines_fit_and_hold_every_letter(words: str, width: int) -> None:
     lines = text.wrap(words, 13, width)
 
-    assert all(text.font(13).getlength(line) <= width for line in lines)
+    assert all(text.length(line, 13) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.printable(words).split())
 
 
@@ -28,7 +69,7 @@ def test_wrapped_lines_fit_and_hold_every_letter(words: str, width: int) -> None
 def test_clipped_text_fits_and_says_that_it_is_clipped(words: str, width: int) -> None:
     line = text.clip(words, 13, width)
 
-    assert text.font(13).getlength(line) <= width
+    assert text.length(line, 13) <= width
     assert line == text.printable(words) or line.endswith("...") or not line
 
 

@@ -78,7 +78,17 @@ ALLOWED = {
 NARROW = {"release": "dirtmodel.draw.header", "outputs": "dirtmodel.draw.header"}
 """Of `pictures`, these may use the part without Pillow only."""
 
-HEAVY = {"alembic", "PIL", "pyarrow", "scipy", "tabulate", "pandas", "polars", "duckdb"}
+HEAVY = {
+    "alembic",
+    "PIL",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "tabulate",
+    "pandas",
+    "polars",
+    "duckdb",
+}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -114,9 +114,9 @@ class Sheet:
 
     def _cells(self, progress: Progress | None) -> Iterator[Cell]:
         for shown in material.gather(self._db, self.images):
-            yield Cell(
-                shown.image.id, shown.data, label(shown.subject, shown.reviews), shown.clicks
-            )
+            verdicts = [review.verdict for review in shown.reviews if review.verdict]
+            lines = label(shown.subject, shown.reviews)
+            yield Cell(shown.image.id, shown.data, lines, shown.clicks, verdicts)
             if progress is not None:
                 progress(1)
 
@@ -124,7 +124,7 @@ class Sheet:
         raters: set[str | None] = set()
         for batch in material.batches(image.id for image in self.images):
             raters.update(Clicks(batch).raters(self._db))
-        return pens(raters)
+        return pens(sorted(raters, key=str))
 
 
 def _title(asked: str, n_images: int) -> str:
