@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -11,6 +11,7 @@ from dirtmodel.draw import text
 WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_what_is_printable_stays_as_it_is(words: str) -> None:
     plain = text.printable(words)
@@ -57,6 +58,7 @@ def test_what_cannot_be_drawn_is_written_as_its_code_point(words: str, expected:
     assert text.printable(words) == expected
 
 
+@settings(deadline=None)
 @given(WORDS, st.integers(20, 400))
 def test_wrapped_lines_fit_and_hold_every_letter(words: str, width: int) -> None:
     lines = text.wrap(words, 13, width)
@@ -65,6 +67,7 @@ def test_wrapped_lines_fit_and_hold_every_letter(words: str, width: int) -> None
     assert "".join("".join(lines).split()) == "".join(text.printable(words).split())
 
 
+@settings(deadline=None)
 @given(WORDS, st.integers(1, 400))
 def test_clipped_text_fits_and_says_that_it_is_clipped(words: str, width: int) -> None:
     line = text.clip(words, 13, width)

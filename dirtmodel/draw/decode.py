@@ -34,7 +34,7 @@ _PILLOW_RAISES: Final = (
 _PNG_KIND: Final = struct.Struct(">BB")
 _PNG_KIND_AT: Final = 24
 """Where a PNG has its bit depth and colour type, 0 of which is grey."""
-_PACKED_BITS: Final = (2, 4)
+_PACKED_BITS: Final = (1, 2, 4)
 _CLEAR, _RESTORE = 2, 3
 """What becomes of a GIF frame before the next one: its box transparent; or what was there."""
 
@@ -126,11 +126,12 @@ def as_rgba(image: Image.Image) -> Image.Image:
 
 
 def _scale_transparent_level(image: Image.Image, data: bytes | memoryview) -> None:
-    """Pillow scales greys of 2 and 4 bits to 8, but not the level that is transparent."""
+    """Pillow scales greys of few bits to 8, but not the level that is transparent."""
     bits, colour_type = _PNG_KIND.unpack_from(data, _PNG_KIND_AT)
     level = image.info.get("transparency")
     if colour_type == 0 and bits in _PACKED_BITS and level is not None:
-        image.info["transparency"] = level * 255 // ((1 << bits) - 1)
+        top = (1 << bits) - 1
+        image.info["transparency"] = min(level, top) * 255 // top  # 255 already for some 1-bit ones
 
 
 def _composited(view: memoryview, size: tuple[int, int]) -> Iterator[Frame]:

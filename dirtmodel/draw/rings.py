@@ -26,8 +26,6 @@ _SCALE: Final = 4
 _STEEPER: Final = [min(max(2 * level - 127, 0), 255) for level in range(256)]
 """Centres lie on quarters of a pixel; steeper edges keep pixels on the ring in its very colour."""
 _HARD: Final = [255 * (level > 127) for level in range(256)]  # noqa: PLR2004 - half a pixel
-_FARTHEST: Final = 1e6
-"""Pixels from the origin beyond which a ring cannot touch any picture."""
 
 
 class Click(NamedTuple):
@@ -98,11 +96,17 @@ def draw(
     """
     for point in drawn:
         pen = pens[point.rater]
-        if pen.halo:
-            _stamp(image, _ring(point, radius, WIDTH + 2 * HALO), BLACK, smooth=smooth)
-        _stamp(image, _ring(point, radius, WIDTH, pen.gaps), pen.colour, smooth=smooth)
+        if _touches(point, radius + WIDTH, image.size):
+            if pen.halo:
+                _stamp(image, _ring(point, radius, WIDTH + 2 * HALO), BLACK, smooth=smooth)
+            _stamp(image, _ring(point, radius, WIDTH, pen.gaps), pen.colour, smooth=smooth)
         if not is_inside(point, image.size):
             _stamp(image, _triangle(point, image.size), pen.colour, smooth=smooth)
+
+
+def _touches(point: Point, reach: float, size: tuple[int, int]) -> bool:
+    """Whether a ring may be seen; clicks can be as far away as 1e300."""
+    return -reach < point.x < size[0] + reach and -reach < point.y < size[1] + reach
 
 
 class _Mask(NamedTuple):
@@ -113,9 +117,7 @@ class _Mask(NamedTuple):
     shape: Image.Image
 
 
-def _stamp(image: Image.Image, mask: _Mask | None, colour: Colour, *, smooth: bool) -> None:
-    if mask is None:
-        return
+def _stamp(image: Image.Image, mask: _Mask, colour: Colour, *, smooth: bool) -> None:
     coverage = mask.shape.reduce(_SCALE).point(_STEEPER if smooth else _HARD)
     coloured = Image.new("RGBA", coverage.size, colour)
     coloured.putalpha(coverage)
@@ -127,10 +129,8 @@ def _stamp(image: Image.Image, mask: _Mask | None, colour: Colour, *, smooth: bo
         image.alpha_composite(coloured, (left, top), source)
 
 
-def _ring(point: Point, radius: float, width: float, gaps: int = 0) -> _Mask | None:
+def _ring(point: Point, radius: float, width: float, gaps: int = 0) -> _Mask:
     outer = radius + width / 2
-    if max(abs(point.x), abs(point.y)) > _FARTHEST:
-        return None
     mask, x, y = _blank(point.x, point.y, outer)
     reach = round(outer * _SCALE)
     box = (x - reach, y - reach, x + reach - 1, y + reach - 1)

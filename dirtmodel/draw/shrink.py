@@ -42,7 +42,7 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _thin_lines(image: Image.Image) -> Image.Image | None:
-    """Find the pixels of thin coloured lines (255, all others 0); None if there are none."""
+    """Find the pixels of thin coloured lines (255, all others 0), if those are what is coloured."""
     red, green, blue = image.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
@@ -50,7 +50,9 @@ def _thin_lines(image: Image.Image) -> Image.Image | None:
     if coloured.getbbox() is None:
         return None
     thin = ImageChops.darker(coloured, coloured.filter(_NEIGHBOURHOOD).point(_THIN))
-    return thin if thin.getbbox() else None
+    # In a map of colours, such as DTIFIT's, the thin parts are nothing of their own.
+    has_lines = thin.histogram()[255] > coloured.histogram()[255] / 2
+    return thin if has_lines else None
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:

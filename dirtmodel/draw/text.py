@@ -6,6 +6,7 @@ of them has is written as its code point: `<U+10A00>`.
 
 import functools
 import importlib.resources
+import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ FAINT: Final[Colour] = (0x66, 0x66, 0x66)
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but they decide about the shape of their neighbours in Arabic and Indian scripts."""
 
+_SCALE: Final = 4
+"""How many times larger letters are drawn than shown."""
 _ASCENT: Final = 1.07
 _LINE_HEIGHT: Final = 1.35
 
@@ -52,7 +55,7 @@ def _shown(letter: str) -> str:
 
 def length(text: str, size: int) -> float:
     """Measure the width of printable text in pixels."""
-    return sum(_font(path, size, part.isascii()).getlength(part) for path, part in _parts(text))
+    return sum(_font(path, size).getlength(part) for path, part in _parts(text)) / _SCALE
 
 
 def wrap(text: str, size: int, width: int) -> list[str]:
@@ -102,17 +105,27 @@ def write(
     colour: Colour = INK,
 ) -> int:
     """Write lines that are printable and fit already, and return the y below them."""
-    pencil = ImageDraw.Draw(image)
     left, top = place
     for line in lines:
-        x = float(left)
-        for path, part in _parts(line):
-            font = _font(path, size, part.isascii())
-            # On one baseline, because fonts differ in height.
-            pencil.text((x, top + round(size * _ASCENT)), part, colour, font, anchor="ls")
-            x += font.getlength(part)
+        mask = _mask(line, size)
+        # A font may reach beyond its line, but not into the one below.
+        image.paste(colour, (left, top, left + mask.width, top + mask.height), mask)
         top += line_height(size)
     return top
+
+
+def _mask(line: str, size: int) -> Image.Image:
+    """Draw a line large and reduce it: small letters would be placed on whole pixels."""
+    box = (math.ceil(length(line, size)) + 1, line_height(size))
+    large = Image.new("L", (box[0] * _SCALE, box[1] * _SCALE))
+    pencil = ImageDraw.Draw(large)
+    x = 0.0
+    for path, part in _parts(line):
+        font = _font(path, size)
+        # On one baseline, because fonts differ in height.
+        pencil.text((x, size * _SCALE * _ASCENT), part, 255, font, anchor="ls")
+        x += font.getlength(part)
+    return large.reduce(_SCALE)
 
 
 def _n_fitting(word: str, size: int, width: int) -> int:
@@ -185,7 +198,5 @@ def _letters(path: Path) -> frozenset[int]:
 
 
 @functools.cache
-def _font(path: Path, size: int, is_plain: bool) -> ImageFont.FreeTypeFont:
-    # Plain text needs no shaping, and without it letters are spaced better at small sizes.
-    engine = ImageFont.Layout.BASIC if is_plain else None
-    return ImageFont.truetype(path, size, layout_engine=engine)
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size * _SCALE)
