@@ -162,6 +162,16 @@ def test_verdicts_are_counted_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert written == ["FAIL", "PASS 2"]
 
 
+def test_triangles_are_explained_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(text, "write", lambda _i, _p, lines, *_: written.extend(lines) or 0)
+    cells = [Cell(1, png(), clicks=[Click(-1, 5)]), Cell(2, png(), clicks=[Click(60, 5)])]
+
+    list(pages(cells, layout=Layout.of_size(300), pens=colours.pens(["ann", None])))
+
+    assert "2 clicks at or beyond the edge" in written
+
+
 def test_a_picture_without_verdicts_has_no_frame() -> None:
     (page,) = pages([Cell(1, png())], layout=SMALL)
 

@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from dirtmodel.draw import decode, legend, text
+from dirtmodel.draw import decode, legend, rings, text
 from dirtmodel.draw.annotate import Notes, ringed
 from dirtmodel.draw.colours import BLACK, OKABE_ITO, Colour, Pen
 from dirtmodel.draw.legend import Entry
@@ -121,6 +121,7 @@ class _Tile(NamedTuple):
     span: int
     tags: list[tuple[str, Colour]]
     raters: frozenset[str | None]
+    n_outside: int
 
 
 def pages(
@@ -132,7 +133,8 @@ def pages(
 ) -> Iterator[Image.Image]:
     """Lay out pictures in reading order and yield one page after the other.
 
-    With `pens` for several raters, every page names those whose rings are on it.
+    With `pens` for several raters, every page names those whose rings are on it. Triangles, which
+    mark clicks outside a picture, are explained where there are any.
 
     A damaged picture becomes a labelled empty cell that states the reason. Without cells there
     are no pages.
@@ -223,11 +225,12 @@ def _tiles(
 
 
 def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> _Tile:
-    extra: list[str] = []
+    points = Notes(cell.clicks).points()
     try:
-        picture, extra = _strip(cell, layout, pens)
+        picture, extra, size = _strip(cell, layout, pens)
     except PictureError as error:
-        picture = _empty(str(error), layout)
+        picture, extra, points = _empty(str(error), layout), [], []
+    n_outside = sum(not rings.is_inside(point, size) for point in points)
     span = layout.span(picture.width)
     width = layout.width_of(span)
     dark = text.wrap_all(cell.label[:1], _LABEL_SIZE, width)
@@ -236,16 +239,16 @@ def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> 
     if len(label) > _MOST_LABEL_LINES:
         last = f"{label[_MOST_LABEL_LINES - 1]} and more"
         label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
-    raters = frozenset(point.rater for point in Notes(cell.clicks).points())
-    return _Tile(picture, label, len(dark), span, _tags(cell.verdicts), raters)
+    raters = frozenset(point.rater for point in points)
+    return _Tile(picture, label, len(dark), span, _tags(cell.verdicts), raters, n_outside)
 
 
 def _strip(
     cell: Cell,
     layout: Layout,
     pens: Mapping[str | None, Pen] | None,
-) -> tuple[Image.Image, list[str]]:
-    """Return the frames to show side by side, and which they are if some are left out."""
+) -> tuple[Image.Image, list[str], tuple[int, int]]:
+    """Return the frames side by side, which they are if some are left out, and their true size."""
     if cell.data is None:
         raise PictureError(f"image {cell.img_id}: there is no picture in the database")
     image = decode.open_picture(cell.data, cell.img_id)
@@ -254,7 +257,11 @@ def _strip(
     if n_frames == 1:
         n_stored = decode.stored_frames(image, cell.img_id)
         left_out = [f"frame 1 of {n_stored}"] if n_stored > 1 else []
-        return _shrunk(decode.as_rgba(image), notes, layout.tile_width, layout), left_out
+        return (
+            _shrunk(decode.as_rgba(image), notes, layout.tile_width, layout),
+            left_out,
+            image.size,
+        )
     numbers = decode.telling_frames(n_frames, _MOST_FRAMES)
     widest = (layout.width_of(layout.columns) - (len(numbers) - 1) * _FRAME_GAP) // len(numbers)
     shown = [
@@ -266,9 +273,9 @@ def _strip(
     for place, frame in enumerate(shown):
         strip.paste(frame, (place * step, 0))
     if len(numbers) == n_frames:
-        return strip, []
+        return strip, [], image.size
     named = ", ".join(str(number + 1) for number in numbers)
-    return strip, [f"frames {named} of {n_frames}"]
+    return strip, [f"frames {named} of {n_frames}"], image.size
 
 
 def _shrunk(image: Image.Image, notes: Notes, width: int, layout: Layout) -> Image.Image:
@@ -363,11 +370,16 @@ def _page(
 def _legend(
     rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
 ) -> Image.Image | None:
-    """Name the raters of this page where the pictures share pens and there are several."""
-    if pens is None or len(pens) == 1:
-        return None
-    shown = {rater for row in rows for tile in row for rater in tile.raters}
-    entries = [Entry(legend.name(rater), pen) for rater, pen in pens.items() if rater in shown]
+    """Name the raters of this page where the pictures share pens, and explain triangles."""
+    tiles = [tile for row in rows for tile in row]
+    shown = {rater for tile in tiles for rater in tile.raters}
+    entries = [
+        Entry(legend.name(rater), pen)
+        for rater, pen in (pens or {}).items()
+        if rater in shown and len(pens or {}) > 1
+    ]
+    if n_outside := sum(tile.n_outside for tile in tiles):
+        entries.append(legend.outside(n_outside))
     return legend.draw([], entries, width)
 
 
