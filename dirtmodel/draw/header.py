@@ -65,7 +65,7 @@ class GifFrame(NamedTuple):
 
 
 def probe(data: bytes | bytearray | memoryview) -> Header:
-    """Return what a picture is, and make sure that nothing of it is missing.
+    """Return the format and size of a picture, and make sure that it is complete.
 
     The buffer is read in place, never copied. Bytes after the end of the picture are tolerated,
     as every viewer does. For a GIF, a first frame that reaches beyond the screen enlarges it, as

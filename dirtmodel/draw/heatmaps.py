@@ -37,7 +37,7 @@ _ZONE: Final = (0.92, 0.25)
 _WRITTEN: Final = 64
 """The grey from which a pixel of that zone counts as written."""
 _MOST_WRITTEN: Final = 0.3
-"""More than this part of the zone is no label."""
+"""Where more than this part of the zone is bright, it shows the brain and not a label."""
 
 _DPI: Final = 100
 _COLOURS: Final = "inferno"
@@ -124,7 +124,7 @@ class HeatMap:
 def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMap:
     """Add up pictures and clicks by slice, and smooth the clicks with a Gaussian.
 
-    Of an animation the frame that tells most stands for all. Smoothing reflects at the borders,
+    An animation is represented by one of its frames. Smoothing reflects at the borders,
     so no click is lost there.
 
     Parameters

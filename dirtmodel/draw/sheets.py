@@ -57,7 +57,7 @@ class Cell:
     img_id
         Named when the picture is damaged.
     data
-        The encoded picture; None gives an empty cell.
+        The encoded picture; the cell of None is empty.
     label
         Lines below the picture, the first one dark, the others faint. They wrap.
     clicks

@@ -42,7 +42,7 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _thin_lines(image: Image.Image) -> Image.Image | None:
-    """Find the pixels of thin coloured lines (255, all others 0), if those are what is coloured."""
+    """Find the pixels of thin coloured lines (255, others 0); None where most colours are areas."""
     red, green, blue = image.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
@@ -50,7 +50,7 @@ def _thin_lines(image: Image.Image) -> Image.Image | None:
     if coloured.getbbox() is None:
         return None
     thin = ImageChops.darker(coloured, coloured.filter(_NEIGHBOURHOOD).point(_THIN))
-    # In a map of colours, such as DTIFIT's, the thin parts are nothing of their own.
+    # The thin parts of a map of colours, such as DTIFIT's, are not lines.
     has_lines = thin.histogram()[255] > coloured.histogram()[255] / 2
     return thin if has_lines else None
 
