@@ -78,18 +78,13 @@ class Shown:
 
         try:
             data, notes = _attached(self, lambda: (self.img, _notes(self)))
-            kind = "gif"
             if data[:4] != _GIF:
                 annotate.annotated(data, notes, img_id=self.id)
                 return None
-            try:
-                shown = annotate.annotate(data, notes, img_id=self.id)
-            except PictureError:
-                # Too many colours to be drawn on as a GIF; if it is damaged, this raises, too.
-                kind, shown = "png", annotate.annotate(data, notes, img_id=self.id, form="PNG")
+            shown = annotate.annotate(data, notes, img_id=self.id, form="APNG")
         except (PictureError, DatabaseError) as error:
             return f"<pre>{html.escape(repr(self))}\n{html.escape(str(error))}</pre>"
-        source = f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}"
+        source = f"data:image/png;base64,{base64.b64encode(shown).decode('ascii')}"
         return f'<img src="{source}" alt="{html.escape(" | ".join(notes.caption))}">'
 
 

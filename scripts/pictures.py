@@ -29,7 +29,7 @@ def draw() -> None:
     with tempfile.TemporaryDirectory() as folder:
         CliRunner().invoke(main, ["demo", folder])
         keep(Image.open(f"{folder}/annotated.png"), "annotated.png", 520)
-        keep(Image.open(f"{folder}/clicks.png"), "clicks.png", 560)
+        keep(Image.open(f"{folder}/clicks.png"), "clicks.png", 840)
         failures = dm.Images(step=dm.Step.FMAP_COREGISTRATION, status="excluded")
         layout = Layout(columns=6, rows=3, tile_width=150, tile_height=112)
         with dm.open(f"{folder}/dirt.db") as db:

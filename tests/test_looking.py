@@ -343,6 +343,16 @@ def test_captions_and_labels_accept_any_file_name(own: sa.URL, tmp_path: Path) -
     assert rgba(tmp_path / "one.png")[0].shape[1] == 300
 
 
+def picture_box(drawn: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the dark picture in a heat map; the scale is to its right."""
+    dark = drawn[..., :3].max(axis=-1) < 200
+    columns = np.flatnonzero(dark.sum(axis=0) > drawn.shape[0] / 3)
+    gaps = np.flatnonzero(np.diff(columns) > 1)
+    columns = columns[: gaps[0] + 1] if gaps.size else columns
+    rows = np.flatnonzero(dark[:, columns].mean(axis=1) > 0.5)
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
 def test_a_heat_map_is_hot_where_reviewers_clicked(own: sa.URL, tmp_path: Path) -> None:
     run = runner_on(own)
     with dm.open(own, read_only=False) as db:
@@ -374,11 +384,11 @@ def test_a_heat_map_is_hot_where_reviewers_clicked(own: sa.URL, tmp_path: Path) 
 
     assert (result.exit_code, result.output) == (0, "")
     (drawn,) = rgba(tmp_path / "clicks.png")
-    colourful = np.ptp(drawn[..., :3].astype(int), axis=-1)
-    colourful[:, 12 + 64 :] = 0  # the scale beside the picture
-    y, x = np.unravel_index(np.argmax(drawn[..., 0] * (colourful > 60)), colourful.shape)
-    top = drawn.shape[0] - 12 - 48
-    assert (x - 12, y - top) == pytest.approx((16, 30), abs=2)
+    left, top, right, bottom = picture_box(drawn)
+    picture = drawn[top:bottom, left:right, :3].astype(int)
+    y, x = (places.mean() for places in np.nonzero(np.ptp(picture, axis=-1) > 60))
+    scale = (right - left) / 64
+    assert (x / scale, y / scale) == pytest.approx((16, 30), abs=2)
 
 
 def test_existing_files_are_replaced_only_on_request(
@@ -449,7 +459,7 @@ def test_existing_files_are_replaced_only_on_request(
         ),
         (
             ["heatmap", "--step", "mask", "--display", "z", "--sigma", 1e6, "-o", "x.png"],
-            "sigma is 1e+06 pixels, wider than any picture; give less",
+            "sigma is 1e+06 pixels, wider than any picture; choose less",
         ),
     ],
 )

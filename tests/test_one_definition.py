@@ -411,13 +411,13 @@ def test_heat_maps(
     dm.heatmap(db, step=step, display=1, latest=latest)
 
     (found,) = drawn
-    assert found.n_reviews == len(reviews)
-    assert found.n_pictures == len({review.img_id for review in reviews})
+    assert found.total("n_reviews") == len(reviews)
+    assert found.total("n_pictures") == len({review.img_id for review in reviews})
     sessions = {(review.img_id, review.session) for review in reviews}
     clicks = [c for c in Clicks(chosen).run(db) if (c.img_id, c.session) in sessions]
     assert len(clicks) == sum(review.n_clicks or 0 for review in reviews)
     # A click at infinity counts, but has no place on the map.
-    assert found.n_clicks == sum(math.isfinite(c.x) and math.isfinite(c.y) for c in clicks)
+    assert found.total("n_clicks") == sum(math.isfinite(c.x) and math.isfinite(c.y) for c in clicks)
 
 
 # -- differences

@@ -86,7 +86,8 @@ def test_tells_its_version_licence_and_needs(wheel: Path) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     core = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert {need.split(">")[0] for need in core} == {
-        *("sqlalchemy", "alembic", "pyarrow", "pillow", "click", "numpy", "scipy", "tabulate")
+        *("sqlalchemy", "alembic", "pyarrow", "pillow", "click", "numpy", "scipy", "tabulate"),
+        *("matplotlib", "manimgx-fonts", "noto-cjk-sans-jp-regular"),
     }
 
 

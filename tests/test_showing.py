@@ -69,11 +69,11 @@ def test_an_animation_shows_as_html_only(db: orm.Session) -> None:
 
     assert gif._repr_png_() is None
     match = re.fullmatch(
-        r'<img src="data:image/gif;base64,([\w+/=]+)" alt="([^"<>]+)">', shown or ""
+        r'<img src="data:image/png;base64,([\w+/=]+)" alt="([^"<>]+)">', shown or ""
     )
     assert match is not None
     with PillowImage.open(io.BytesIO(base64.b64decode(match[1]))) as image:
-        assert (image.format, image.n_frames) == ("GIF", 2)
+        assert (image.format, image.n_frames) == ("PNG", 2)
     assert match[2].startswith("FMAP_COREGISTRATION, sub-")
 
 
@@ -252,9 +252,10 @@ def test_a_heat_map_of_one_rater_counts_their_reviews_only(
     for (found, title), who in zip(drawn, (None, rater), strict=True):
         chosen = [(c, i) for c, i, user in clicks if who in {None, user}]
         placed = [c for c, _ in chosen if c.x is not None and c.y is not None]
-        assert found.n_pictures == len({image.id for _, image in chosen})
-        assert found.n_reviews == len({(image.id, c.session_id) for c, image in chosen})
-        assert found.n_clicks == sum(np.isfinite([c.x, c.y]).all() for c in placed)
+        assert list(found.panels) == sorted({image.slice for _, image in chosen})
+        assert found.total("n_pictures") == len({image.id for _, image in chosen})
+        assert found.total("n_reviews") == len({(image.id, c.session_id) for c, image in chosen})
+        assert found.total("n_clicks") == sum(np.isfinite([c.x, c.y]).all() for c in placed)
         assert title == "MASK, display Y, all slices" + (f", {who}" if who else "")
 
 

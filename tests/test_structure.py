@@ -22,7 +22,17 @@ NARROW = {
 }
 """These rooms may use the part of `draw` that does not need Pillow, and no other."""
 
-HEAVY = {"alembic", "PIL", "pyarrow", "scipy", "tabulate", "pandas", "polars", "duckdb"}
+HEAVY = {
+    "alembic",
+    "PIL",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "tabulate",
+    "pandas",
+    "polars",
+    "duckdb",
+}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -570,13 +570,6 @@ def test_clean_notes_need_no_unescaping(clean: Tables) -> None:
             {"reviews_per_image": 9, "raters": 3},
             "reviews_per_image is 9: give 1 to 3, the number of raters",
         ),
-        (
-            {"pictures": "noise", "picture_size": (10, 10), "picture_bytes": 111},
-            (
-                "picture_bytes is 111: a picture of 10×10 holds at most 110; "
-                "give a larger picture_size"
-            ),
-        ),
     ],
 )
 def test_recipes_that_cannot_be_made_are_refused(options: dict[str, Any], message: str) -> None:

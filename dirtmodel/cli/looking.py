@@ -105,25 +105,43 @@ def image(id: int, *, path: Path, replace: bool, db: str) -> None:  # noqa: A002
 @click.command()
 @_conditions
 @click.option("--title", help="Heading of every page.  [default: what was asked for]")
+@click.option(
+    "--size",
+    type=click.IntRange(64, 2000),
+    default=300,
+    show_default=True,
+    metavar="PIXELS",
+    help="Width of a picture on the sheet; larger ones are fewer on a page.",
+)
 @_output("failures.png", ".png")
 @_replace
 @options.database
 @options.quiet
 def sheet(
-    *, title: str | None, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any
+    *,
+    title: str | None,
+    size: int,
+    path: Path,
+    replace: bool,
+    db: str,
+    quiet: bool,
+    **conditions: Any,
 ) -> None:
     """Lay pictures out on a sheet, with rings and labels; many fill several pages.
 
-    Conditions may be repeated; an image meets them all. Several pages are called failures-01.png,
-    failures-02.png and so on. A damaged picture is an empty cell that says so.
+    Conditions may be repeated; an image meets them all. A frame shows the worst verdict on a
+    picture: red for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so
+    that they stay visible. Several pages are called failures-01.png, failures-02.png and so on. A
+    damaged picture is an empty cell that says so.
 
     Example: dirtmodel sheet --step fmap_coregistration --status excluded -o failures.png
     """
+    from dirtmodel.draw.sheets import Layout
     from dirtmodel.viewing import sheets
 
     images = _images(conditions)
     with options.opened(db) as session:
-        made = sheets.sheet(images, session, title=title)
+        made = sheets.sheet(images, session, title=title, layout=Layout.of_size(size))
         with _progress("Drawing", len(made), quiet=quiet) as advance:
             written = made.save(path, replace=replace, progress=advance)
     if not quiet:
@@ -147,8 +165,8 @@ def sheet(
 def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -> None:
     """Draw where reviewers click, over the mean of the pictures that were reviewed.
 
-    The scale is in clicks per ring area, a disc of radius 10 pixels. Pictures of another size than
-    most are scaled, and counted.
+    There is one panel for each slice. The scale is in clicks per ring area, a disc of radius 10
+    pixels; the axes are in pixels. Pictures of another size than most are scaled, and counted.
 
     Example: dirtmodel heatmap --step mask --display x --slice 3 -o clicks.png
     """

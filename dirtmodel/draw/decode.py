@@ -1,4 +1,4 @@
-"""From bytes to Pillow images, with every way of failing told as one line.
+"""From bytes to Pillow images as a browser shows them; whatever fails becomes one PictureError.
 
 Pillow is held to PNG and GIF. Its decompression-bomb limit is an error here, because `probe`
 refuses such sizes, those of later GIF frames included, before Pillow sees the bytes.
@@ -6,18 +6,20 @@ refuses such sizes, those of later GIF frames included, before Pillow sees the b
 
 import contextlib
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
-from dirtmodel.draw.header import probe
+from dirtmodel.draw import header
+from dirtmodel.draw.header import GifFrame
 from dirtmodel.errors import PictureError
 
-_PILLOW_GIVES_UP = (
+_PILLOW_RAISES: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -28,6 +30,13 @@ _PILLOW_GIVES_UP = (
     Image.DecompressionBombError,
 )
 """What Pillow's PNG and GIF readers raise on broken bytes."""
+
+_PNG_KIND: Final = struct.Struct(">BB")
+_PNG_KIND_AT: Final = 24
+"""Where a PNG has its bit depth and colour type, 0 of which is grey."""
+_PACKED_BITS: Final = (1, 2, 4)
+_CLEAR, _RESTORE = 2, 3
+"""What becomes of a GIF frame before the next one: its box transparent; or what was there."""
 
 
 class Frame(NamedTuple):
@@ -43,32 +52,28 @@ def open_picture(data: bytes | memoryview, img_id: int) -> Image.Image:
     Raises
     ------
     PictureError
-        The bytes are no whole PNG or GIF; the message names the image.
+        The bytes are not a complete PNG or GIF; the message names the image.
     """
-    with telling(img_id):
-        probe(data)
+    with _reporting(img_id):
+        header.probe(data)
         image = Image.open(io.BytesIO(data), formats=("PNG", "GIF"))
         image.load()
+        if image.format == "PNG":
+            _scale_transparent_level(image, data)
     return image
 
 
 def frames(data: bytes | memoryview, img_id: int) -> Iterator[Frame]:
-    """Give the frames of a picture one by one; a PNG has one.
+    """Yield the frames of a picture; a PNG, even an animated one, has its first frame only.
 
-    Every frame is composited onto those before it as a browser would, whatever the file's
-    disposal methods, and all have the size of the first.
+    All frames have the size of the first.
     """
     image = open_picture(data, img_id)
-    size = image.size
     if image.format == "PNG":
         yield Frame(as_rgba(image), 0)
         return
-    with telling(img_id):
-        for frame in ImageSequence.Iterator(image):
-            shown = frame.convert("RGBA")
-            # A later frame that reaches beyond the screen enlarges Pillow's image.
-            shown = shown if shown.size == size else shown.crop((0, 0, *size))
-            yield Frame(shown, int(frame.info.get("duration", 0)))
+    with _reporting(img_id):
+        yield from _composited(memoryview(data), image.size)
 
 
 def telling_frames(n_frames: int, at_most: int) -> list[int]:
@@ -89,23 +94,22 @@ def telling_frames(n_frames: int, at_most: int) -> list[int]:
 
 
 def count_frames(image: Image.Image, img_id: int) -> int:
-    """Count the frames that `frames` would give."""
-    if image.format == "PNG":
-        return 1
-    with telling(img_id):
+    """Count the frames that `frames` yields."""
+    return 1 if image.format == "PNG" else stored_frames(image, img_id)
+
+
+def stored_frames(image: Image.Image, img_id: int) -> int:
+    """Count the frames in the file, those of an animated PNG included."""
+    with _reporting(img_id):
         return int(getattr(image, "n_frames", 1))
 
 
 def frames_at(data: bytes | memoryview, img_id: int, numbers: list[int]) -> list[Image.Image]:
-    """Give the frames with these numbers (from 0, ascending) and forget the others."""
+    """Return the frames with these numbers (from 0, ascending) that `frames` yields."""
     chosen = set(numbers)
-    found = []
-    for number, frame in enumerate(frames(data, img_id)):
-        if number in chosen:
-            found.append(frame.image)
-        if len(found) == len(chosen):
-            break
-    return found
+    last = max(numbers, default=-1)
+    decoded = enumerate(itertools.islice(frames(data, img_id), last + 1))
+    return [frame.image for number, frame in decoded if number in chosen]
 
 
 def as_rgba(image: Image.Image) -> Image.Image:
@@ -113,19 +117,60 @@ def as_rgba(image: Image.Image) -> Image.Image:
 
     Pillow would clip a 16-bit grey at 255 instead of scaling it.
     """
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGBA" else image.convert("RGBA")
+    if not image.mode.startswith("I"):
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    levels = np.asarray(image)
+    alpha = np.where(levels == image.info.get("transparency", -1), 0, 255)
+    grey = levels >> 8
+    return Image.fromarray(np.stack([grey, grey, grey, alpha], axis=-1).astype(np.uint8))
+
+
+def _scale_transparent_level(image: Image.Image, data: bytes | memoryview) -> None:
+    """Pillow scales greys of few bits to 8, but not the level that is transparent."""
+    bits, colour_type = _PNG_KIND.unpack_from(data, _PNG_KIND_AT)
+    level = image.info.get("transparency")
+    if colour_type == 0 and bits in _PACKED_BITS and level is not None:
+        top = (1 << bits) - 1
+        image.info["transparency"] = min(level, top) * 255 // top  # 255 already for some 1-bit ones
+
+
+def _composited(view: memoryview, size: tuple[int, int]) -> Iterator[Frame]:
+    """Draw each frame over those before it.
+
+    Pillow decodes the pixels, one frame at a time. It would composite them as well, but fills with
+    the background colour what browsers make transparent.
+    """
+    screen = header.gif_screen(view)
+    canvas = Image.new("RGBA", size)
+    for frame in header.gif_frames(view):
+        before = canvas.copy() if frame.disposal == _RESTORE else canvas
+        box = (frame.left, frame.top)
+        if frame.width and frame.height:
+            pixels = _pixels(frame, screen)
+            canvas.paste(pixels, box, pixels)
+        yield Frame(canvas.copy(), frame.duration)
+        canvas = before
+        if frame.disposal == _CLEAR:
+            canvas.paste((0, 0, 0, 0), (*box, frame.left + frame.width, frame.top + frame.height))
+
+
+def _pixels(frame: GifFrame, screen: memoryview) -> Image.Image:
+    """Decode one frame by itself, as a GIF of its own."""
+    size = struct.pack("<HH", frame.width, frame.height)
+    flags, transparent = (0, 0) if frame.transparent is None else (1, frame.transparent)
+    control = struct.pack("<4sHBB", b"\x21\xf9\x04" + bytes([flags]), 0, transparent, 0)
+    alone = b"".join((b"GIF89a", size, screen, control, b",", bytes(4), size, frame.body, b";"))
+    return Image.open(io.BytesIO(alone), formats=("GIF",)).convert("RGBA")
 
 
 @contextlib.contextmanager
-def telling(img_id: int) -> Iterator[None]:
+def _reporting(img_id: int) -> Iterator[None]:
     """Turn whatever is wrong with a picture into a PictureError that names the image."""
     try:
         yield
     except PictureError as error:
         raise PictureError(_message(img_id, str(error))) from error
-    except _PILLOW_GIVES_UP as error:
+    except _PILLOW_RAISES as error:
         raise PictureError(_message(img_id, f"damaged ({error})")) from error
 
 

@@ -7,6 +7,7 @@ checksum) but costs a thousand times as much.
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from dirtmodel.errors import PictureError
@@ -33,6 +34,9 @@ _GIF_SCREEN: Final = struct.Struct("<HHB")
 _GIF_FRAME: Final = struct.Struct("<HHHHB")
 _GIF_SCREEN_END: Final = 13
 _GIF_HAS_COLOURS: Final = 0x80
+_GIF_CONTROL: Final = 0xF9
+_GIF_CONTROL_BODY: Final = struct.Struct("<BHB")
+_NO_CONTROL: Final = (0, 0, 0)
 _GIF_STRAY, _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER = 0x00, 0x21, 0x2C, 0x3B
 
 
@@ -44,8 +48,24 @@ class Header(NamedTuple):
     height: int
 
 
+class GifFrame(NamedTuple):
+    """One frame of a GIF, not decoded: where it lies on the screen and how it is composited.
+
+    `body` holds the flags, the local colour table if there is one, and the coded pixels.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    disposal: int
+    transparent: int | None
+    duration: int
+    body: memoryview
+
+
 def probe(data: bytes | bytearray | memoryview) -> Header:
-    """Tell what a picture is, and that nothing of it is missing.
+    """Return the format and size of a picture, and make sure that it is complete.
 
     The buffer is read in place, never copied. Bytes after the end of the picture are tolerated,
     as every viewer does. For a GIF, a first frame that reaches beyond the screen enlarges it, as
@@ -121,23 +141,45 @@ def _probe_gif(view: memoryview) -> Header:
     try:
         return _walk_gif(view)
     except (IndexError, struct.error):
-        # The walk reads ahead without asking: the only way to fall off is a missing end.
         raise PictureError(_truncated(len(view))) from None
 
 
 def _walk_gif(view: memoryview) -> Header:
-    width, height, flags = _GIF_SCREEN.unpack_from(view, 6)
-    position = _GIF_SCREEN_END + _colour_table_bytes(flags)
     size: tuple[int, int] | None = None
+    width, height, _ = _GIF_SCREEN.unpack_from(view, 6)
+    for frame in gif_frames(view):
+        extent = _plausible(
+            max(width, frame.left + frame.width), max(height, frame.top + frame.height)
+        )
+        size = size or extent
+    if size is None:
+        raise PictureError("damaged (a GIF without frames)")
+    return Header("GIF", *size)
+
+
+def gif_frames(view: memoryview) -> Iterator[GifFrame]:
+    """Walk through the blocks of a GIF and yield its frames, still encoded.
+
+    Raises
+    ------
+    PictureError
+        A block is of no known kind, or a frame has no pixels.
+    IndexError, struct.error
+        The end is missing: the walk reads ahead without checking.
+    """
+    *_, flags = _GIF_SCREEN.unpack_from(view, 6)
+    position = _GIF_SCREEN_END + _colour_table_bytes(flags)
+    control = _NO_CONTROL
     while (kind := view[position]) != _GIF_TRAILER:
         position += 1
+        start = position
         if kind == _GIF_IMAGE:
-            left, top, frame_width, frame_height, flags = _GIF_FRAME.unpack_from(view, position)
-            extent = _plausible(max(width, left + frame_width), max(height, top + frame_height))
-            size = size or extent
+            *_, flags = _GIF_FRAME.unpack_from(view, position)
             position += _GIF_FRAME.size + _colour_table_bytes(flags) + 1  # 1: the LZW code size
             first_block = position
         elif kind == _GIF_EXTENSION:
+            if view[position] == _GIF_CONTROL and view[position + 1] == _GIF_CONTROL_BODY.size:
+                control = _GIF_CONTROL_BODY.unpack_from(view, position + 2)
             position += 1  # the label
             first_block = -1
         elif kind == _GIF_STRAY:  # some writers end a chain of blocks twice
@@ -149,9 +191,26 @@ def _walk_gif(view: memoryview) -> Header:
         if position == first_block:
             raise PictureError(f"damaged (a GIF frame without pixels at byte {position})")
         position += 1
-    if size is None:
-        raise PictureError("damaged (a GIF without frames)")
-    return Header("GIF", *size)
+        if kind == _GIF_IMAGE:
+            packed, hundredths, transparent = control
+            left, top, width, height, _ = _GIF_FRAME.unpack_from(view, start)
+            yield GifFrame(
+                left,
+                top,
+                width,
+                height,
+                disposal=packed >> 2 & 7,
+                transparent=transparent if packed & 1 else None,
+                duration=10 * hundredths,
+                body=view[start + _GIF_FRAME.size - 1 : position],
+            )
+            control = _NO_CONTROL
+
+
+def gif_screen(view: memoryview) -> memoryview:
+    """Return the flags and the global colour table of a GIF, which its frames may share."""
+    *_, flags = _GIF_SCREEN.unpack_from(view, 6)
+    return view[10 : _GIF_SCREEN_END + _colour_table_bytes(flags)]
 
 
 def _colour_table_bytes(flags: int) -> int:

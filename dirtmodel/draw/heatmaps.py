@@ -1,4 +1,4 @@
-"""Where reviewers click: the density of clicks over the mean picture.
+"""Where reviewers click: the density of clicks over the mean picture, one panel for each slice.
 
 Pictures are added up as they come, one sum for each size, so that memory does not grow with
 their number. Which size is the majority's is known only at the end; the others are scaled then.
@@ -6,18 +6,21 @@ That is exact, as the scaled mean is the mean of the scaled.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from dirtmodel.draw import decode, rings, text
-from dirtmodel.draw.colours import heat
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
 
 DEFAULT_SIGMA: Final = 12.0
 MAX_SIGMA: Final = 1000.0
@@ -26,35 +29,53 @@ MAX_SIGMA: Final = 1000.0
 _RING_AREA: Final = math.pi * rings.RADIUS**2
 _MOST_SIZES: Final = 8
 """More sizes than this are folded into the most frequent one along the way."""
+_MOST_PANELS: Final = 48
 
-_BACKGROUND: Final = 0.75
+_ZONE: Final = (0.92, 0.25)
+"""DIRT writes the position of a cut below this part of the height, left of this part of the width.
+"""
+_WRITTEN: Final = 64
+"""The grey from which a pixel of that zone counts as written."""
+_MOST_WRITTEN: Final = 0.3
+"""Where more than this part of the zone is bright, it shows the brain and not a label."""
+
+_DPI: Final = 100
+_COLOURS: Final = "inferno"
+"""Perceptually uniform, and readable without red or green; its dark end leaves the picture seen."""
+_BRIGHTEST: Final = 340
+"""Grey that would be white: above 255, so that the picture stays darker than the heat."""
 _OPAQUE_FROM: Final = 0.25
 _OPACITY: Final = 0.85
+_PANEL_WIDTHS: Final = {1: 640, 2: 520, 3: 420}
+"""Pixels of a panel by the number of columns."""
+_AROUND: Final = (70, 80)
+"""Pixels that tick labels, axis labels and title take across and down."""
+_SCALE_WIDTH: Final = 110
 _PADDING: Final = 12
 _TITLE_SIZE: Final = 16
 _TEXT_SIZE: Final = 13
-_BAR_WIDTH: Final = 18
-_SCALE_WIDTH: Final = 110
-_NARROWEST: Final = 420
-_TICK_STEPS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-_MOST_TICKS: Final = 6
 
+_Number = TypeVar("_Number", np.uint8, np.float32)
 Plane = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, the clicks on it, and how many reviews they come from."""
+    """One picture, the clicks on it, and how many reviews they come from.
+
+    Samples of one slice share a panel.
+    """
 
     img_id: int
     data: bytes | memoryview
     clicks: Sequence[Click] = ()
     n_reviews: int = 1
+    slice: int | None = None
 
 
 @dataclass(frozen=True)
 class Density:
-    """Clicks per ring area (a disc of radius 10 px) over the mean picture.
+    """Clicks per ring area (a disc of radius 10 px) over the mean picture: one panel.
 
     Attributes
     ----------
@@ -70,8 +91,6 @@ class Density:
         Clicks at or beyond the edge, moved to the border.
     n_incomplete
         Clicks without a complete position, left out.
-    damaged
-        Ids of pictures that could not be decoded, left out with their clicks and reviews.
     """
 
     mean: Plane
@@ -82,51 +101,48 @@ class Density:
     n_scaled: int
     n_at_edge: int
     n_incomplete: int
-    damaged: tuple[int, ...]
 
 
-@dataclass
-class _Sum:
-    """All pictures of one size: their sum, and their clicks as parts of width and height."""
+@dataclass(frozen=True)
+class HeatMap:
+    """The densities by slice, in order.
 
-    total: Plane
-    n_pictures: int = 0
-    places: list[tuple[float, float]] = field(default_factory=list)
+    Attributes
+    ----------
+    damaged
+        Ids of pictures that could not be decoded, left out with their clicks and reviews.
+    """
 
-    @property
-    def size(self) -> tuple[int, int]:
-        height, width = self.total.shape
-        return width, height
+    panels: Mapping[int | None, Density]
+    damaged: tuple[int, ...] = ()
 
-    def fold(self, other: "_Sum") -> None:
-        """Take in pictures of another size, scaled."""
-        scaled = Image.fromarray(other.total.astype(np.float32)).resize(
-            self.size,
-            Image.Resampling.BILINEAR,
-        )
-        self.total += np.asarray(scaled)
-        self.n_pictures += other.n_pictures
-        self.places += other.places
+    def total(self, name: str) -> int:
+        """Add up a number, for example n_clicks, over the panels."""
+        return sum(getattr(panel, name) for panel in self.panels.values())
 
 
-def density(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> Density:
-    """Add up pictures and clicks, and smooth the clicks with a Gaussian of `sigma` pixels.
+def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMap:
+    """Add up pictures and clicks by slice, and smooth the clicks with a Gaussian.
 
-    Of an animation the frame that tells most stands for all. Smoothing reflects at the borders,
+    An animation is represented by one of its frames. Smoothing reflects at the borders,
     so no click is lost there.
+
+    Parameters
+    ----------
+    sigma
+        Width of the smoothing in pixels.
 
     Raises
     ------
     UsageError
-        There is no picture that could be decoded, or sigma is not a positive number.
+        There is no picture that could be decoded, there are too many slices, or sigma is not a
+        positive number.
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise UsageError(f"sigma must be a positive number of pixels, not {sigma:g}")
     if sigma > MAX_SIGMA:
-        raise UsageError(f"sigma is {sigma:g} pixels, wider than any picture; give less")
-    sums: dict[tuple[int, int], _Sum] = {}
-    sizes_seen: dict[tuple[int, int], int] = {}
-    n_reviews = n_at_edge = n_incomplete = 0
+        raise UsageError(f"sigma is {sigma:g} pixels, wider than any picture; choose less")
+    panels: dict[int | None, _Panel] = {}
     damaged = []
     for sample in samples:
         try:
@@ -134,61 +150,117 @@ def density(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> Densi
         except PictureError:
             damaged.append(sample.img_id)
             continue
-        size = grey.size
-        drawable, incomplete = rings.points(sample.clicks)
-        kept = _sum_for(size, sums)
-        kept.total += np.asarray(grey if kept.size == size else grey.resize(kept.size))
-        kept.n_pictures += 1
-        kept.places += [
-            (min(max(x / size[0], 0), 1), min(max(y / size[1], 0), 1)) for x, y, _ in drawable
-        ]
-        sizes_seen[size] = sizes_seen.get(size, 0) + 1
-        n_reviews += sample.n_reviews
-        n_incomplete += incomplete
-        n_at_edge += sum(not rings.is_inside(point, size) for point in drawable)
-    if not sums:
+        if sample.slice not in panels and len(panels) == _MOST_PANELS:
+            raise UsageError(
+                f"there are more than {_MOST_PANELS} slices, too many for one heat map; choose one "
+                "with --slice"
+            )
+        panels.setdefault(sample.slice, _Panel()).add(sample, grey)
+    if not panels:
         raise UsageError(_nothing(damaged))
-    majority = max(sums.values(), key=lambda one: one.n_pictures)
-    n_clicks = sum(len(one.places) for one in sums.values())
-    for one in sums.values():
-        if one is not majority:
-            majority.fold(one)
-    n_pictures = majority.n_pictures
-    return Density(
-        mean=majority.total / n_pictures,
-        clicks=_smoothed(majority, sigma) * _RING_AREA,
-        n_pictures=n_pictures,
-        n_reviews=n_reviews,
-        n_clicks=n_clicks,
-        n_scaled=n_pictures - sizes_seen.get(majority.size, 0),
-        n_at_edge=n_at_edge,
-        n_incomplete=n_incomplete,
-        damaged=tuple(damaged),
-    )
+    order = sorted(panels, key=lambda number: (number is not None, number))
+    return HeatMap({number: panels[number].density(sigma) for number in order}, tuple(damaged))
 
 
-def draw(found: Density, *, title: str = "") -> Image.Image:
-    """Draw a density with its title, its numbers and a colour scale."""
-    height, width = found.mean.shape
-    peak = float(found.clicks.max())
-    canvas_width = max(width + _SCALE_WIDTH, _NARROWEST) + 2 * _PADDING
-    inner = canvas_width - 2 * _PADDING
-    heading = text.wrap(title, _TITLE_SIZE, inner)
-    lines = text.wrap_all(_counts(found), _TEXT_SIZE, inner)
-    top = (
-        _PADDING
-        + len(heading) * text.line_height(_TITLE_SIZE)
-        + len(lines) * text.line_height(_TEXT_SIZE)
-        + _PADDING // 2
-    )
-    whole = Image.new("RGB", (canvas_width, top + height + _PADDING), text.PAPER)
-    below = text.write(whole, (_PADDING, _PADDING), heading, _TITLE_SIZE)
-    text.write(whole, (_PADDING, below), lines, _TEXT_SIZE, text.FAINT)
-    levels = found.clicks / peak if peak else found.clicks
-    whole.paste(_coloured(found.mean * _BACKGROUND, levels), (_PADDING, top))
-    if peak:
-        _draw_scale(whole, (_PADDING + width + _PADDING, top), height, peak)
-    return whole
+@dataclass
+class _Sum:
+    """All pictures of one size: their sum, and their clicks as parts of width and height.
+
+    `lowest` and `highest` are over all pictures, and needed in the zone of labels only.
+    """
+
+    total: Plane
+    lowest: npt.NDArray[np.uint8]
+    highest: npt.NDArray[np.uint8]
+    n_pictures: int = 0
+    places: list[tuple[float, float]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, size: tuple[int, int]) -> "_Sum":
+        shape = size[1], size[0]
+        return cls(np.zeros(shape), np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.total.shape
+        return width, height
+
+    def add(self, grey: Image.Image) -> None:
+        pixels = np.asarray(grey if grey.size == self.size else grey.resize(self.size))
+        self.total += pixels
+        np.minimum(self.lowest, pixels, out=self.lowest)
+        np.maximum(self.highest, pixels, out=self.highest)
+        self.n_pictures += 1
+
+    def fold(self, other: "_Sum") -> None:
+        """Take in pictures of another size, scaled."""
+        self.total += self._scaled(other.total.astype(np.float32))
+        np.minimum(self.lowest, self._scaled(other.lowest), out=self.lowest)
+        np.maximum(self.highest, self._scaled(other.highest), out=self.highest)
+        self.n_pictures += other.n_pictures
+        self.places += other.places
+
+    def _scaled(self, plane: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+        scaled = Image.fromarray(plane).resize(self.size, Image.Resampling.BILINEAR)
+        return np.asarray(scaled, dtype=plane.dtype)
+
+    def mean(self) -> Plane:
+        """Return the mean picture, without the label of the cut where the pictures differ in it."""
+        mean = self.total / self.n_pictures
+        height, width = mean.shape
+        zone = slice(round(height * _ZONE[0]), None), slice(round(width * _ZONE[1]))
+        written = self.highest[zone] >= _WRITTEN
+        differs = (written & (self.lowest[zone] < _WRITTEN)).any()
+        if differs and written.mean() < _MOST_WRITTEN:
+            mean[zone][written] = 0
+        return mean
+
+
+@dataclass
+class _Panel:
+    """What is added up for one slice."""
+
+    sums: dict[tuple[int, int], _Sum] = field(default_factory=dict)
+    n_of_size: dict[tuple[int, int], int] = field(default_factory=dict)
+    n_reviews: int = 0
+    n_at_edge: int = 0
+    n_incomplete: int = 0
+
+    def add(self, sample: Sample, grey: Image.Image) -> None:
+        size = grey.size
+        points, n_incomplete = rings.points(sample.clicks)
+        chosen = self._sum_for(size)
+        chosen.add(grey)
+        chosen.places += [
+            (min(max(x / size[0], 0), 1), min(max(y / size[1], 0), 1)) for x, y, _ in points
+        ]
+        self.n_of_size[size] = self.n_of_size.get(size, 0) + 1
+        self.n_reviews += sample.n_reviews
+        self.n_incomplete += n_incomplete
+        self.n_at_edge += sum(not rings.is_inside(point, size) for point in points)
+
+    def density(self, sigma: float) -> Density:
+        majority = max(self.sums.values(), key=lambda one: one.n_pictures)
+        for one in self.sums.values():
+            if one is not majority:
+                majority.fold(one)
+        return Density(
+            mean=majority.mean(),
+            clicks=_smoothed(majority, sigma) * _RING_AREA,
+            n_pictures=majority.n_pictures,
+            n_reviews=self.n_reviews,
+            n_clicks=len(majority.places),
+            n_scaled=majority.n_pictures - self.n_of_size.get(majority.size, 0),
+            n_at_edge=self.n_at_edge,
+            n_incomplete=self.n_incomplete,
+        )
+
+    def _sum_for(self, size: tuple[int, int]) -> _Sum:
+        if size not in self.sums:
+            if len(self.sums) >= _MOST_SIZES:
+                return max(self.sums.values(), key=lambda one: one.n_pictures)
+            self.sums[size] = _Sum.empty(size)
+        return self.sums[size]
 
 
 def _grey(sample: Sample) -> Image.Image:
@@ -202,17 +274,8 @@ def _grey(sample: Sample) -> Image.Image:
     return Image.alpha_composite(black, frame).convert("L")
 
 
-def _sum_for(size: tuple[int, int], sums: dict[tuple[int, int], _Sum]) -> _Sum:
-    if size in sums:
-        return sums[size]
-    if len(sums) >= _MOST_SIZES:
-        return max(sums.values(), key=lambda one: one.n_pictures)
-    sums[size] = _Sum(np.zeros((size[1], size[0])))
-    return sums[size]
-
-
 def _smoothed(majority: _Sum, sigma: float) -> Plane:
-    """Give clicks per pixel."""
+    """Return clicks per pixel."""
     from scipy import ndimage
 
     width, height = majority.size
@@ -226,62 +289,89 @@ def _smoothed(majority: _Sum, sigma: float) -> Plane:
     return smoothed
 
 
-def _coloured(grey: Plane, levels: Plane) -> Image.Image:
-    opacity = np.clip(levels / _OPAQUE_FROM, 0, 1)[..., np.newaxis] * _OPACITY
-    mixed = heat(levels) * opacity + grey[..., np.newaxis] * (1 - opacity)
-    return Image.fromarray(mixed.round().astype(np.uint8))
+def draw(found: HeatMap, *, title: str = "") -> Image.Image:
+    """Draw the panels with their axes and one colour bar, below the title and the numbers."""
+    figure = _figure(found.panels)
+    heading = text.wrap(title, _TITLE_SIZE, figure.width - 2 * _PADDING)
+    lines = text.wrap_all(_counts(found), _TEXT_SIZE, figure.width - 2 * _PADDING)
+    top = _PADDING + len(heading) * text.line_height(_TITLE_SIZE)
+    top += len(lines) * text.line_height(_TEXT_SIZE)
+    whole = Image.new("RGB", (figure.width, top + figure.height), text.PAPER)
+    below = text.write(whole, (_PADDING, _PADDING), heading, _TITLE_SIZE)
+    text.write(whole, (_PADDING, below), lines, _TEXT_SIZE, text.FAINT)
+    whole.paste(figure, (0, top))
+    return whole
 
 
-def _draw_scale(whole: Image.Image, place: tuple[int, int], height: int, peak: float) -> None:
-    left, top = place
-    label = text.wrap("clicks per ring area", _TEXT_SIZE, _SCALE_WIDTH - _PADDING)
-    top = text.write(whole, (left, top), label, _TEXT_SIZE, text.FAINT) + 8
-    length = max(height - (top - place[1]) - 8, 40)
-    levels = np.repeat(np.linspace(1, 0, length)[:, np.newaxis], _BAR_WIDTH, axis=1)
-    whole.paste(_coloured(np.zeros_like(levels), levels), (left, top))
-    pen = ImageDraw.Draw(whole)
-    for value in ticks(peak):
-        y = top + round((1 - value / peak) * (length - 1))
-        pen.line([(left + _BAR_WIDTH, y), (left + _BAR_WIDTH + 4, y)], fill=text.INK)
-        pen.text(
-            (left + _BAR_WIDTH + 8, y),
-            f"{value:g}",
-            fill=text.INK,
-            font=text.font(_TEXT_SIZE),
-            anchor="lm",
-        )
+def _figure(panels: Mapping[int | None, Density]) -> Image.Image:
+    # Without pyplot, which would choose a window system and keep every figure.
+    from matplotlib import cm, colors
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    n_columns = min(len(panels), 2 if len(panels) in {2, 4} else 3)
+    n_rows = math.ceil(len(panels) / n_columns)
+    height, width = next(iter(panels.values())).mean.shape
+    across = _PANEL_WIDTHS[n_columns]
+    size = (
+        n_columns * (across + _AROUND[0]) + _SCALE_WIDTH,
+        n_rows * (across * min(height / width, 2) + _AROUND[1]),
+    )
+    figure = Figure(
+        figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI, layout="constrained", facecolor="white"
+    )
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    peak = max(float(panel.clicks.max()) for panel in panels.values())
+    norm = colors.Normalize(0, peak or 1)
+    for axis, (number, panel) in zip(axes.flat, panels.items(), strict=False):
+        _draw_panel(axis, panel, norm)
+        if len(panels) > 1:
+            which = "no slice" if number is None else f"slice {number}"
+            axis.set_title(f"{which}: {_n(panel.n_clicks, 'click')}", fontsize=10)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.set_visible(False)
+    if peak:
+        label = f"clicks per ring area (a disc of radius {rings.RADIUS:g} pixels)"
+        figure.colorbar(cm.ScalarMappable(norm, _COLOURS), ax=axes, label=label, aspect=40)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no types for this
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # nor for this
+    return Image.fromarray(pixels).convert("RGB")
 
 
-def ticks(peak: float) -> list[float]:
-    """Give round numbers from 0 up to the peak, at steps of 1, 2 or 5 times a power of ten.
+def _draw_panel(axis: "Axes", panel: Density, norm: "Normalize") -> None:
+    height, width = panel.mean.shape
+    extent = (0, width, height, 0)
+    axis.imshow(panel.mean, cmap="gray", vmin=0, vmax=_BRIGHTEST, extent=extent)
+    if panel.n_clicks:
+        alpha = np.clip(norm(panel.clicks) / _OPAQUE_FROM, 0, 1) * _OPACITY
+        axis.imshow(panel.clicks, cmap=_COLOURS, norm=norm, alpha=alpha, extent=extent)
+    else:
+        axis.text(0.5, 0.03, "no clicks", color="white", transform=axis.transAxes, ha="center")
+    axis.set_xlabel("x (pixels)")
+    axis.set_ylabel("y (pixels)")
 
-    Examples
-    --------
-    >>> ticks(3.7), ticks(0.011)
-    ([0.0, 1.0, 2.0, 3.0], [0.0, 0.002, 0.004, 0.006, 0.008, 0.01])
-    """
-    power = 10 ** math.floor(math.log10(peak))
-    step = next(part * power for part in _TICK_STEPS if peak <= part * power * _MOST_TICKS)
-    return [float(f"{step * number:.3g}") for number in range(int(peak / step + 1e-9) + 1)]
 
-
-def _counts(found: Density) -> list[str]:
-    """Say what the map is made of."""
-    reviews = _n(found.n_reviews, "review")
-    lines = [f"{_n(found.n_clicks, 'click')} in {reviews} of {_n(found.n_pictures, 'picture')}"]
-    if found.n_at_edge:
-        lines.append(f"{_n(found.n_at_edge, 'click')} at or beyond the edge, moved to the border")
-    if found.n_scaled:
-        lines.append(f"{_n(found.n_scaled, 'picture')} of another size, scaled")
-    if found.n_incomplete:
-        lines.append(f"{_n(found.n_incomplete, 'click')} without a complete position, left out")
+def _counts(found: HeatMap) -> list[str]:
+    """State what the map is made of."""
+    clicks, pictures = (
+        _n(found.total("n_clicks"), "click"),
+        _n(found.total("n_pictures"), "picture"),
+    )
+    lines = [f"{clicks} in {_n(found.total('n_reviews'), 'review')} of {pictures}"]
+    if n_at_edge := found.total("n_at_edge"):
+        lines.append(f"{_n(n_at_edge, 'click')} at or beyond the edge, moved to the border")
+    if n_scaled := found.total("n_scaled"):
+        lines.append(f"{_n(n_scaled, 'picture')} of another size, scaled")
+    if n_incomplete := found.total("n_incomplete"):
+        lines.append(f"{_n(n_incomplete, 'click')} without a complete position, left out")
     if found.damaged:
         lines.append(f"{_n(len(found.damaged), 'damaged picture')} left out")
     return lines
 
 
 def _n(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else f"no {noun}s"
 
 
 def _nothing(damaged: list[int]) -> str:

@@ -1,16 +1,13 @@
 """Clicks as rings, the way DIRT draws them on its canvas.
 
 Coordinates are pixels of the natural image: pixel (i, j) covers [i, i+1) × [j, j+1).
-Each ring is a small array of coverages (0 to 1), so that a true-colour picture can have smooth
-edges and a palettised one hard edges from the same geometry.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+from PIL import Image, ImageDraw
 
 from dirtmodel.draw.colours import BLACK, Colour, Pen
 
@@ -24,7 +21,11 @@ _MARK_HALF_WIDTH: Final = 7.0
 _GAP: Final = 0.35
 """Which part of each turn is left out where a ring has gaps."""
 
-Coverage = npt.NDArray[np.floating]
+_SCALE: Final = 4
+"""How many times larger shapes are drawn than shown, so that their edges are smooth."""
+_STEEPER: Final = [min(max(2 * level - 127, 0), 255) for level in range(256)]
+"""Centres lie on quarters of a pixel; steeper edges keep pixels on the ring in its very colour."""
+_HARD: Final = [255 * (level > 127) for level in range(256)]  # noqa: PLR2004 - half a pixel
 
 
 class Click(NamedTuple):
@@ -46,21 +47,6 @@ class Point(NamedTuple):
     x: float
     y: float
     rater: str | None
-
-
-class Stamp(NamedTuple):
-    """A patch of one colour, its top left corner at (left, top), wholly inside the picture."""
-
-    left: int
-    top: int
-    coverage: Coverage
-    colour: Colour
-
-    @property
-    def where(self) -> tuple[slice, slice]:
-        """Rows and columns of the picture that the patch covers."""
-        height, width = self.coverage.shape
-        return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
 def points(clicks: Iterable[Click]) -> tuple[list[Point], int]:
@@ -90,97 +76,99 @@ def is_inside(point: Point, size: tuple[int, int]) -> bool:
     return 0 < point.x < size[0] and 0 < point.y < size[1]
 
 
-def stamps(
+def draw(
+    image: Image.Image,
     drawn: Iterable[Point],
-    size: tuple[int, int],
     pens: Mapping[str | None, Pen],
     radius: float = RADIUS,
-) -> Iterator[Stamp]:
-    """Give the rings of the points, clipped to the picture.
+    *,
+    smooth: bool = True,
+) -> None:
+    """Draw rings on an RGBA image, in place.
 
-    A click at or beyond the edge gets a filled triangle too, pointing out of the picture at the
-    nearest place of its border: a ring that is clipped away would look like no click at all.
+    A click at or beyond the edge gets a filled triangle too, which points out of the picture at
+    the nearest place of its border: a ring that is clipped away would look like no click at all.
+
+    Parameters
+    ----------
+    smooth
+        Blend the edges of rings with the picture. A GIF, which has few colours, cannot do that.
     """
     for point in drawn:
         pen = pens[point.rater]
-        shapes: list[tuple[_Ring | _Triangle, Colour]] = [
-            (_Ring(point.x, point.y, radius, WIDTH, pen.gaps), pen.colour)
-        ]
-        if pen.halo:
-            shapes.insert(0, (_Ring(point.x, point.y, radius, WIDTH + 2 * HALO), BLACK))
-        if not is_inside(point, size):
-            shapes.append((_border_mark(point, size), pen.colour))
-        for shape, colour in shapes:
-            stamp = _clipped(shape, size, colour)
-            if stamp is not None:
-                yield stamp
+        if _touches(point, radius + WIDTH, image.size):
+            if pen.halo:
+                _stamp(image, _ring(point, radius, WIDTH + 2 * HALO), BLACK, smooth=smooth)
+            _stamp(image, _ring(point, radius, WIDTH, pen.gaps), pen.colour, smooth=smooth)
+        if not is_inside(point, image.size):
+            _stamp(image, _triangle(point, image.size), pen.colour, smooth=smooth)
 
 
-class _Ring(NamedTuple):
-    x: float
-    y: float
-    radius: float
-    width: float
-    gaps: int = 0
-
-    @property
-    def reach(self) -> float:
-        return self.radius + self.width / 2 + 0.5
-
-    def coverage(self, columns: Coverage, rows: Coverage) -> Coverage:
-        right, down = columns - self.x, rows - self.y
-        from_line = np.abs(np.hypot(right, down) - self.radius)
-        cover: Coverage = np.clip(self.width / 2 + 0.5 - from_line, 0, 1)
-        if self.gaps:
-            turns = np.arctan2(down, right) / (2 * math.pi) * self.gaps
-            cover[turns % 1 < _GAP] = 0
-        return cover
+def _touches(point: Point, reach: float, size: tuple[int, int]) -> bool:
+    """Whether a ring may be seen; clicks can be as far away as 1e300."""
+    return -reach < point.x < size[0] + reach and -reach < point.y < size[1] + reach
 
 
-class _Triangle(NamedTuple):
-    """A filled arrow head with its tip at (x, y), pointing along a unit vector."""
+class _Mask(NamedTuple):
+    """A shape (255 inside), drawn large: its top left corner in pixels of the picture."""
 
-    x: float
-    y: float
-    right: float
-    down: float
-    reach: float = _MARK_LENGTH + 1
-
-    def coverage(self, columns: Coverage, rows: Coverage) -> Coverage:
-        right, down = columns - self.x, rows - self.y
-        behind = -(right * self.right + down * self.down)
-        aside = np.abs(right * self.down - down * self.right)
-        slope = _MARK_HALF_WIDTH / _MARK_LENGTH
-        from_side = (behind * slope - aside) / math.hypot(slope, 1)
-        cover: Coverage = np.clip(np.minimum(from_side, _MARK_LENGTH - behind) + 0.5, 0, 1)
-        return cover
+    left: int
+    top: int
+    shape: Image.Image
 
 
-def _border_mark(point: Point, size: tuple[int, int]) -> _Triangle:
-    x, y = min(max(point.x, 0), size[0]), min(max(point.y, 0), size[1])
+def _stamp(image: Image.Image, mask: _Mask, colour: Colour, *, smooth: bool) -> None:
+    coverage = mask.shape.reduce(_SCALE).point(_STEEPER if smooth else _HARD)
+    coloured = Image.new("RGBA", coverage.size, colour)
+    coloured.putalpha(coverage)
+    left, top = max(mask.left, 0), max(mask.top, 0)
+    right = min(mask.left + coverage.width, image.width)
+    bottom = min(mask.top + coverage.height, image.height)
+    if left < right and top < bottom:
+        source = (left - mask.left, top - mask.top, right - mask.left, bottom - mask.top)
+        image.alpha_composite(coloured, (left, top), source)
+
+
+def _ring(point: Point, radius: float, width: float, gaps: int = 0) -> _Mask:
+    outer = radius + width / 2
+    mask, x, y = _blank(point.x, point.y, outer)
+    reach = round(outer * _SCALE)
+    box = (x - reach, y - reach, x + reach - 1, y + reach - 1)
+    pencil = ImageDraw.Draw(mask.shape)
+    thickness = round(width * _SCALE)
+    if not gaps:
+        pencil.ellipse(box, outline=255, width=thickness)
+    for number in range(gaps):
+        turn = 360 / gaps
+        start, end = turn * (number + _GAP), turn * (number + 1)
+        pencil.arc(box, start, end, fill=255, width=thickness)
+    return mask
+
+
+def _triangle(point: Point, size: tuple[int, int]) -> _Mask:
+    """Draw an arrow head whose tip touches the border."""
+    tip = min(max(point.x, 0), size[0]), min(max(point.y, 0), size[1])
     right = (point.x >= size[0]) - (point.x <= 0)
     down = (point.y >= size[1]) - (point.y <= 0)
     length = math.hypot(right, down)
-    return _Triangle(x, y, right / length, down / length)
+    mask, x, y = _blank(*tip, _MARK_LENGTH)
+    along = (right * _SCALE / length, down * _SCALE / length)
+    base = (x - along[0] * _MARK_LENGTH, y - along[1] * _MARK_LENGTH)
+    aside = (along[1] * _MARK_HALF_WIDTH, along[0] * _MARK_HALF_WIDTH)
+    ImageDraw.Draw(mask.shape).polygon(
+        [
+            (x, y),
+            (base[0] - aside[0], base[1] + aside[1]),
+            (base[0] + aside[0], base[1] - aside[1]),
+        ],
+        fill=255,
+    )
+    return mask
 
 
-def _clipped(shape: _Ring | _Triangle, size: tuple[int, int], colour: Colour) -> Stamp | None:
-    # Clamping before rounding keeps coordinates like 1e300 out of the integers.
-    left, right = (min(max(shape.x + side, 0), size[0]) for side in (-shape.reach, shape.reach))
-    top, bottom = (min(max(shape.y + side, 0), size[1]) for side in (-shape.reach, shape.reach))
-    columns = np.arange(math.floor(left), math.ceil(right))
-    rows = np.arange(math.floor(top), math.ceil(bottom))
-    if not columns.size or not rows.size:
-        return None
-    coverage = shape.coverage(columns + 0.5, rows[:, np.newaxis] + 0.5)
-    return Stamp(int(columns[0]), int(rows[0]), coverage, colour)
-
-
-def blend(patch: npt.NDArray[np.uint8], stamp: Stamp) -> npt.NDArray[np.uint8]:
-    """Draw a stamp over RGBA pixels (unassociated alpha, as in PNG)."""
-    over = stamp.coverage[..., np.newaxis]
-    under = patch[..., 3:] / 255 * (1 - over)
-    alpha = over + under
-    colour = (np.array(stamp.colour) * over + patch[..., :3] * under) / np.maximum(alpha, 1e-9)
-    blended = np.concatenate([colour, alpha * 255], axis=-1).round().astype(np.uint8)
-    return np.where(over > 0, blended, patch)
+def _blank(x: float, y: float, reach: float) -> tuple[_Mask, int, int]:
+    """Make an empty mask around a place, and say where the place is on it."""
+    left, top = math.floor(x - reach) - 1, math.floor(y - reach) - 1
+    side = _SCALE * (math.ceil(2 * reach) + 3)
+    mask = _Mask(left, top, Image.new("L", (side, side)))
+    return mask, round((x - left) * _SCALE), round((y - top) * _SCALE)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from dirtmodel.draw import decode, margins, text
+from dirtmodel.draw import decode, legend, rings, text
 from dirtmodel.draw.annotate import Notes, ringed
-from dirtmodel.draw.colours import Pen
+from dirtmodel.draw.colours import BLACK, OKABE_ITO, Colour, Pen
+from dirtmodel.draw.legend import Entry
 from dirtmodel.draw.rings import Click
+from dirtmodel.draw.shrink import shrink
 from dirtmodel.errors import PictureError, UsageError
 
 _GAP: Final = 10
@@ -29,6 +31,15 @@ _MOST_LABEL_LINES: Final = 8
 _MOST_FRAMES: Final = 3
 _EMPTY: Final = (0xEE, 0xEE, 0xEE)
 _WARNING: Final = (0x9C, 0x1C, 0x1C)
+_FRAME_WIDTH: Final = 3
+_LABEL_GAP: Final = 4
+_TAG_HEIGHT: Final = 24
+_VERDICTS: Final[Mapping[str, Colour]] = {
+    "FAIL": OKABE_ITO[5],
+    "UNSURE": OKABE_ITO[3],
+    "PASS": OKABE_ITO[4],
+}
+"""The worst first: vermilion, yellow and bluish green, all of which black letters are clear on."""
 _COMPRESS_LEVEL: Final = 3
 _N_DECODERS: Final = 2
 
@@ -46,17 +57,21 @@ class Cell:
     img_id
         Named when the picture is damaged.
     data
-        The encoded picture; None gives an empty cell.
+        The encoded picture; the cell of None is empty.
     label
         Lines below the picture, the first one dark, the others faint. They wrap.
     clicks
         Drawn as rings.
+    verdicts
+        Names of the verdicts given; FAIL, UNSURE and PASS are counted in coloured tags, the worst
+        of which also frames the picture.
     """
 
     img_id: int
     data: bytes | memoryview | None
     label: Sequence[str] = ()
     clicks: Sequence[Click] = ()
+    verdicts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,13 +91,26 @@ class Layout:
         if min(self.columns, self.rows) < 1 or min(self.tile_width, self.tile_height) < 16:  # noqa: PLR2004 - pixels
             raise UsageError("a sheet needs at least one column, one row and tiles of 16 pixels")
 
+    @classmethod
+    def of_size(cls, size: int) -> "Layout":
+        """Return a layout with tiles `size` pixels wide, as many as make a page of usual width.
+
+        Examples
+        --------
+        >>> Layout.of_size(600)
+        Layout(columns=3, rows=3, tile_width=600, tile_height=450)
+        """
+        usual = cls()
+        n_tiles = max(1, (usual.width_of(usual.columns) + _GAP) // (max(size, 1) + _GAP))
+        return cls(n_tiles, n_tiles, size, size * 3 // 4)
+
     def span(self, width: int) -> int:
-        """Give the number of tiles that a strip of pictures takes, at most a whole row."""
+        """Return the number of tiles that a strip of pictures takes, at most a whole row."""
         tiles = math.ceil((width + _GAP) / (self.tile_width + _GAP))
         return min(max(tiles, 1), self.columns)
 
     def width_of(self, span: int) -> int:
-        """Give the pixels of that many tiles beside each other."""
+        """Return the pixels of that many tiles beside each other."""
         return span * self.tile_width + (span - 1) * _GAP
 
 
@@ -91,7 +119,9 @@ class _Tile(NamedTuple):
     label: list[str]
     n_dark_lines: int
     span: int
+    tags: list[tuple[str, Colour]]
     raters: frozenset[str | None]
+    n_outside: int
 
 
 def pages(
@@ -101,11 +131,12 @@ def pages(
     layout: Layout | None = None,
     pens: Mapping[str | None, Pen] | None = None,
 ) -> Iterator[Image.Image]:
-    """Lay out pictures in reading order and give one page after the other.
+    """Lay out pictures in reading order and yield one page after the other.
 
-    With `pens` for several raters, every page names those whose rings are on it.
+    With `pens` for several raters, every page names those whose rings are on it. Triangles, which
+    mark clicks outside a picture, are explained where there are any.
 
-    A damaged picture becomes a labelled empty cell that gives the reason. Without cells there
+    A damaged picture becomes a labelled empty cell that states the reason. Without cells there
     are no pages.
     """
     chosen = layout or Layout()
@@ -194,11 +225,12 @@ def _tiles(
 
 
 def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> _Tile:
-    extra: list[str] = []
+    points = Notes(cell.clicks).points()
     try:
-        picture, extra = _strip(cell, layout, pens)
+        picture, extra, size = _strip(cell, layout, pens)
     except PictureError as error:
-        picture = _empty(str(error), layout)
+        picture, extra, points = _empty(str(error), layout), [], []
+    n_outside = sum(not rings.is_inside(point, size) for point in points)
     span = layout.span(picture.width)
     width = layout.width_of(span)
     dark = text.wrap_all(cell.label[:1], _LABEL_SIZE, width)
@@ -207,23 +239,29 @@ def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> 
     if len(label) > _MOST_LABEL_LINES:
         last = f"{label[_MOST_LABEL_LINES - 1]} and more"
         label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
-    raters = frozenset(point.rater for point in Notes(cell.clicks).points())
-    return _Tile(picture, label, len(dark), span, raters)
+    raters = frozenset(point.rater for point in points)
+    return _Tile(picture, label, len(dark), span, _tags(cell.verdicts), raters, n_outside)
 
 
 def _strip(
     cell: Cell,
     layout: Layout,
     pens: Mapping[str | None, Pen] | None,
-) -> tuple[Image.Image, list[str]]:
-    """Give the frames to show side by side, and which they are if some are left out."""
+) -> tuple[Image.Image, list[str], tuple[int, int]]:
+    """Return the frames side by side, which they are if some are left out, and their true size."""
     if cell.data is None:
         raise PictureError(f"image {cell.img_id}: there is no picture in the database")
     image = decode.open_picture(cell.data, cell.img_id)
     n_frames = decode.count_frames(image, cell.img_id)
     notes = Notes(cell.clicks, pens=pens)
     if n_frames == 1:
-        return _shrunk(decode.as_rgba(image), notes, layout.tile_width, layout), []
+        n_stored = decode.stored_frames(image, cell.img_id)
+        left_out = [f"frame 1 of {n_stored}"] if n_stored > 1 else []
+        return (
+            _shrunk(decode.as_rgba(image), notes, layout.tile_width, layout),
+            left_out,
+            image.size,
+        )
     numbers = decode.telling_frames(n_frames, _MOST_FRAMES)
     widest = (layout.width_of(layout.columns) - (len(numbers) - 1) * _FRAME_GAP) // len(numbers)
     shown = [
@@ -235,27 +273,46 @@ def _strip(
     for place, frame in enumerate(shown):
         strip.paste(frame, (place * step, 0))
     if len(numbers) == n_frames:
-        return strip, []
+        return strip, [], image.size
     named = ", ".join(str(number + 1) for number in numbers)
-    return strip, [f"frames {named} of {n_frames}"]
+    return strip, [f"frames {named} of {n_frames}"], image.size
 
 
 def _shrunk(image: Image.Image, notes: Notes, width: int, layout: Layout) -> Image.Image:
     scale = min(width / image.width, layout.tile_height / image.height, 1)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = _on_paper(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    small = shrink(image, size)
     if not notes.clicks:
         return small
     return ringed(small.convert("RGBA"), notes.scaled(scale)).convert("RGB")
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
-    alpha = image.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return image.convert("RGB")
-    paper = Image.new("RGB", image.size, text.PAPER)
-    paper.paste(image, mask=alpha)
-    return paper
+def _tags(verdicts: Sequence[str]) -> list[tuple[str, Colour]]:
+    """Count the verdicts, the worst first."""
+    return [
+        (f"{verdict} {n}" if n > 1 else verdict, colour)
+        for verdict, colour in _VERDICTS.items()
+        if (n := sum(one == verdict for one in verdicts))
+    ]
+
+
+def _frame(page: Image.Image, place: tuple[int, int], tile: _Tile) -> None:
+    """Frame a picture, outside of it, in the colour of its worst verdict."""
+    left, top = place
+    right, bottom = left + tile.picture.width, top + tile.picture.height
+    corner = (left - _FRAME_WIDTH, top - _FRAME_WIDTH)
+    box = (*corner, right + _FRAME_WIDTH - 1, bottom + _FRAME_WIDTH - 1)
+    ImageDraw.Draw(page).rectangle(box, fill=tile.tags[0][1])
+
+
+def _write_tags(page: Image.Image, place: tuple[int, int], tags: list[tuple[str, Colour]]) -> None:
+    left, top = place
+    for words, colour in tags:
+        right = left + round(text.length(words, _LABEL_SIZE)) + 12
+        box = (left, top + 2, right, top + _TAG_HEIGHT - 3)
+        ImageDraw.Draw(page).rounded_rectangle(box, radius=3, fill=colour)
+        text.write(page, (left + 6, top + 2), [words], _LABEL_SIZE, BLACK)
+        left = right + 6
 
 
 def _empty(reason: str, layout: Layout) -> Image.Image:
@@ -274,30 +331,36 @@ def _page(
     pens: Mapping[str | None, Pen] | None,
 ) -> Image.Image:
     step = text.line_height(_LABEL_SIZE)
+    tag_heights = [_TAG_HEIGHT * any(tile.tags for tile in row) for row in rows]
     heights = [
         max(tile.picture.height for tile in row)
-        + 4
+        + _LABEL_GAP
+        + tag_height
         + max(len(tile.label) for tile in row) * step
         + _GAP
-        for row in rows
+        for row, tag_height in zip(rows, tag_heights, strict=True)
     ]
     width = layout.width_of(layout.columns) + 2 * _GAP
     heading = _heading(title, number, width - 2 * _GAP)
     top = _GAP + len(heading) * text.line_height(_TITLE_SIZE) + (_GAP if heading else 0)
-    legend = _legend(rows, pens, width)
-    legend_top = top
-    top += legend.height if legend else 0
+    names = _legend(rows, pens, width)
+    names_top = top
+    top += names.height if names else 0
     page = Image.new("RGB", (width, top + sum(heights)), text.PAPER)
     text.write(page, (_GAP, _GAP), heading, _TITLE_SIZE)
-    if legend:
-        page.paste(legend.crop((0, 0, width, legend.height)), (0, legend_top))
-    for row, height in zip(rows, heights, strict=True):
+    if names:
+        page.paste(names.crop((0, 0, width, names.height)), (0, names_top))
+    for row, tag_height, height in zip(rows, tag_heights, heights, strict=True):
         left = _GAP
         picture_height = max(tile.picture.height for tile in row)
         for tile in row:
+            if tile.tags:
+                _frame(page, (left, top), tile)
             page.paste(tile.picture, (left, top))
+            below = top + picture_height + _LABEL_GAP
+            _write_tags(page, (left, below), tile.tags)
             dark, faint = tile.label[: tile.n_dark_lines], tile.label[tile.n_dark_lines :]
-            below = text.write(page, (left, top + picture_height + 4), dark, _LABEL_SIZE)
+            below = text.write(page, (left, below + tag_height), dark, _LABEL_SIZE)
             text.write(page, (left, below), faint, _LABEL_SIZE, text.FAINT)
             left += layout.width_of(tile.span) + _GAP
         top += height
@@ -307,16 +370,17 @@ def _page(
 def _legend(
     rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
 ) -> Image.Image | None:
-    """Name the raters of this page where the pictures share pens and there are several."""
-    if pens is None or len(pens) == 1:
-        return None
-    shown = {rater for row in rows for tile in row for rater in tile.raters}
+    """Name the raters of this page where the pictures share pens, and explain triangles."""
+    tiles = [tile for row in rows for tile in row]
+    shown = {rater for tile in tiles for rater in tile.raters}
     entries = [
-        ("unknown rater" if rater is None else rater, pen)
-        for rater, pen in pens.items()
-        if rater in shown
+        Entry(legend.name(rater), pen)
+        for rater, pen in (pens or {}).items()
+        if rater in shown and len(pens or {}) > 1
     ]
-    return margins.draw([], entries, width)
+    if n_outside := sum(tile.n_outside for tile in tiles):
+        entries.append(legend.outside(n_outside))
+    return legend.draw([], entries, width)
 
 
 def _heading(title: str, number: int, width: int) -> list[str]:

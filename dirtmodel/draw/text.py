@@ -1,8 +1,15 @@
-"""Text on pictures, in the font that comes with Pillow, and never wider than its place."""
+"""Text on pictures, in any script, and never wider than its place.
+
+The fonts are installed with the package, so that pictures look alike on every computer. What none
+of them has is written as its code point: `<U+10A00>`.
+"""
 
 import functools
+import importlib.resources
+import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,72 +20,72 @@ PAPER: Final[Colour] = (0xFF, 0xFF, 0xFF)
 INK: Final[Colour] = (0x1A, 0x1A, 0x1A)
 FAINT: Final[Colour] = (0x66, 0x66, 0x66)
 
-_LOOKALIKES: Final = str.maketrans(
-    {"×": "x", "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "·": "-"}
-    | dict.fromkeys("‘’", "'")
-    | dict.fromkeys("“”„", '"')
-    | {"\t": " ", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L"}
-)
+_JOINERS: Final = "\u200c\u200d"
+"""Invisible, but they decide about the shape of their neighbours in Arabic and Indian scripts."""
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-@functools.cache
-def font(size: int) -> Font:
-    """Give the built-in font at a size in pixels."""
-    return ImageFont.load_default(size)
+_SCALE: Final = 4
+"""How many times larger letters are drawn than shown."""
+_ASCENT: Final = 1.07
+_LINE_HEIGHT: Final = 1.35
 
 
 def printable(text: str) -> str:
-    """Write text in the characters that the built-in font has, which is ASCII.
-
-    Accents are dropped, what has no likeness becomes a question mark.
+    r"""Write controls, and characters that no font has, as their code points.
 
     Examples
     --------
-    >>> printable("José: 640×480, 脑")
-    'Jose: 640x480, ?'
+    >>> printable("José: 640×480, 脑 \u202e")
+    'José: 640×480, 脑 <U+202E>'
     """
-    plain = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
-    letters = (letter for letter in plain if not unicodedata.combining(letter))
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, unicodedata.normalize("NFC", text)))
+
+
+def _shown(letter: str) -> str:
+    if letter.isspace():
+        return " "
+    is_control = unicodedata.category(letter).startswith("C")
+    if letter in _JOINERS or (not is_control and _font_of(letter) is not None):
+        return letter
+    if unicodedata.name(letter, "").startswith("VARIATION SELECTOR"):
+        return ""
+    return f"<U+{ord(letter):04X}>"
+
+
+def length(text: str, size: int) -> float:
+    """Measure the width of printable text in pixels."""
+    return sum(_font(path, size).getlength(part) for path, part in _parts(text)) / _SCALE
 
 
 def wrap(text: str, size: int, width: int) -> list[str]:
     """Break text into lines of at most `width` pixels, inside words only where one is too long."""
-    face = font(size)
-    words = printable(text).split()
-    if words and face.getlength(" ".join(words)) <= width:
-        return [" ".join(words)]
     lines: list[str] = []
     line = ""
-    for word in words:
+    for word in printable(text).split():
         longer = f"{line} {word}" if line else word
-        if face.getlength(longer) <= width:
+        if length(longer, size) <= width:
             line = longer
             continue
         if line:
             lines.append(line)
         line = word
-        while face.getlength(line) > width and len(line) > 1:
-            fitting = _n_fitting(line, face, width)
-            lines.append(line[:fitting])
-            line = line[fitting:]
+        while length(line, size) > width and len(line) > 1:
+            n_letters = _n_fitting(line, size, width)
+            lines.append(line[:n_letters])
+            line = line[n_letters:]
     return [*lines, line] if line else lines
 
 
-def _n_fitting(word: str, face: Font, width: int) -> int:
-    n_letters = 1
-    while face.getlength(word[: n_letters + 1]) <= width:
-        n_letters += 1
-    return n_letters
+def wrap_all(texts: Iterable[str], size: int, width: int) -> list[str]:
+    """Wrap every text on its own."""
+    return [line for text in texts for line in wrap(text, size, width)]
 
 
 def clip(text: str, size: int, width: int) -> str:
     """Shorten text to one line of at most `width` pixels, with dots where something is left out."""
-    face = font(size)
     whole = kept = printable(text)
-    while kept and face.getlength(kept if kept == whole else f"{kept}...") > width:
+    while kept and length(kept if kept == whole else f"{kept}...", size) > width:
         kept = kept[:-1]
     if kept == whole:
         return whole
@@ -86,8 +93,8 @@ def clip(text: str, size: int, width: int) -> str:
 
 
 def line_height(size: int) -> int:
-    """Give the distance between lines in pixels."""
-    return round(size * 1.35)
+    """Return the distance between lines in pixels."""
+    return round(size * _LINE_HEIGHT)
 
 
 def write(
@@ -97,15 +104,99 @@ def write(
     size: int,
     colour: Colour = INK,
 ) -> int:
-    """Write lines that fit already, and return the y below them."""
-    draw = ImageDraw.Draw(image)
-    x, y = place
+    """Write lines that are printable and fit already, and return the y below them."""
+    left, top = place
     for line in lines:
-        draw.text((x, y), line, fill=colour, font=font(size))
-        y += line_height(size)
-    return y
+        mask = _mask(line, size)
+        # A font may reach beyond its line, but not into the one below.
+        image.paste(colour, (left, top, left + mask.width, top + mask.height), mask)
+        top += line_height(size)
+    return top
 
 
-def wrap_all(texts: Iterable[str], size: int, width: int) -> list[str]:
-    """Wrap every text on its own."""
-    return [line for text in texts for line in wrap(text, size, width)]
+def _mask(line: str, size: int) -> Image.Image:
+    """Draw a line large and reduce it: small letters would be placed on whole pixels."""
+    box = (math.ceil(length(line, size)) + 1, line_height(size))
+    large = Image.new("L", (box[0] * _SCALE, box[1] * _SCALE))
+    pencil = ImageDraw.Draw(large)
+    x = 0.0
+    for path, part in _parts(line):
+        font = _font(path, size)
+        # On one baseline, because fonts differ in height.
+        pencil.text((x, size * _SCALE * _ASCENT), part, 255, font, anchor="ls")
+        x += font.getlength(part)
+    return large.reduce(_SCALE)
+
+
+def _n_fitting(word: str, size: int, width: int) -> int:
+    n_letters = 1
+    while length(word[: n_letters + 1], size) <= width:
+        n_letters += 1
+    return n_letters
+
+
+def _parts(text: str) -> Iterator[tuple[Path, str]]:
+    """Divide text by the font that has its letters.
+
+    Spaces, marks and punctuation stay with the letters before them, if the font has them: scripts
+    that run from right to left would fall apart otherwise.
+    """
+    if text.isascii():
+        yield _base(), text
+        return
+    font = start = None
+    for place, letter in enumerate(text):
+        if font is not None and not letter.isalnum() and _has(font, letter):
+            continue
+        own = _font_of(letter) or font or _base()
+        if own != font:
+            if font is not None:
+                yield font, text[start:place]
+            font, start = own, place
+    if font is not None:
+        yield font, text[start:]
+
+
+@functools.lru_cache(maxsize=4096)
+def _font_of(letter: str) -> Path | None:
+    """Choose the first font that has a letter."""
+    return _base() if letter.isascii() else next((p for p in _fonts() if _has(p, letter)), None)
+
+
+def _has(path: Path, letter: str) -> bool:
+    return letter in _JOINERS or ord(letter) in _letters(path)
+
+
+@functools.cache
+def _base() -> Path:
+    return _folder("manimgx_fonts") / "NotoSans[wght].ttf"
+
+
+@functools.cache
+def _fonts() -> list[Path]:
+    """List the fonts in the order in which they are asked for a letter."""
+    # Imported for text beyond ASCII only, which is rare: it takes a tenth of a second.
+    import matplotlib as mpl
+
+    others = sorted(_folder("manimgx_fonts").glob("NotoSans[A-Z]*[[]wght].ttf"))
+    asian = sorted(_folder("noto_cjk_sans_jp_regular").glob("*.otf"))
+    symbols = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    emoji = _folder("manimgx_fonts") / "NotoEmoji[wght].ttf"
+    return [_base(), *others, *asian, symbols, emoji]
+
+
+def _folder(package: str) -> Path:
+    # Both are plain folders of fonts, which FreeType opens by their paths.
+    return Path(str(importlib.resources.files(package)))
+
+
+@functools.cache
+def _letters(path: Path) -> frozenset[int]:
+    from matplotlib import ft2font
+
+    return frozenset(ft2font.FT2Font(str(path)).get_charmap())
+
+
+@functools.cache
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size * _SCALE)

@@ -64,8 +64,8 @@ class Recipe:
     hazards
         True for all of `HAZARDS`, False for none, or the names of some.
     pictures
-        "drawn" like DIRT's; "noise": distinct, incompressible PNGs of `picture_bytes`, made at
-        thousands a second; "tiny": one PNG and one GIF of about a hundred bytes for all.
+        "drawn" like DIRT's; "noise": black PNGs of `picture_bytes`, which differ in bytes that
+        viewers ignore, made at thousands a second; "tiny": one small PNG and one GIF for all.
     picture_size
         Width and height in pixels of all but dtifit, which keeps its own proportions.
     frames
@@ -101,12 +101,6 @@ class Recipe:
             raise ValueError(
                 f"reviews_per_image is {self.reviews_per_image}: "
                 f"give 1 to {self.raters}, the number of raters"
-            )
-        width, height = self.picture_size
-        if self.pictures == "noise" and self.picture_bytes > (width + 1) * height:
-            raise ValueError(
-                f"picture_bytes is {self.picture_bytes}: a picture of {width}×{height} holds at "
-                f"most {(width + 1) * height}; give a larger picture_size"
             )
 
     def has(self, hazard: str) -> bool:

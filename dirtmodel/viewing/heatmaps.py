@@ -38,7 +38,7 @@ def heatmap(
     step
         One that is judged by clicks.
     display, slice
-        The cut; without a slice, all slices of that display.
+        The cut; without a slice there is one panel for each slice of that display.
     rater
         Only this rater's reviews; by default everybody's, unknown raters' included.
     latest
@@ -75,10 +75,10 @@ def heatmap(
         raise UsageError(
             f"none of the {len(found):,} images that match {wanted.text} has been reviewed{by}"
         )
-    density = heatmaps.density(itertools.chain([first], samples), sigma=sigma)
+    found_clicks = heatmaps.add_up(itertools.chain([first], samples), sigma=sigma)
     cut = f"display {display.name}" + (", all slices" if slice is None else f", slice {slice}")
     title = f"{step.name}, {cut}" + ("" if rater is None else f", {rater}")
-    return heatmaps.draw(density, title=title)
+    return heatmaps.draw(found_clicks, title=title)
 
 
 def _samples(
@@ -91,7 +91,7 @@ def _samples(
         n_done = len(batch)
         for image, data in blobs(db, (image for image in batch if image.id in reviews)):
             found = reviews[image.id]
-            yield Sample(image.id, data, rings_of(found), n_reviews=len(found))
+            yield Sample(image.id, data, rings_of(found), n_reviews=len(found), slice=image.slice)
             n_done -= 1
             if progress is not None:
                 progress(1)

@@ -114,9 +114,9 @@ class Sheet:
 
     def _cells(self, progress: Progress | None) -> Iterator[Cell]:
         for shown in material.gather(self._db, self.images):
-            yield Cell(
-                shown.image.id, shown.data, label(shown.subject, shown.reviews), shown.clicks
-            )
+            verdicts = [r.verdict for r in shown.reviews if r.decides and r.verdict]
+            lines = label(shown.subject, shown.reviews)
+            yield Cell(shown.image.id, shown.data, lines, shown.clicks, verdicts)
             if progress is not None:
                 progress(1)
 
@@ -125,7 +125,7 @@ class Sheet:
         for batch in material.batches(image.id for image in self.images):
             reviews = material.reviews_of(self._db, Reviews(batch, decides=True))
             raters.update(click.rater for found in reviews.values() for click in rings_of(found))
-        return pens(raters)
+        return pens(sorted(raters, key=str))
 
 
 def _title(asked: str, n_images: int) -> str:

@@ -13,8 +13,10 @@ from PIL import Image
 from dirtmodel.draw import colours, decode, text
 from dirtmodel.draw.rings import Click
 from dirtmodel.draw.sheets import Cell, Layout, pages, save
+from dirtmodel.draw.shrink import shrink
 from dirtmodel.errors import UsageError
 
+VERDICTS = {"FAIL": (0xD5, 0x5E, 0), "UNSURE": (0xF0, 0xE4, 0x42), "PASS": (0, 0x9E, 0x73)}
 SMALL = Layout(columns=3, rows=2, tile_width=60, tile_height=45)
 
 
@@ -134,6 +136,85 @@ def test_rings_are_drawn_at_the_scale_of_the_cell() -> None:
     left, top, right, bottom = boxes(page, colours.GOLD)
     assert ((left + right) / 2 - 10, (top + bottom) / 2 - 10) == (150, 112.5)
     assert 12 <= right - left <= 18
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        (["PASS", "FAIL", "PASS"], "FAIL"),
+        (["PASS", "UNSURE"], "UNSURE"),
+        (["PASS"], "PASS"),
+    ],
+)
+def test_the_worst_verdict_frames_the_picture(verdicts: list[str], worst: str) -> None:
+    (page,) = pages([Cell(1, png(), verdicts=verdicts)], layout=SMALL)
+
+    around = [page.getpixel(place) for place in ((8, 30), (71, 30), (40, 8), (40, 56))]
+    assert around == [VERDICTS[worst]] * 4
+
+
+def test_verdicts_are_counted_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(text, "write", lambda _i, _p, lines, *_: written.extend(lines) or 0)
+
+    list(pages([Cell(1, png(), verdicts=["PASS", "RATING_3", "FAIL", "PASS"])], layout=SMALL))
+
+    assert written == ["FAIL", "PASS 2"]
+
+
+def test_triangles_are_explained_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(text, "write", lambda _i, _p, lines, *_: written.extend(lines) or 0)
+    cells = [Cell(1, png(), clicks=[Click(-1, 5)]), Cell(2, png(), clicks=[Click(60, 5)])]
+
+    list(pages(cells, layout=Layout.of_size(300), pens=colours.pens(["ann", None])))
+
+    assert "2 clicks at or beyond the edge" in written
+
+
+def test_a_picture_without_verdicts_has_no_frame() -> None:
+    (page,) = pages([Cell(1, png())], layout=SMALL)
+
+    assert page.getpixel((8, 8)) == text.PAPER
+
+
+@pytest.mark.parametrize("size", [22, 300, 450, 640, 5000])
+def test_pages_are_about_as_wide_whatever_the_size_of_tiles(size: int) -> None:
+    layout = Layout.of_size(size)
+
+    width = layout.width_of(layout.columns)
+    assert (layout.tile_width, layout.columns >= 1) == (size, True)
+    assert width <= 1850 or layout.columns == 1
+
+
+def test_a_thin_contour_keeps_its_hue_when_shrunk() -> None:
+    image = Image.new("RGBA", (600, 450), (150, 150, 150, 255))
+    image.paste((76, 135, 76, 255), (300, 0, 302, 450))
+
+    small = shrink(image, (150, 112))
+
+    across = np.asarray(small)[50].astype(int)
+    greenest = across[(across[:, 1] - across[:, 0]).argmax()]
+    assert greenest[1] - greenest[0] > 150
+
+
+@pytest.mark.parametrize("colour", [(120, 120, 120), (40, 60, 200)])
+def test_what_is_no_line_is_shrunk_as_it_is(colour: tuple[int, int, int]) -> None:
+    image = Image.new("RGBA", (600, 450), (*colour, 255))
+
+    small = shrink(image, (150, 112))
+
+    assert small.getcolors() == [(150 * 112, colour)]
+
+
+def test_thin_parts_of_a_map_of_colours_keep_their_colour() -> None:
+    image = Image.new("RGBA", (600, 450), (0, 0, 0, 255))
+    image.paste((40, 60, 200, 255), (100, 100, 400, 400))
+    image.paste((30, 60, 30, 255), (500, 0, 502, 450))
+
+    small = shrink(image, (150, 112))
+
+    assert np.asarray(small)[50, 120:130, 1].max() <= 60
 
 
 def test_transparent_pixels_show_paper() -> None:

@@ -1,20 +1,28 @@
 """Heat maps: where the clicks are, how many, over the mean of the pictures."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dirtmodel.draw import heatmaps, text
-from dirtmodel.draw.colours import heat
-from dirtmodel.draw.heatmaps import Density, Sample, density, draw, ticks
+from dirtmodel.draw.heatmaps import Density, HeatMap, Sample, add_up, draw
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import UsageError
 
 AREA = np.pi * 100
+
+
+def density(samples: list[Sample], **options: float) -> Density:
+    """Add up samples of a single slice."""
+    (panel,) = add_up(samples, **options).panels.values()
+    return panel
 
 
 def png(grey: int = 0, size: tuple[int, int] = (80, 60), mode: str = "RGBA") -> bytes:
@@ -92,10 +100,53 @@ def test_edges_incomplete_positions_and_damage_are_counted() -> None:
     ]
     samples = [Sample(1, png(), clicks, n_reviews=4), Sample(2, png()[:-5], clicks, n_reviews=9)]
 
-    found = density(samples)
+    found = add_up(samples)
 
-    assert (found.n_clicks, found.n_at_edge, found.n_incomplete) == (3, 2, 2)
-    assert (found.n_reviews, found.n_pictures, found.damaged) == (4, 1, (2,))
+    numbers = [found.total(name) for name in ("n_clicks", "n_at_edge", "n_incomplete")]
+    assert numbers == [3, 2, 2]
+    assert [found.total(name) for name in ("n_reviews", "n_pictures")] == [4, 1]
+    assert found.damaged == (2,)
+
+
+def test_every_slice_has_a_panel_in_order() -> None:
+    slices = [5, None, 0, 5, 11]
+    samples = [Sample(n, png(n), [Click(9, 9)], slice=number) for n, number in enumerate(slices)]
+
+    found = add_up(samples)
+
+    assert list(found.panels) == [None, 0, 5, 11]
+    assert [panel.n_clicks for panel in found.panels.values()] == [1, 1, 2, 1]
+
+
+def test_more_slices_than_anybody_looks_at_are_refused() -> None:
+    samples = (Sample(number, png(), slice=number) for number in range(1000))
+
+    with pytest.raises(UsageError, match=r"^there are more than 48 slices.* choose one with"):
+        add_up(samples)
+
+
+def labelled(*places: int, grey: int = 90) -> bytes:
+    """Write a picture with a white label in its lower left corner, at these columns."""
+    image = Image.new("L", (200, 100), 0)
+    image.paste(grey, (60, 20, 140, 80))
+    for place in places:
+        image.paste(255, (place, 94, place + 3, 99))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_labels_that_differ_are_left_out_rather_than_smeared() -> None:
+    found = density([Sample(1, labelled(5, 10)), Sample(2, labelled(5, 14))])
+
+    assert not found.mean[90:, :50].any()
+    assert (found.mean[20:80, 60:140] == 90).all()
+
+
+def test_a_label_that_all_pictures_share_is_kept() -> None:
+    found = density([Sample(1, labelled(5, 10)), Sample(2, labelled(5, 10, grey=30))])
+
+    assert (found.mean[94:99, 5:8] == 255).all()
 
 
 def test_transparent_pixels_are_black_and_animations_give_one_frame() -> None:
@@ -115,14 +166,14 @@ def test_transparent_pixels_are_black_and_animations_give_one_frame() -> None:
 @pytest.mark.parametrize("sigma", [0, -1, float("nan"), float("inf")])
 def test_a_sigma_that_makes_no_sense_is_refused(sigma: float) -> None:
     with pytest.raises(UsageError, match=r"^sigma must be a positive number of pixels, not"):
-        density([Sample(1, png())], sigma=sigma)
+        add_up([Sample(1, png())], sigma=sigma)
 
 
 def test_nothing_to_draw_is_told() -> None:
     with pytest.raises(UsageError) as none:
-        density([])
+        add_up([])
     with pytest.raises(UsageError) as damaged:
-        density([Sample(number, b"") for number in range(7)])
+        add_up([Sample(number, b"") for number in range(7)])
 
     assert str(none.value) == "no picture matches, so there is no heat map; try fewer conditions"
     assert str(damaged.value) == (
@@ -132,25 +183,28 @@ def test_nothing_to_draw_is_told() -> None:
 
 
 def test_the_map_is_hottest_where_the_clicks_are() -> None:
-    found = density([Sample(1, png(80, (300, 200)), [Click(150, 100)] * 3)])
+    found = add_up([Sample(1, png(80, (300, 200)), [Click(75, 50)] * 3)])
 
     drawn = np.asarray(draw(found, title="MASK display X slice 3")).astype(int)
 
-    top = drawn.shape[0] - 200 - 12
-    area = drawn[top : top + 200, 12:312]
-    assert area[100, 150].sum() > 500
-    assert (area[5, 5] == 60).all(), "the mean picture, darkened"
-    assert abs(area[100, 150] - heat(np.array(1.0)) * 0.85 - 0.15 * 60).max() <= 1
+    # The mean picture, darkened, surrounds the heat; the colour bar is to its right.
+    heat = np.abs(drawn[..., 0] - drawn[..., 2])
+    columns = np.flatnonzero((drawn == 60).all(axis=-1).sum(axis=0) > 100)
+    rows = np.flatnonzero((drawn == 60).all(axis=-1).sum(axis=1) > 100)
+    picture = heat[rows[0] : rows[-1], columns[0] : columns[-1]]
+    middle = [place.mean() for place in np.nonzero(picture > 20)]
+    assert middle == pytest.approx([picture.shape[0] / 4, picture.shape[1] / 4], rel=0.05)
 
 
 def test_title_and_numbers_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(text, "write", lambda _i, _p, lines, *_: written.extend(lines) or 20)
     plane = np.zeros((60, 80))
+    panel = Density(plane, plane + 1, 1234, 5678, 1, 2, 1, 3)
 
-    draw(Density(plane, plane + 1, 1234, 5678, 1, 2, 1, 3, (7, 8)), title="All raters")
+    draw(HeatMap({3: panel}, (7, 8)), title="All raters")
 
-    assert written[:6] == [
+    assert written == [
         "All raters",
         "1 click in 5,678 reviews of 1,234 pictures",
         "1 click at or beyond the edge, moved to the border",
@@ -160,29 +214,52 @@ def test_title_and_numbers_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_without_clicks_the_mean_picture_is_shown_without_a_scale() -> None:
-    drawn = np.asarray(draw(density([Sample(1, png(80, (500, 200)))])))
+def test_panels_and_axes_say_what_they_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    real = Figure.subplots
+    monkeypatch.setattr(
+        Figure, "subplots", lambda self, *a, **k: figures.append(self) or real(self, *a, **k)
+    )
+    samples = [Sample(1, png(), [Click(9, 9)] * 2, slice=0), Sample(2, png(), slice=4)]
 
-    assert (drawn[-100, 100] == 60).all()
-    assert (drawn[60:, 520:] == text.PAPER).all()
+    draw(add_up(samples))
+
+    first, second, bar = figures[0].axes
+    assert [axes.get_title() for axes in (first, second)] == [
+        "slice 0: 2 clicks",
+        "slice 4: no clicks",
+    ]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("x (pixels)", "y (pixels)")
+    assert first.get_ylim() == (60, 0), "the origin is at the top left"
+    assert [words.get_text() for words in second.texts] == ["no clicks"]
+    assert bar.get_ylabel() == "clicks per ring area (a disc of radius 10 pixels)"
 
 
-@given(st.floats(1e-6, 1e6))
-def test_scales_have_three_to_seven_round_ticks_within_the_peak(peak: float) -> None:
-    found = ticks(peak)
+def test_without_clicks_there_is_no_scale_and_the_map_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(text, "write", lambda _i, _p, lines, *_: written.extend(lines) or 20)
 
-    assert 3 <= len(found) <= 7
-    assert found[0] == 0
-    assert peak * 0.6 <= found[-1] <= peak * 1.001
+    drawn = np.asarray(draw(add_up([Sample(1, png(80, (500, 200)))])))
+
+    assert written == ["no clicks in 1 review of 1 picture"]
+    assert (drawn == 60).all(axis=-1).any()
+    assert (np.ptp(drawn.astype(int), axis=-1) == 0).all(), "nothing is coloured"
 
 
-def test_lightness_rises_evenly_along_the_colour_scale() -> None:
-    rgb = heat(np.linspace(0, 1, 101)) / 255
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ [0.2126, 0.7152, 0.0722]
-    lightness = np.where(
-        luminance > 216 / 24389, 116 * np.cbrt(luminance) - 16, luminance * 24389 / 27
+def test_matplotlib_is_loaded_by_drawing_only_and_never_pyplot() -> None:
+    program = (
+        "import sys; from dirtmodel.draw import annotate, heatmaps, sheets, text;"
+        "loaded = [m for m in sys.modules if m == 'matplotlib'];"
+        "import numpy as np;"
+        "plane = np.zeros((9, 9));"
+        "heatmaps.draw(heatmaps.HeatMap({None: heatmaps.Density(plane, plane, 1, 1, 0, 0, 0, 0)}));"
+        "print(loaded, 'matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )
 
-    assert (np.diff(lightness) > 0).all()
-    np.testing.assert_allclose(lightness, np.linspace(2, 96, 101), atol=3)
+    result = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert result.stdout == "[] True False\n"

@@ -15,6 +15,7 @@ from dirtmodel.draw.decode import (
     frames,
     frames_at,
     open_picture,
+    stored_frames,
     telling_frames,
 )
 from dirtmodel.errors import PictureError
@@ -49,14 +50,23 @@ def test_frames_have_their_durations() -> None:
     assert {frame.image.mode for frame in found} == {"RGBA"}
 
 
-def test_a_png_is_one_frame_even_if_animated() -> None:
+def test_an_animated_png_shows_its_first_frame() -> None:
     first, second = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
     data = saved(first, "PNG", save_all=True, append_images=[second])
 
     (frame,) = frames(data, 1)
 
     assert frame.image.getpixel((0, 0)) == (255, 0, 0, 255)
-    assert count_frames(open_picture(data, 1), 1) == 1
+
+
+@pytest.mark.parametrize(("form", "n_shown"), [("PNG", 1), ("GIF", 2)])
+def test_frames_are_counted_as_shown_and_as_stored(form: str, n_shown: int) -> None:
+    first, second = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
+    image = open_picture(saved(first, form, save_all=True, append_images=[second]), 1)
+
+    counts = count_frames(image, 1), stored_frames(image, 1)
+
+    assert counts == (n_shown, 2)
 
 
 def test_chosen_frames_are_given() -> None:
@@ -88,6 +98,90 @@ def test_sixteen_bit_greys_are_scaled_not_clipped() -> None:
     image = open_picture(saved(Image.fromarray(grey), "PNG"), 1)
 
     assert np.asarray(as_rgba(image))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def grey_png(bits: int, levels: list[int], transparent: int) -> bytes:
+    """Write one row of greys, one of which is transparent."""
+    packed = sum(level << bits * place for place, level in enumerate(reversed(levels)))
+    n_bits = bits * len(levels)
+    row = (packed << -n_bits % 8).to_bytes((n_bits + 7) // 8, "big")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", transparent))
+        + chunk(b"IDAT", zlib.compress(b"\0" + row))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "levels", "transparent"),
+    [
+        (1, [0, 1], 0),
+        (1, [0, 1], 1),
+        (2, [0, 1, 2, 3], 1),
+        (2, [0, 1, 2, 3], 3),
+        (4, [0, 5, 9, 15], 5),
+        (4, [0, 5, 9, 15], 0),
+        (8, [0, 5, 128, 255], 128),
+        (16, [0, 5, 0x8000, 0x8001, 0xFFFF], 0x8000),
+        (16, [0, 5, 0x8000, 0x8001, 0xFFFF], 5),
+    ],
+)
+def test_the_transparent_level_of_a_grey_png_stays_transparent(
+    bits: int, levels: list[int], transparent: int
+) -> None:
+    (frame,) = frames(grey_png(bits, levels, transparent), 1)
+
+    shown = [frame.image.getpixel((x, 0)) for x in range(len(levels))]
+    top = (1 << bits) - 1
+    greys = [level >> 8 if bits == 16 else level * 255 // top for level in levels]
+    assert shown == [
+        (grey, grey, grey, 0 if level == transparent else 255)
+        for grey, level in zip(greys, levels, strict=True)
+    ]
+
+
+RED, GREEN, NOTHING = (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 0, 0)
+
+
+def two_frames(disposal: int, transparent: int | None = None) -> bytes:
+    """Write a GIF of 8 × 6 pixels: red, then a green box of 2 × 2 in its corner."""
+    first, second = Image.new("P", (8, 6), 0), Image.new("P", (2, 2), 1)
+    flags = disposal << 2 | (transparent is not None)
+    control = b"\x21\xf9\x04" + struct.pack("<BHBB", flags, 5, transparent or 0, 0)
+    out = b"GIF89a" + struct.pack("<HHBBB", 8, 6, 0x80, 0, 0) + bytes(RED[:3] + GREEN[:3])
+    for image in (first, second):
+        image.putpalette(RED[:3] + GREEN[:3])
+        whole = saved(image, "GIF", optimize=False, interlace=0)
+        at = whole.index(b"," + struct.pack("<HHHH", 0, 0, *image.size))
+        out += control + whole[at:-1]
+    return out + b";"
+
+
+@pytest.mark.parametrize(
+    ("disposal", "expected"),
+    [
+        (0, [RED, RED, GREEN, RED]),
+        (1, [RED, RED, GREEN, RED]),
+        (2, [RED, RED, GREEN, NOTHING]),
+        (3, [RED, RED, GREEN, NOTHING]),
+    ],
+)
+def test_a_frame_that_is_disposed_of_leaves_what_browsers_leave(
+    disposal: int, expected: list[tuple[int, ...]]
+) -> None:
+    first, second = frames(two_frames(disposal), 1)
+
+    corner_and_rest = [f.image.getpixel(at) for f in (first, second) for at in ((0, 0), (7, 5))]
+    assert corner_and_rest == expected
+
+
+def test_transparent_pixels_show_the_frames_below() -> None:
+    _, second = frames(two_frames(1, transparent=1), 1)
+
+    # The green of the second frame is transparent, so all of it is still red.
+    assert second.image.getcolors() == [(48, RED)]
 
 
 NOT_A_PICTURE = [

@@ -1,6 +1,6 @@
-"""Annotated GIFs: every frame, every duration, and not a pixel changed outside the rings.
+"""Annotated animations: every frame, every duration, not a pixel changed outside the rings.
 
-The GIFs come from an encoder and go to a decoder written here, from the format's description and
+GIFs come from an encoder and go to a decoder written here, from the description of the format and
 with no thought of speed, beside Pillow's.
 """
 
@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dirtmodel.draw import decode, gif
-from dirtmodel.draw.annotate import Notes, annotate
-from dirtmodel.draw.header import probe
+from dirtmodel import sample
+from dirtmodel.draw.annotate import Form, Notes, annotate
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError
 
@@ -64,11 +63,11 @@ def naive_encode(size: tuple[int, int], parts: list[Part], loop: int | None = 0)
 
 
 def naive_decode(data: bytes) -> tuple[list[np.ndarray], list[int]]:
-    """Give composited RGBA frames and durations, as browsers show them."""
+    """Return composited RGBA frames and durations, as browsers show them."""
     width, height = struct.unpack("<HH", data[6:10])
-    assert data[10] == 0, "frames have palettes of their own"
     canvas = np.zeros((height, width, 4), np.uint8)
-    place, frames, durations = 13, [], []
+    common, place = colour_table(data, 13, data[10])
+    frames, durations = [], []
     control = (0, 0, 0)
     while data[place] != 0x3B:
         if data[place] == 0x21:
@@ -77,11 +76,14 @@ def naive_decode(data: bytes) -> tuple[list[np.ndarray], list[int]]:
             _, place = blocks(data, place + 2)
             continue
         left, top, wide, high, flags = struct.unpack("<HHHHB", data[place + 1 : place + 10])
-        n_colours = 2 << (flags & 7)
-        table = np.frombuffer(data[place + 10 :][: 3 * n_colours], np.uint8).reshape(-1, 3)
-        place += 10 + 3 * n_colours
+        table, place = colour_table(data, place + 10, flags)
+        table = table if len(table) else common
         coded, end = blocks(data, place + 1)
         index = np.array(unlzw(coded, data[place])).reshape(high, wide)
+        if flags & 0x40:
+            passes = ((0, 8), (4, 8), (2, 4), (1, 2))
+            order = [row for start, step in passes for row in range(start, high, step)]
+            index = index[np.argsort(order)]
         place = end
         before = canvas.copy()
         painted = np.ones_like(index, bool)
@@ -96,7 +98,14 @@ def naive_decode(data: bytes) -> tuple[list[np.ndarray], list[int]]:
             area[:] = 0
         elif disposal == 3:
             canvas = before
+        control = (0, 0, 0)
     return frames, durations
+
+
+def colour_table(data: bytes, place: int, flags: int) -> tuple[np.ndarray, int]:
+    n_bytes = 3 * (2 << (flags & 7)) if flags & 0x80 else 0
+    table = np.frombuffer(data[place : place + n_bytes], np.uint8)
+    return table.reshape(-1, 3), place + n_bytes
 
 
 def blocks(data: bytes, place: int) -> tuple[bytes, int]:
@@ -131,19 +140,27 @@ def unlzw(coded: bytes, start_size: int) -> list[int]:
         last = entry
 
 
-def pillow_frames(data: bytes) -> tuple[list[np.ndarray], list[int]]:
+def pillow_decode(data: bytes) -> tuple[list[np.ndarray], list[int]]:
     with Image.open(io.BytesIO(data)) as image:
         frames, durations = [], []
         for number in range(image.n_frames):
             image.seek(number)
             frames.append(np.asarray(image.convert("RGBA")))
-            durations.append(image.info.get("duration", 0))
+            durations.append(round(image.info.get("duration", 0)))
         return frames, durations
 
 
-def visible(frame: np.ndarray) -> np.ndarray:
-    """Nobody can see the colour of what is transparent."""
-    return np.where(frame[..., 3:] == 0, 0, frame)
+def shown(frames: list[np.ndarray], durations: list[int]) -> list[tuple[np.ndarray, int]]:
+    """Join frames that a viewer cannot distinguish: equal ones that follow each other."""
+    joined: list[tuple[np.ndarray, int]] = []
+    for frame, duration in zip(frames, durations, strict=True):
+        # The colour of what is transparent cannot be seen.
+        visible = np.where(frame[..., 3:] == 0, 0, frame)
+        if joined and np.array_equal(joined[-1][0], visible):
+            joined[-1] = visible, joined[-1][1] + duration
+        else:
+            joined.append((visible, duration))
+    return joined
 
 
 def distances(size: tuple[int, int], x: float, y: float) -> np.ndarray:
@@ -169,8 +186,7 @@ def animations(draw: st.DrawFn) -> tuple[tuple[int, int], list[Part]]:
         n_colours = draw(st.sampled_from([2, 5, 60, 200]))
         palette = [tuple(map(int, colour)) for colour in random.integers(0, 256, (n_colours, 3))]
         transparent = draw(st.none() | st.integers(0, n_colours - 1))
-        # Without a transparent index Pillow and browsers differ on what clearing means.
-        disposal = draw(st.sampled_from([0, 1, 3] if transparent is None else [0, 1, 2, 3]))
+        disposal = draw(st.sampled_from([0, 1, 2, 3]))
         pixels = random.integers(0, n_colours, (high, wide))
         duration = draw(st.integers(0, 50)) * 10
         parts.append(
@@ -186,6 +202,7 @@ def animations(draw: st.DrawFn) -> tuple[tuple[int, int], list[Part]]:
     y=st.floats(-15, 60),
     caption=st.sampled_from([[], ["MASK sub-10003", "2 reviews"]]),
     loop=st.sampled_from([None, 0, 3]),
+    form=st.sampled_from([None, "APNG"]),
 )
 def test_outside_the_ring_every_frame_is_the_originals(
     animation: tuple[tuple[int, int], list[Part]],
@@ -193,12 +210,13 @@ def test_outside_the_ring_every_frame_is_the_originals(
     y: float,
     caption: list[str],
     loop: int | None,
+    form: Form | None,
 ) -> None:
     (width, height), parts = animation
     data = naive_encode((width, height), parts, loop)
-    originals, durations = pillow_frames(data)
+    notes = Notes([Click(x, y, "ann")], caption, legend=False)
 
-    result = annotate(data, Notes([Click(x, y, "ann")], caption), img_id=1)
+    result = annotate(data, notes, img_id=1, form=form)
 
     inside = 0 < x < width and 0 < y < height
     away = distances((width, height), x, y)
@@ -206,17 +224,45 @@ def test_outside_the_ring_every_frame_is_the_originals(
     if not inside:
         border = (min(max(x, 0), width), min(max(y, 0), height))
         untouched &= distances((width, height), *border) > 16
-    assert probe(result).format == "GIF"
-    for read in (naive_decode, pillow_frames):
-        frames, found = read(result)
-        assert found == durations
-        for frame, original in zip(frames, originals, strict=True):
-            area = frame[:height, :width]
-            np.testing.assert_array_equal(visible(area)[untouched], visible(original)[untouched])
-            if inside:
-                assert (area[np.abs(away - 10) <= 0.9] == GOLD).all()
+    originals = shown(*naive_decode(data))
+    is_gif = result.startswith(b"GIF")
+    for read in (naive_decode, pillow_decode) if is_gif else (pillow_decode,):
+        # Frames that differ under the ring only are one frame where it is drawn.
+        kept = [np.where(untouched[..., None], f, 0) for f, _ in originals]
+        found = shown(*read(result))
+        areas = [np.where(untouched[..., None], f[:height, :width], 0) for f, _ in found]
+        expected = shown(kept, [duration for _, duration in originals])
+        for (frame, duration), (original, original_duration) in zip(
+            shown(areas, [duration for _, duration in found]), expected, strict=True
+        ):
+            np.testing.assert_array_equal(frame, original)
+            is_still = len(found) == 1 and not is_gif  # a plain PNG, which has no duration
+            assert duration == original_duration or is_still
+        for frame, _ in found if inside else []:
+            ring = frame[:height, :width][np.abs(away - 10) <= 0.49]
+            assert (ring == GOLD).all()
+
+
+@pytest.mark.parametrize(
+    ("form", "loop", "expected"),
+    [
+        (None, None, None),
+        (None, 0, 0),
+        (None, 3, 3),
+        ("APNG", None, 1),
+        ("APNG", 0, 0),
+        ("APNG", 3, 4),
+    ],
+)
+def test_an_animation_plays_as_often_as_before(
+    form: Form | None, loop: int | None, expected: int | None
+) -> None:
+    data = naive_encode((40, 40), [Part(np.full((40, 40), n), greys(2)) for n in (0, 1)], loop)
+
+    result = annotate(data, Notes([Click(20, 20)]), img_id=1, form=form)
+
     with Image.open(io.BytesIO(result)) as image:
-        assert image.info.get("loop") == loop
+        assert image.info.get("loop") == expected
 
 
 @settings(max_examples=40, deadline=None)
@@ -226,13 +272,13 @@ def test_a_caption_alone_changes_no_pixel(
 ) -> None:
     (width, height), parts = animation
     data = naive_encode((width, height), parts)
-    originals, durations = pillow_frames(data)
 
-    frames, found = naive_decode(annotate(data, Notes(caption=["as it was"]), img_id=1))
+    result = annotate(data, Notes(caption=["nothing to add"]), img_id=1)
 
-    assert found == durations
-    for frame, original in zip(frames, originals, strict=True):
-        np.testing.assert_array_equal(visible(frame[:height, :width]), visible(original))
+    originals = shown(*naive_decode(data))
+    for (frame, duration), original in zip(shown(*pillow_decode(result)), originals, strict=True):
+        np.testing.assert_array_equal(frame[:height, :width], original[0])
+        assert duration == original[1]
         assert (frame[height:, ..., 3] == 255).all()
         assert (frame[height:, ..., :3].min(axis=(0, 1)) < 100).all(), "the text is dark"
 
@@ -242,13 +288,15 @@ def test_without_clicks_and_caption_the_bytes_come_back() -> None:
     assert annotate(data, Notes([Click(None, None)]), img_id=1) == data
 
 
-def test_equal_frames_stay_as_many() -> None:
-    part = Part(np.zeros((30, 30)), greys(2), duration=70)
-    data = naive_encode((30, 30), [part] * 5)
+def test_equal_frames_stay_as_long() -> None:
+    part = Part(np.zeros((30, 30)), greys(2), duration=200_000)
+    other = Part(np.ones((30, 30)), greys(2), duration=70)
+    data = naive_encode((30, 30), [part, part, other, part, part, part, part])
 
-    frames, durations = pillow_frames(annotate(data, Notes([Click(15, 15)]), img_id=1))
+    _, durations = pillow_decode(annotate(data, Notes([Click(15, 15)]), img_id=1))
 
-    assert (len(frames), durations) == (5, [70] * 5)
+    # The last four are as long as a GIF can say.
+    assert durations == [400_000, 70, 655_350]
 
 
 def full_palette_frame(seed: int) -> np.ndarray:
@@ -256,66 +304,24 @@ def full_palette_frame(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.arange(60 * 60) % 256).reshape(60, 60)
 
 
-def test_with_a_full_palette_the_picture_is_kept_and_the_ring_takes_the_nearest_colour() -> None:
-    parts = [Part(full_palette_frame(seed), greys(256)) for seed in range(3)]
-    data = naive_encode((60, 60), parts)
-    originals, _ = pillow_frames(data)
+def test_a_gif_with_too_many_colours_becomes_an_animated_png() -> None:
+    data = naive_encode((60, 60), [Part(full_palette_frame(n), greys(256)) for n in range(3)])
 
-    frames, _ = naive_decode(
-        annotate(data, Notes([Click(30, 30, "a")], ["a caption as well"]), img_id=1)
-    )
+    result = annotate(data, Notes([Click(30, 30)]), img_id=1)
 
-    away = distances((60, 60), 30, 30)
-    for frame, original in zip(frames, originals, strict=True):
-        untouched = np.abs(away - 10) >= 1.5
-        np.testing.assert_array_equal(frame[:60, :60][untouched], original[untouched])
-        ring = frame[:60, :60][np.abs(away - 10) <= 0.9]
-        assert len(np.unique(ring, axis=0)) == 1
-        assert ring[0, 0] in {205, 206}, "as bright as gold"
-        assert frame[60:, :, :3].max() == 255
-
-
-def test_one_free_entry_is_enough_for_an_exact_ring() -> None:
-    pixels = [full_palette_frame(seed) % 255 for seed in range(3)]
-    data = naive_encode((60, 60), [Part(frame, greys(255)) for frame in pixels])
-
-    frames, _ = naive_decode(annotate(data, Notes([Click(30, 30)]), img_id=1))
-
-    for frame, original in zip(frames, pixels, strict=True):
-        away = distances((60, 60), 30, 30)
-        assert (frame[np.abs(away - 10) <= 0.9] == GOLD).all()
-        untouched = np.abs(away - 10) >= 1.5
-        np.testing.assert_array_equal(frame[..., 0][untouched], original[untouched])
-
-
-def test_hundreds_of_colours_that_add_up_over_frames_are_kept() -> None:
-    halves = [
-        Part(full_palette_frame(0), [(value, 0, 9) for value in range(256)]),
-        Part(full_palette_frame(1)[:20], [(0, value, 99) for value in range(256)], top=10),
-        Part(full_palette_frame(2)[:, :9], [(7, 7, value) for value in range(256)], left=3),
-    ]
-    data = naive_encode((60, 60), halves)
-    originals, _ = pillow_frames(data)
-    assert len(np.unique(originals[-1].reshape(-1, 4), axis=0)) > 500
-
-    frames, _ = naive_decode(annotate(data, Notes([Click(45, 50)]), img_id=1))
-
-    for frame, original in zip(frames, originals, strict=True):
-        untouched = np.abs(distances((60, 60), 45, 50) - 10) >= 1.5
+    assert result.startswith(b"\x89PNG")
+    untouched = np.abs(distances((60, 60), 30, 30) - 10) >= 1.5
+    frames, durations = pillow_decode(result)
+    assert durations == [100] * 3
+    for frame, original in zip(frames, naive_decode(data)[0], strict=True):
         np.testing.assert_array_equal(frame[untouched], original[untouched])
 
 
-def test_a_clearing_frame_with_too_many_colours_is_refused_with_the_way_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    full = Image.fromarray(full_palette_frame(0).astype(np.uint8)).convert("RGBA")
-    nothing = Image.new("RGBA", full.size)
-    shown = [decode.Frame(full, 50), decode.Frame(nothing, 50)]
-    monkeypatch.setattr(decode, "frames", lambda *_: iter(shown))
-    data = naive_encode((60, 60), [Part(np.zeros((60, 60)), greys(2))])
+def test_a_gif_asked_for_with_too_many_colours_is_refused_with_the_way_out() -> None:
+    data = naive_encode((60, 60), [Part(full_palette_frame(0), greys(256))])
 
     with pytest.raises(PictureError) as caught:
-        annotate(data, Notes([Click(-99, 3)]), img_id=8)
+        annotate(data, Notes([Click(30, 30)]), img_id=8, form="GIF")
 
     assert str(caught.value) == (
         "image 8: its frames use too many colours to be drawn on as a GIF; "
@@ -323,17 +329,40 @@ def test_a_clearing_frame_with_too_many_colours_is_refused_with_the_way_out(
     )
 
 
-def test_many_inks_give_way_by_importance() -> None:
-    codes = np.arange(257, dtype=np.int32).reshape(1, -1) + gif.INK
-    inks = [gif.pack_colour((number % 256, number // 256, 50)) for number in range(257)]
+def test_one_free_entry_is_enough_for_a_ring() -> None:
+    pixels = [full_palette_frame(seed) % 255 for seed in range(3)]
+    data = naive_encode((60, 60), [Part(frame, greys(255)) for frame in pixels])
 
-    (frame,), _ = naive_decode(gif.encode([(codes, 10)], loop=None, inks=inks))
+    frames, _ = naive_decode(annotate(data, Notes([Click(30, 30)]), img_id=1, form="GIF"))
 
-    assert frame[0, :256, 0].tolist() == list(range(256))
-    assert frame[0, 256].tolist() == [0, 0, 50, 255]
+    for frame, original in zip(frames, pixels, strict=True):
+        away = distances((60, 60), 30, 30)
+        assert (frame[np.abs(away - 10) <= 0.49] == GOLD).all()
+        untouched = np.abs(away - 10) >= 1.5
+        np.testing.assert_array_equal(frame[..., 0][untouched], original[untouched])
 
 
-def test_37_frames_of_600_kilobytes_take_well_under_a_second() -> None:
+def test_every_gif_of_the_sample_release_keeps_its_pixels() -> None:
+    images = sample.make_tables(subjects=1, slices=1, steps=[3, 4], hazards=False)["image"]
+    gifs = images.column("img").to_pylist()
+    notes = Notes([Click(150, 140, "ann"), Click(3, 20, "bob")], ["a caption"])
+
+    results = [annotate(data, notes, img_id=1, form="GIF") for data in gifs]
+
+    assert len({len(pillow_decode(data)[0]) for data in gifs}) == 2, "of both kinds"
+    for data, result in zip(gifs, results, strict=True):
+        frames, durations = pillow_decode(data)
+        height, width = frames[0].shape[:2]
+        untouched = np.ones((height, width), bool)
+        for x, y, _ in notes.clicks:
+            untouched &= np.abs(distances((width, height), x, y) - 10) >= 2.5
+        drawn, drawn_durations = pillow_decode(result)
+        assert drawn_durations == durations
+        for before, after in zip(frames, drawn, strict=True):
+            np.testing.assert_array_equal(after[:height, :width][untouched], before[untouched])
+
+
+def test_37_frames_of_600_kilobytes_take_about_a_second() -> None:
     random = np.random.default_rng(5)
     frames = [
         Image.fromarray(np.kron(random.integers(0, 120, (98, 83)), np.ones((4, 4))).astype("u1"))
@@ -347,5 +376,5 @@ def test_37_frames_of_600_kilobytes_take_well_under_a_second() -> None:
     start = time.process_time()
     result = annotate(buffer.getvalue(), Notes(clicks, ["a caption"]), img_id=1)
 
-    assert time.process_time() - start < 1
-    assert pillow_frames(result)[1] == [200] * 37
+    assert time.process_time() - start < 2
+    assert pillow_decode(result)[1] == [200] * 37

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dirtmodel.draw import colours, rings, text
-from dirtmodel.draw.annotate import Notes, annotate, annotated, grid, margin
+from dirtmodel.draw import colours, legend, rings, text
+from dirtmodel.draw.annotate import Notes, annotate, annotated, grid
+from dirtmodel.draw.legend import Entry
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
 
@@ -87,7 +88,8 @@ def test_rings_are_where_the_clicks_are_and_nowhere_else(
     np.testing.assert_array_equal(result[untouched], rgba(data)[untouched])
     x, y, rater = clicks[-1]  # nothing is drawn over the last one
     ring = result[np.abs(distances(x, y) - 10) <= 0.49]
-    expected = GOLD if one_rater else colours.pens(r for _, _, r in clicks)[rater].colour
+    raters = sorted({r for _, _, r in clicks}, key=str)
+    expected = GOLD if one_rater else colours.pens(raters)[rater].colour
     assert (ring == (*expected, 255)).all()
 
 
@@ -124,7 +126,7 @@ def test_the_ring_covers_what_dirts_canvas_would() -> None:
 def test_a_click_anywhere_leaves_a_mark_in_the_picture(x: float, y: float) -> None:
     data = png(Image.new("RGB", (WIDTH, HEIGHT)))
 
-    result = rgba(annotate(data, Notes([Click(x, y)]), img_id=1))
+    result = rgba(annotate(data, Notes([Click(x, y)], legend=False), img_id=1))
 
     assert result.shape == (HEIGHT, WIDTH, 4)
     assert (result[..., :3] == GOLD).all(axis=-1).sum() >= 12
@@ -146,7 +148,7 @@ def test_a_click_at_or_beyond_the_edge_gets_an_arrow_there(
 ) -> None:
     data = png(Image.new("RGB", (WIDTH, HEIGHT)))
 
-    result = rgba(annotate(data, Notes([Click(x, y)]), img_id=1))
+    result = rgba(annotate(data, Notes([Click(x, y)], legend=False), img_id=1))
 
     filled = (result[..., :3] == GOLD).all(axis=-1)
     near = distances(*border) < 7
@@ -178,13 +180,35 @@ def test_incomplete_positions_are_counted_not_drawn() -> None:
 def test_several_raters_are_named_with_their_clicks() -> None:
     clicks = [Click(9, 9, "bob"), Click(30, 9, None), Click(9, 30, "ann"), Click(9, 20, "bob")]
 
-    entries = Notes(clicks).legend_entries()
+    entries = Notes(clicks).entries((WIDTH, HEIGHT))
 
     assert entries == [
-        ("ann (1)", colours.Pen(colours.OKABE_ITO[0], 0, halo=True)),
-        ("bob (2)", colours.Pen(colours.OKABE_ITO[1], 0, halo=True)),
-        ("unknown rater (1)", colours.Pen(colours.UNKNOWN, 0, halo=True)),
+        Entry("ann (1)", colours.Pen(colours.OKABE_ITO[0], 0, halo=True)),
+        Entry("bob (2)", colours.Pen(colours.OKABE_ITO[1], 0, halo=True)),
+        Entry("unknown rater (1)", colours.Pen(colours.UNKNOWN, 0, halo=True)),
     ]
+
+
+def test_one_of_a_databases_raters_is_named_in_their_own_colour() -> None:
+    pens = colours.pens(["cat", "ann", "bob"])
+
+    entries = Notes([Click(9, 9, "bob")], pens=pens).entries((WIDTH, HEIGHT))
+
+    assert entries == [Entry("bob (1)", colours.Pen(colours.OKABE_ITO[2], 0, halo=True))]
+
+
+@pytest.mark.parametrize(
+    ("clicks", "labels"),
+    [
+        ([Click(-0.28, 20)], ["1 click at or beyond the edge"]),
+        ([Click(-3, 20), Click(WIDTH, 5), Click(9, 9)], ["2 clicks at or beyond the edge"]),
+        ([Click(9, 9)], []),
+    ],
+)
+def test_the_legend_explains_triangles(clicks: list[Click], labels: list[str]) -> None:
+    entries = Notes(clicks).entries((WIDTH, HEIGHT))
+
+    assert [entry.label for entry in entries] == labels
 
 
 def test_the_legend_shows_every_pen() -> None:
@@ -222,13 +246,36 @@ def test_after_seven_raters_rings_have_gaps() -> None:
     pens = colours.pens(f"rater {number:02}" for number in range(15))
 
     assert len(set(pens.values())) == 15
-    shown = [sum(s.coverage.sum() for s in ring(pens[f"rater {n:02}"])) for n in (0, 7, 14)]
-    assert shown[1] == pytest.approx(shown[0] * 0.65, rel=0.1)
+    whole, gapped, more = [painted(pens[f"rater {n:02}"]) for n in (0, 7, 14)]
+    assert gapped == pytest.approx(whole * 0.65, rel=0.1)
+    assert more == pytest.approx(whole * 0.65, rel=0.1)
 
 
-def ring(pen: colours.Pen) -> list[rings.Stamp]:
-    point = rings.Point(30, 24, None)
-    return list(rings.stamps([point], (WIDTH, HEIGHT), {None: pen._replace(halo=False)}))
+def painted(pen: colours.Pen) -> float:
+    """How many pixels a ring covers."""
+    image = Image.new("RGBA", (WIDTH, HEIGHT))
+    rings.draw(image, [rings.Point(30, 24, None)], {None: pen._replace(halo=False)})
+    return np.asarray(image)[..., 3].sum() / 255
+
+
+def test_raters_keep_their_pens_when_others_follow() -> None:
+    before = colours.pens(["bob", None, "ann"])
+
+    after = colours.pens(["bob", None, "ann", "cat", None])
+
+    assert {rater: after[rater] for rater in before} == before
+
+
+def test_an_animated_png_shows_its_first_frame_and_how_many_there_are() -> None:
+    buffer = io.BytesIO()
+    picture(seed=1).save(buffer, "PNG", save_all=True, append_images=[picture(seed=2)])
+    plain = annotated(png(picture(seed=1)), Notes(), img_id=1)
+
+    result = annotated(buffer.getvalue(), Notes(), img_id=1)
+
+    area = np.asarray(result.convert("RGBA"))[:HEIGHT, :WIDTH]
+    np.testing.assert_array_equal(area, np.asarray(plain.convert("RGBA")))
+    assert result.height > HEIGHT, "frame 1 of 2"
 
 
 @pytest.mark.parametrize("n_frames", [2, 3, 37])
@@ -259,7 +306,9 @@ def test_few_frames_stand_in_a_row_and_many_fill_a_screen() -> None:
 def test_long_captions_and_names_never_overflow() -> None:
     name = "r" * 300
     clicks = [Click(5, 5, name), Click(9, 9, "José Ødegård")]
-    strip = margin(Notes(clicks, ["word " * 60, "x" * 400]), 320)
+    notes = Notes(clicks, ["word " * 60, "x" * 400])
+
+    strip = legend.draw(notes.lines(), notes.entries((WIDTH, HEIGHT)), 320)
 
     assert strip is not None
     pixels = np.asarray(strip)
