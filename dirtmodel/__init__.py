@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dirtmodel._version import __version__
 
 if TYPE_CHECKING:
-    from dirtmodel import errors
+    from dirtmodel import errors, irr
     from dirtmodel.differences import diff
     from dirtmodel.errors import (
         DatabaseError,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.opening import open  # noqa: A004 - `dm.open(...)` is how it reads
-    from dirtmodel.queries import agreement
-    from dirtmodel.queries.agreement.query import Agreement
+    from dirtmodel.queries.agreement import Agreement
     from dirtmodel.queries.bids_filters import BidsFilters
+    from dirtmodel.queries.consensus import Consensus
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.crossed import Crossed
     from dirtmodel.queries.exclusions import Exclusions
@@ -94,8 +94,9 @@ _HOMES = {
         "Tally",
         "Target",
     ),
-    "dirtmodel.queries.agreement.query": ("Agreement",),
+    "dirtmodel.queries.agreement": ("Agreement",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
+    "dirtmodel.queries.consensus": ("Consensus",),
     "dirtmodel.queries.coverage": ("Coverage",),
     "dirtmodel.queries.crossed": ("Crossed",),
     "dirtmodel.queries.exclusions": ("Exclusions",),
@@ -106,12 +107,13 @@ _HOMES = {
     "dirtmodel.viewing.heatmaps": ("heatmap",),
     "dirtmodel.viewing.sheets": ("sheet",),
 }
-_MODULES = {"agreement": "dirtmodel.queries.agreement", "errors": "dirtmodel.errors"}
+_MODULES = {"irr": "dirtmodel.irr", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Agreement",
     "BidsFilters",
+    "Consensus",
     "Coordinate",
     "Coverage",
     "Crossed",
@@ -140,7 +142,6 @@ __all__ = [
     "Target",
     "UsageError",
     "__version__",
-    "agreement",
     "ask",
     "check",
     "diff",
@@ -148,6 +149,7 @@ __all__ = [
     "export",
     "extract",
     "heatmap",
+    "irr",
     "load",
     "open",
     "refresh",

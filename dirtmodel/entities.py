@@ -71,3 +71,29 @@ def scan(step: int, entities: Entities) -> str | None:
         return _SCAN_OF_STEP.get(step)
     name = f"{entities.task}{entities.run or ''}"
     return name if name in SCANS else None
+
+
+_COHORTS: Final = (
+    (10_000, "MCC1 knee"),
+    (15_000, "MCC1 thoracic"),
+    (20_000, "MCC2 thoracic"),
+    (25_000, "MCC2 knee"),
+)
+_COHORT_SIZE: Final = 5_000
+
+
+def cohort(sub: str) -> str | None:
+    """Return the cohort that a participant's number belongs to, or None if it is outside all.
+
+    A cohort is a clinical centre of about ten sites and a kind of surgery; the number does not
+    contain the site.
+
+    >>> cohort("10003"), cohort("26001"), cohort("44906")
+    ('MCC1 knee', 'MCC2 knee', None)
+    """
+    if not (sub.isdecimal() and sub.isascii()):
+        return None
+    for first, name in _COHORTS:
+        if first <= int(sub) < first + _COHORT_SIZE:
+            return name
+    return None

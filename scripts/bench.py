@@ -265,7 +265,7 @@ def bench_start(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
-    """Ask whether 50 raters agree, and how much memory Python and numpy take for it."""
+    """Compute the agreement of 50 raters, and measure the memory that Python and numpy take."""
     release = sample.write_release(
         folder / "release",
         subjects=2400,
@@ -278,8 +278,9 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
     dm.load(release, folder / "dirt.db")
     agreement = dm.Agreement(step=dm.Step.FMAP_COREGISTRATION)
     ways: dict[str, Callable[[orm.Session], object]] = {
-        "the coefficients": agreement.coefficients,
-        "everything": agreement.run,
+        "agreement: coefficients": agreement.coefficients,
+        "agreement: everything": agreement.run,
+        "consensus": dm.Consensus(step=dm.Step.FMAP_COREGISTRATION).run,
     }
     with dm.open(folder / "dirt.db") as session:
         n_images, n_ratings = sizes(session)
@@ -290,7 +291,7 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
             way(session)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            show(f"dirtmodel agreement, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
+            show(f"dirtmodel, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
 
 
 def sizes(session: orm.Session) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Agreement of a loaded release equals what a naive reading of its rows gives."""
+"""Agreement of a loaded release equals what a naive reading of its rows returns."""
 
 import collections
 import itertools
@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import Agreement, agreement, sample
-from dirtmodel.queries.agreement import inputs
+from dirtmodel import Agreement, irr, sample
+from dirtmodel.irr.proportions import values
+from dirtmodel.irr.repeats import TIMES
+from dirtmodel.queries import agreement
 
 FMAP, MASK = dm.Step.FMAP_COREGISTRATION, dm.Step.MASK
 VERDICTS = ("PASS", "UNSURE", "FAIL")
@@ -184,7 +186,7 @@ def test_the_pair_of_a_release_has_the_kappa_of_the_reference(
 ) -> None:
     pairs = reference_results[reference["dataset"]].pairs
 
-    kappas = [pair.cohen_kappa for pair in pairs]
+    kappas = [pair.estimates["cohen_kappa"].value for pair in pairs]
 
     expected = reference["value"]
     assert kappas == (
@@ -297,10 +299,8 @@ def check(result: Any, latest: dict[tuple[int, Any], list[Latest]], prevalence: 
     for variable, of in ((result.judged, "code"), (result.binary["source_data_issue"], "flagged")):
         raters, rows = matrix(latest, of)
         size = len(variable.categories)
-        t = agreement.tabulate(
-            rows or [[None]], categories=range(size), clusters=CLUSTERS, prevalence=prevalence
-        )
-        expected = agreement.coefficients(
+        t = irr.tabulate(rows or [[None]] * N_IMAGES, categories=range(size))
+        expected = irr.coefficients(
             t.counts,
             categories=range(size),
             clusters=CLUSTERS,
@@ -318,7 +318,8 @@ def check(result: Any, latest: dict[tuple[int, Any], list[Latest]], prevalence: 
     for shown, column in zip(result.raters_prevalence, range(len(raters)), strict=True):
         said = [row[column] for row in rows if row[column] is not None]
         assert (shown.rater, shown.n) == (raters[column], len(said))
-        assert list(shown.prevalence.values()) == [said.count(k) / len(said) for k in range(q)]
+        found = values(list(shown.prevalence.values()))
+        assert found == [said.count(k) / len(said) for k in range(q)]
     tables = {}
     for a, b in itertools.combinations(range(len(raters)), 2):
         both = [(row[a], row[b]) for row in rows if None not in (row[a], row[b])]
@@ -328,20 +329,22 @@ def check(result: Any, latest: dict[tuple[int, Any], list[Latest]], prevalence: 
             ]
     assert [(p.first, p.second) for p in result.pairs] == list(tables)
     for pair, table in zip(result.pairs, tables.values(), strict=True):
-        two = agreement.two_way(table, categories=result.judged.categories)
-        assert pair[2:8] == (*two[:5], two.dice[-1])
+        two = irr.two_way(table, categories=result.judged.categories)
+        assert (pair.n, *(e.value for e in pair.estimates.values())) == (*two[:5], two.dice[-1])
     for left in result.leave_one_out:
         column = raters.index(left.rater)
         others = [[*row[:column], *row[column + 1 :]] or [None] for row in rows]
         counts = [[row.count(k) for k in range(q)] for row in others]
-        alpha = agreement.coefficients(counts, categories=range(q), weights="ordinal")[0].value
-        assert left.alpha == (None if alpha is None else pytest.approx(alpha, abs=1e-12))
+        alpha = irr.coefficients(counts, categories=range(q), weights="ordinal")[0].value
+        assert left.alpha.value == (None if alpha is None else pytest.approx(alpha, abs=1e-12))
     again = [pair for reviews in latest.values() for pair in itertools.pairwise(reviews)]
     codes = [(a.code, b.code) for a, b in again]
-    assert result.repeats.n == result.superseded == len(again)
-    assert result.repeats.table == [[codes.count((x, y)) for y in range(q)] for x in range(q)]
+    repeats = result.repeats["all"]
+    assert repeats.n == result.superseded == len(again)
+    assert repeats.table == [[codes.count((x, y)) for y in range(q)] for x in range(q)]
     gaps = [b.at - a.at for a, b in again]
-    assert result.repeats.median_gap_seconds == (statistics.median(gaps) if gaps else None)
+    assert repeats.median_gap_seconds == (statistics.median(gaps) if gaps else None)
+    assert sum(result.repeats[name].n for name in TIMES) == len(again)
 
 
 @settings(deadline=None, max_examples=8)
@@ -386,19 +389,19 @@ def test_clicks_are_read_as_a_naive_reader_would(rows: list[Review], mode: str) 
     for (image, _), done in sorted(latest.items()):
         by_image[image].append(done[-1])
     for tolerance, found in result.clicks.matched.items():
-        expected = agreement.summarise(
-            agreement.match(a.points, b.points, tolerance)
+        expected = irr.summarise(
+            irr.match(a.points, b.points, tolerance)
             for reviewed in by_image.values()
             for a, b in itertools.combinations(reviewed, 2)
         )
         assert found[:3] == expected[:3]
-        for got, want in zip(found[3:], expected[3:], strict=True):
+        for got, want in zip(values(found[3:]), values(expected[3:]), strict=True):
             assert got == (None if want is None else pytest.approx(want, rel=1e-12))
     counts = [[r.n_clicks for r in by_image[i]] for i in range(N_IMAGES)]
-    values = sorted({*itertools.chain(*counts), 0, 1})
-    (alpha,) = agreement.coefficients(
-        [[row.count(v) for v in values] for row in counts],
-        categories=values,
+    numbers = sorted({*itertools.chain(*counts), 0, 1})
+    (alpha,) = irr.coefficients(
+        [[row.count(n) for n in numbers] for row in counts],
+        categories=numbers,
         weights="interval",
         clusters=CLUSTERS,
     )
@@ -424,10 +427,11 @@ def test_without_variation_only_what_needs_none_is_defined(tmp_path: Path) -> No
     result = agree(tmp_path, [[0, 0], [0, 0], [0, 0]], [0, 1, 2])
 
     found = {c.name: (c.value, c.reason) for c in result.coefficients}
+    exact = "no two subjects differ: exact one-sided bound"
     assert found == {
-        "percent_agreement": (1, None),
-        "gwet_ac": (1, None),
-        "brennan_prediger": (1, None),
+        "percent_agreement": (1, exact),
+        "gwet_ac": (1, "no two subjects differ"),
+        "brennan_prediger": (1, exact),
         "fleiss_kappa": (None, "no variation"),
         "conger_kappa": (None, "no variation"),
         "krippendorff_alpha": (None, "no variation"),
@@ -438,35 +442,33 @@ def test_without_variation_only_what_needs_none_is_defined(tmp_path: Path) -> No
     ("ratings", "reason"),
     [
         ([[0], [2]], "only one rater"),
-        ([[0, None], [None, 2]], "no unit has two ratings"),
-        ([[None], [None]], "no ratings by known raters"),
+        ([[0, None], [None, 2]], "no image has two reviews"),
+        ([[None], [None]], "no reviews by known raters"),
     ],
 )
-def test_without_two_ratings_of_an_image_all_is_undefined(
+def test_without_two_ratings_of_an_image_everything_is_undefined(
     ratings: list[list[int | None]], reason: str, tmp_path: Path
 ) -> None:
     result = agree(tmp_path, ratings, [0, 1])
 
     assert {(c.value, c.reason) for c in result.coefficients} == {(None, reason)}
-    assert result.judged.unanimity == (None, reason)
+    assert (result.judged.unanimity.value, result.judged.unanimity.reason) == (None, reason)
     assert (result.pairs, result.pairable_units) == ([], 0)
 
 
 def test_an_unused_category_stays_one(tmp_path: Path) -> None:
     result = agree(tmp_path, [[0, 0], [0, 2], [2, 2]], [0, 1, 2])
 
-    assert result.judged.specific_agreement["UNSURE"] == (
-        None,
-        "not used on an image with two ratings",
-    )
-    assert result.judged.prevalence == {"PASS": 0.5, "UNSURE": 0.0, "FAIL": 0.5}
+    unsure = result.judged.specific_agreement["UNSURE"]
+    assert (unsure.value, unsure.reason) == (None, "not used on an image with two ratings")
+    assert values(list(result.judged.prevalence.values())) == [0.5, 0.0, 0.5]
 
 
 def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
     result = agree(tmp_path, [[0, 0], [0, 2], [2, 2]], [0, 0, 0])
 
     assert {(c.se, c.ci_low, c.ci_high, c.reason) for c in result.coefficients} == {
-        (None, None, None, "one cluster")
+        (None, None, None, "one subject alone contributes")
     }
 
 
@@ -475,41 +477,111 @@ def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
     [
         (
             {"step": MASK, "tolerances": -1},
-            "tolerance: -1.0 is no distance; give pixels, 0 or more",
+            "tolerance: -1.0 is not a distance; pass pixels, 0 or more",
         ),
-        (
-            {"step": FMAP, "tolerances": 10},
-            (
-                "a tolerance is for clicks, and fmap_coregistration is judged by verdicts; "
-                "leave it out"
-            ),
-        ),
-        ({"step": FMAP, "rater": "me"}, "'me' is no rater; choose user or session"),
-        ({"step": FMAP, "cluster": "scan"}, "'scan' is no cluster; choose subject or None"),
-        ({"step": FMAP, "prevalence": "x"}, "'x' is no prevalence; choose all or pairable"),
-        ({"step": FMAP, "confidence": 1}, "confidence: 1 is no level; give one between 0 and 1"),
+        ({"step": FMAP, "rater": "me"}, "'me' is not a rater; choose user or session"),
+        ({"step": FMAP, "cluster": "scan"}, "'scan' is not a cluster; choose subject or None"),
+        ({"step": FMAP, "prevalence": "x"}, "'x' is not a prevalence; choose all or pairable"),
+        ({"step": FMAP, "confidence": 1}, "confidence: 1 is not a level; pass one between 0 and 1"),
         (
             {"step": 0, "tolerances": []},
-            "tolerances: none given; give one at least, or leave them out",
+            "tolerances: none given; pass one at least, or leave them out",
         ),
-        ({"step": 0, "tolerances": "far"}, "tolerances: 'far' are no distances; give pixels"),
+        ({"step": 0, "tolerances": "far"}, "tolerances: 'far' are not distances; pass pixels"),
         (
             {"step": FMAP, "bootstrap": 1},
-            "bootstrap: 1 replicates are too few; 2000 is a good number",
+            "bootstrap: 1 replicates are too few; pass 2000, for example",
         ),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(dm.UsageError) as caught:
         Agreement(**options)
 
     assert str(caught.value) == message
 
 
+def test_a_tolerance_for_verdicts_is_refused(db: orm.Session) -> None:
+    with pytest.raises(dm.UsageError) as caught:
+        Agreement(FMAP, tolerances=10).run(db)
+
+    assert str(caught.value) == (
+        "a tolerance is for clicks, and fmap_coregistration is judged by verdict; leave it out"
+    )
+
+
+def test_a_step_that_the_database_does_not_have_is_refused(db: orm.Session) -> None:
+    with pytest.raises(dm.UsageError) as caught:
+        Agreement("step_7").run(db)
+
+    assert str(caught.value).startswith("the database has no step step_7; choose one of mask (0),")
+
+
+@pytest.mark.parametrize("group", ["display", "slice", "scan", "cohort"])
+def test_groups_partition_the_images(group: str, db: orm.Session) -> None:
+    whole = Agreement(FMAP).run(db)
+
+    groups = Agreement(FMAP).by(db, group)
+
+    assert sum(row.n_images for row in groups) == whole.units
+    assert sum(row.n_pairable for row in groups) == whole.pairable_units
+    assert all(row.alpha is not None or row.reason for row in groups)
+
+
+def test_an_unknown_group_is_refused(db: orm.Session) -> None:
+    with pytest.raises(dm.UsageError, match="'site' is not a group; choose one of display, slice"):
+        Agreement(FMAP).by(db, "site")
+
+
+def test_an_additional_verdict_is_one_more_category(tmp_path: Path) -> None:
+    matrix_release(tmp_path / "release", [[0, 0], [0, 3], [3, 3], [2, 2]], [0, 1, 2, 3])
+    dm.load(tmp_path / "release", tmp_path / "dirt.db", extend=True)
+
+    with dm.open(tmp_path / "dirt.db") as db:
+        result = Agreement(FMAP).run(db)
+        worst = Agreement(FMAP).disagreements(db)
+
+    assert result.judged.categories == ("PASS", "UNSURE", "FAIL", "RATING_3")
+    assert result.judged.prevalence["RATING_3"].value == 3 / 8
+    assert result.binary["fail"].prevalence["FAIL"].value == 2 / 8
+    assert [row.disagreement for row in worst] == [1]
+
+
+@pytest.mark.parametrize("clicked", [False, True])
+def test_an_additional_step_is_judged_as_its_row_says(clicked: bool, tmp_path: Path) -> None:
+    values: list[Any] = [(5.0, 5.0), (None, None)] if clicked else [2, 0]
+    rows = [Review(1 + n % 2, n // 2, values[n % 3 > 0]) for n in range(6)]
+    files, users = [file_of(0), file_of(1), file_of(2)], ["ann", "bob", "cyd"]
+    found = {"clicks": rows} if clicked else {"ratings": rows}
+    write(tmp_path / "release", files, users, **found, steps=[FMAP, 5, 5])
+    dm.load(tmp_path / "release", tmp_path / "dirt.db", extend=True)
+
+    with dm.open(tmp_path / "dirt.db") as db:
+        result = Agreement("step_5").run(db)
+        consensus = dm.Consensus("step_5").run(db)
+
+    assert (result.by_clicks, result.raters, result.pairable_units) == (clicked, 3, 2)
+    assert result.judged.prevalence[result.problem].value == 2 / 6
+    assert consensus.categories == (("CLEAN", "CLICKED") if clicked else ("PASS", "UNSURE", "FAIL"))
+
+
+def test_many_raters_with_names_in_any_script(tmp_path: Path) -> None:
+    names = [f"оценщик {n} 評価者" for n in range(300)]
+    rows = [Review(n % 4, n, n % 7 // 3) for n in range(300)]
+    write(tmp_path / "release", [file_of(s) for s in range(4)], names, rows)
+    dm.load(tmp_path / "release", tmp_path / "dirt.db")
+
+    with dm.open(tmp_path / "dirt.db") as db:
+        result = Agreement(FMAP).run(db)
+
+    assert (result.raters, result.pairs) == (300, [])
+    json.dumps(result.to_dict(), allow_nan=False, default=str)
+
+
 def test_raters_of_other_steps_are_not_in_the_way_of_pairs(
     db: orm.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "MOST_RATERS_IN_PAIRS", 2)
+    monkeypatch.setattr(agreement, "MOST_RATERS", 2)
 
     few = Agreement(dm.Step.DTIFIT).run(db)
     many = Agreement(dm.Step.FMAP_COREGISTRATION).run(db)

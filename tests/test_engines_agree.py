@@ -35,6 +35,11 @@ INSTANCES: dict[str, list[Any]] = {
     ],
     "BidsFilters": [dm.BidsFilters(dm.Exclusions(level=level)) for level in ("scan", "session")],
     "Clicks": [Clicks(ALL_IMAGES)],
+    "Consensus": [
+        dm.Consensus(dm.Step.FMAP_COREGISTRATION),
+        dm.Consensus(dm.Step.MASK, level="target"),
+        dm.Consensus(dm.Step.FMAP_COREGISTRATION, level="scan", prior=0),
+    ],
     "Coverage": [dm.Coverage(), *(dm.Coverage(step=step) for step in dm.Step)],
     "Crossed": [dm.Crossed(), dm.Crossed(steps=(dm.Step.MASK,))],
     "Exclusions": [

@@ -187,6 +187,16 @@ def test_the_first_and_the_last_number_that_can_be_kept(
         assert db.get_one(dm.Rating, NEW).rating is Ratings(99)
 
 
+def test_a_rating_without_an_image_does_not_rate_image_0(tables: Tables, tmp_path: Path) -> None:
+    tables = appended(tables, "image", id=0, step=5)
+    tables = appended(tables, "rating", img_id=None)
+    release = write(tables, tmp_path)
+
+    dm.load(release, tmp_path / "dirt.db", extend=True, quarantine=True)
+
+    assert lookup(database.parse_url(tmp_path / "dirt.db"), "step") == [(5, "STEP_5", "clicks")]
+
+
 @pytest.mark.parametrize(
     ("reviewed_by", "judged_by"),
     [("rating", "verdict"), ("coordinate", "clicks"), (None, "clicks")],

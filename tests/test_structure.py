@@ -132,6 +132,11 @@ def test_every_room_is_in_the_table() -> None:
     assert {room_of(name_of(path)) for path in MODULES} == {*ROOMS, "dirtmodel"}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_file_exceeds_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
 def test_the_package_lists_what_it_forwards() -> None:
     # Written out, not made of the table: type checkers read it.
     import dirtmodel

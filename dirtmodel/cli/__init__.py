@@ -16,9 +16,10 @@ import click
 
 from dirtmodel._version import __version__
 from dirtmodel.cli import (
-    agreeing,
+    agreement,
     asking,
     comparing,
+    consensus,
     demonstrating,
     excluding,
     filling,
@@ -131,7 +132,8 @@ for command in (
     filling.info,
     excluding.exclusions,
     asking.coverage,
-    agreeing.agreement,
+    agreement.agreement,
+    consensus.consensus,
     looking.image,
     looking.sheet,
     looking.heatmap,

@@ -249,3 +249,13 @@ def write_migration(extension: "Extension", name: str, path: Path) -> None:
 def warn(message: str) -> None:
     """Say something on stderr."""
     click.echo(message, err=True)
+
+
+def missing_step(session: "orm.Session") -> str:
+    """Say which steps there are to choose from, and how much has been reviewed of each."""
+    from dirtmodel.queries.coverage import Coverage
+
+    steps = ", ".join(
+        f"{row.step.name.lower()} ({row.n_reviews:,} reviews)" for row in Coverage().run(session)
+    )
+    return f"Missing option '--step': choose one of {steps or 'none, the database is empty'}"

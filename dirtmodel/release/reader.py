@@ -349,7 +349,8 @@ class Reader:
     def _note_rated_steps(self, columns: checks.Columns) -> None:
         """Remember the steps whose images have ratings."""
         found, image = self._images.look_up(columns.numbers("img_id"))
-        self._rated_steps |= set(np.unique(image["step"][found]).tolist())
+        rated = image["step"][found & columns.given("img_id")]
+        self._rated_steps |= set(np.unique(rated).tolist())
 
     def _remember(self, batch: Batch) -> None:
         for column in self.columns[batch.table]:

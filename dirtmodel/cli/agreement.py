@@ -1,0 +1,146 @@
+"""`dirtmodel agreement`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dirtmodel.cli import options
+from dirtmodel.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import orm
+
+
+@click.command()
+@click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
+@click.option(
+    "--rater",
+    type=click.Choice(["user", "session"]),
+    default="user",
+    show_default=True,
+    help="Who counts as a rater.",
+)
+@click.option(
+    "--tolerance",
+    "tolerances",
+    type=float,
+    multiple=True,
+    metavar="PX",
+    help="Greatest distance of matched clicks; may be repeated.  [default: 10, 20, 40]",
+)
+@click.option(
+    "--disagreements", is_flag=True, help="List the images on which raters disagree, worst first."
+)
+@click.option(
+    "--by",
+    "group",
+    type=click.Choice(["display", "slice", "scan", "cohort"]),
+    help="Print the headline coefficients per group of images.",
+)
+@click.option("--methods", is_flag=True, help="Print a paragraph for the methods of a paper.")
+@click.option(
+    "--prevalence",
+    type=click.Choice(["all", "pairable"]),
+    default="all",
+    show_default=True,
+    help="Chance agreement from all images, or from those with two ratings or more.",
+)
+@click.option(
+    "--cluster",
+    type=click.Choice(["subject", "none"]),
+    default="subject",
+    show_default=True,
+    help="Images of a subject are not independent; none: they are.",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    default=0.95,
+    show_default=True,
+    metavar="P",
+    help="Level of the intervals.",
+)
+@click.option(
+    "--bootstrap",
+    type=int,
+    metavar="N",
+    help="Errors from N bootstrap replicates instead; see docs/agreement.md on when to use it.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the bootstrap and of random clicks.",
+)
+@options.database
+@options.results
+def agreement(
+    db: str,
+    *,
+    step: Any,
+    disagreements: bool,
+    group: str | None,
+    methods: bool,
+    cluster: str,
+    tolerances: tuple[float, ...],
+    format_: str | None,
+    path: Path | None,
+    **asked: Any,
+) -> None:
+    """Report how far the raters of a step agree, who differs, and which images to look at.
+
+    The table format is a page to read; json has all numbers, the other formats have the
+    coefficients, one per row.
+
+    Example: dirtmodel agreement --step fmap_coregistration --format json -o agreement.json
+    """
+    from dirtmodel import outputs
+    from dirtmodel.irr import Coefficient
+    from dirtmodel.queries.agreement import Agreement
+    from dirtmodel.queries.results import Rows
+    from dirtmodel.report.agreement import group_table, report
+
+    if disagreements + bool(group) + methods > 1:
+        raise UsageError("--disagreements, --by and --methods are three questions; ask one")
+    with options.opened(db) as session:
+        if step is None:
+            raise UsageError(options.missing_step(session))
+        query = Agreement(
+            step=step,
+            tolerances=tolerances or None,
+            cluster=None if cluster == "none" else cluster,
+            **asked,
+        )
+        if disagreements:
+            options.emit(query.disagreements(session), format_, path)
+            return
+        if group:
+            rows = query.by(session, group)
+            if outputs.format_of(path, format_) == "table":
+                options.emit_text("\n".join(group_table(rows, group)) + "\n", path)
+            else:
+                options.emit(rows, format_, path)
+            return
+        result = query.run(session)
+        if methods:
+            options.emit_text(_methods(session, result), path)
+            return
+    match outputs.format_of(path, format_):
+        case "table":
+            options.emit_text(report(result) + "\n", path)
+        case "json":
+            options.emit_json(result.to_dict(), path)
+        case _:
+            options.emit(Rows(Coefficient, result.coefficients), format_, path)
+
+
+def _methods(session: "orm.Session", result: Any) -> str:
+    import sqlalchemy as sa
+
+    from dirtmodel.models import Release
+    from dirtmodel.report.methods import paragraph
+
+    label = session.scalar(sa.select(Release.label).order_by(Release.id).limit(1))
+    return paragraph(result, label) + "\n"

@@ -1,0 +1,81 @@
+"""`dirtmodel consensus`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options
+from dirtmodel.errors import UsageError
+
+
+@click.command()
+@click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
+@click.option(
+    "--level",
+    type=click.Choice(["image", "target", "scan"]),
+    default="image",
+    show_default=True,
+    help="What has one true verdict.",
+)
+@click.option(
+    "--prior",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="N",
+    help="Reviews that each cell of a rater's table starts with; 0: maximum likelihood.",
+)
+@click.option("--raters", is_flag=True, help="Print the raters' error rates instead.")
+@click.option(
+    "--next",
+    "n_next",
+    type=int,
+    metavar="N",
+    help="List the N images for which one more review would be most informative instead.",
+)
+@options.database
+@options.results
+def consensus(
+    db: str,
+    *,
+    step: Any,
+    level: str,
+    prior: float,
+    raters: bool,
+    n_next: int | None,
+    format_: str | None,
+    path: Path | None,
+) -> None:
+    """Estimate the true verdicts, and how often each rater misses them.
+
+    The model is that of Dawid and Skene (1979). json has the raters and the verdicts, the other
+    formats have one row per image, target or scan.
+
+    Example: dirtmodel consensus --step fmap_coregistration --level scan -o consensus.csv
+    """
+    from dirtmodel import outputs
+    from dirtmodel.queries.consensus import Consensus
+    from dirtmodel.queries.consensus_result import RaterRates
+    from dirtmodel.queries.results import Rows
+
+    if raters and n_next is not None:
+        raise UsageError("--raters and --next are two questions; ask one at a time")
+    with options.opened(db) as session:
+        if step is None:
+            raise UsageError(options.missing_step(session))
+        query = Consensus(step=step, level=level, prior=prior)
+        if n_next is not None:
+            options.emit(query.next(session, n_next), format_, path)
+            return
+        result = query.run(session)
+    for warning in result.warnings:
+        options.warn(f"Warning: {warning}.")
+    if raters:
+        rows = [RaterRates(*rater[:4]) for rater in result.raters]
+        options.emit(Rows(RaterRates, rows), format_, path)
+    elif outputs.format_of(path, format_) == "json":
+        options.emit_json(result.to_dict(), path)
+    else:
+        schema = result.schema if outputs.format_of(path, format_) == "parquet" else None
+        options.emit_rows(result.columns, result.rows(), format_, path, schema=schema)

@@ -1,0 +1,86 @@
+"""Does a rater agree with their own earlier rating of the same unit?"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from dirtmodel.irr.intervals import Estimate, Sampling
+from dirtmodel.irr.pairs import Tables
+from dirtmodel.irr.ratings import IntArray
+from dirtmodel.irr.weights import FloatArray
+
+DOUBLE_SECONDS: Final = 5.0
+"""A second rating within fewer seconds is taken for a double submission."""
+
+TIMES: Final = ("double_submission", "same_session", "later")
+"""Kinds of repeats by the time between the two ratings."""
+
+
+class Repeats(NamedTuple):
+    """Earlier and next ratings of the same unit by the same rater.
+
+    `table` is categories × categories, the earlier rating down, the later across; `estimates` has
+    the measures of `pairs.MEASURES`; the median gap is None without repeats.
+    """
+
+    n: int
+    table: list[list[int]]
+    estimates: dict[str, Estimate]
+    median_gap_seconds: float | None
+
+
+def repeats(
+    first: IntArray,
+    second: IntArray,
+    gap_seconds: FloatArray,
+    same_session: IntArray,
+    *,
+    categories: Sequence[object],
+    clusters: IntArray,
+    category: int = -1,
+    sampling: Sampling | None = None,
+) -> dict[str, Repeats]:
+    """Compare each rating with the next one of the same unit by the same rater.
+
+    Parameters
+    ----------
+    first, second
+        Category indices of the earlier and of the next rating, one entry per repeat.
+    gap_seconds, same_session
+        The time between the two, and whether (1) or not (0) both belong to one session.
+    categories
+        All categories.
+    clusters
+        The cluster of each repeat, any whole numbers.
+    category
+        The index of the category that Dice is about.
+    sampling
+        What a cluster is called, and the level of the intervals.
+
+    Returns
+    -------
+    dict
+        `all`, and each of `TIMES`: under 5 s (whatever the session), then those of one session,
+        then the others. The first kind describes a slip of the mouse or the network, the last one
+        the memory-free reliability that is usually meant by intra-rater agreement.
+
+    """
+    time = np.where(gap_seconds < DOUBLE_SECONDS, 0, np.where(same_session > 0, 1, 2))
+    q, how = len(categories), sampling or Sampling()
+    cells = first * q + second
+    kinds = Tables(time, clusters, cells, len(TIMES), categories, category)
+    whole = Tables(np.zeros_like(cells), clusters, cells, 1, categories, category)
+    found = {}
+    for name, tables, place, chosen in (
+        ("all", whole, 0, np.ones(len(time), dtype=bool)),
+        *((name, kinds, n, time == n) for n, name in enumerate(TIMES)),
+    ):
+        counts = tables.counts[place]
+        found[name] = Repeats(
+            int(counts.sum()),
+            counts.reshape(q, q).astype(np.int64).tolist(),
+            list(tables.estimates(how))[place],
+            float(np.median(gap_seconds[chosen])) if chosen.any() else None,
+        )
+    return found

@@ -1,0 +1,177 @@
+"""Simulated raters, whose true agreement is known: what intervals and consensus are tested on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dirtmodel.irr.coefficients import Coefficient, coefficients
+from dirtmodel.irr.intervals import t_quantile
+from dirtmodel.irr.ratings import IntArray, Ratings
+from dirtmodel.irr.weights import FloatArray
+
+
+class Simulated(NamedTuple):
+    """Ratings with each unit's cluster and true category."""
+
+    ratings: Ratings
+    clusters: IntArray
+    truth: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """How units, clusters and raters are simulated.
+
+    Parameters
+    ----------
+    prevalence
+        q: how often each category is the true one.
+    confusion
+        Raters × q × q: how often each rater chooses each category (last axis), given the true one.
+    n_clusters, units_per_cluster
+        Such as subjects, and images of each.
+    raters_per_unit
+        How many raters, drawn at random, rate each unit of a cluster: one number per cluster, or
+        one for all.
+    concentration
+        How alike clusters are: the prevalence of each is drawn from a Dirichlet distribution with
+        this times `prevalence` as its parameters. Small numbers make units of one cluster alike.
+
+    """
+
+    prevalence: FloatArray
+    confusion: FloatArray
+    n_clusters: int
+    units_per_cluster: int
+    raters_per_unit: int | Sequence[int] = 2
+    concentration: float = 2.0
+
+    def draw(self, random: np.random.Generator) -> Simulated:
+        """Draw one data set."""
+        n_raters = len(self.confusion)
+        n_units = self.n_clusters * self.units_per_cluster
+        clusters = np.repeat(np.arange(self.n_clusters), self.units_per_cluster)
+        mixed = random.dirichlet(self.concentration * self.prevalence, self.n_clusters)
+        truth = _categorical(random, mixed[clusters])
+        per_unit = np.broadcast_to(self.raters_per_unit, self.n_clusters)[clusters]
+        # The first few of a random order of all raters.
+        order = np.argsort(random.random((n_units, n_raters)), axis=1)
+        unit, place = np.nonzero(np.arange(n_raters) < per_unit[:, None])
+        rater = order[unit, place]
+        code = _categorical(random, self.confusion[rater, truth[unit]])
+        return Simulated(Ratings(unit, rater, code), clusters, truth)
+
+    def agreement(self) -> dict[str, float]:
+        """Return the true values of nominal coefficients, for raters drawn at random."""
+        n_raters, q, _ = self.confusion.shape
+        by_truth = self.confusion.mean(axis=0)
+        same = (self.confusion.sum(axis=0) ** 2 - (self.confusion**2).sum(axis=0)).sum(-1)
+        observed = float(self.prevalence @ same / (n_raters * (n_raters - 1)))
+        shares = self.prevalence @ by_truth
+        gwet = float((shares * (1 - shares)).sum() / (q - 1))
+        fleiss = float((shares**2).sum())
+        return {
+            "percent_agreement": observed,
+            "gwet_ac": (observed - gwet) / (1 - gwet),
+            "fleiss_kappa": (observed - fleiss) / (1 - fleiss),
+            "krippendorff_alpha": (observed - fleiss) / (1 - fleiss),
+        }
+
+
+class Coverage(NamedTuple):
+    """How often intervals contain the true value; shares of the data sets that define a value.
+
+    Parameters
+    ----------
+    name
+        The coefficient.
+    by_clusters, by_influence
+        With clusters − 1 degrees of freedom, and with the effective ones. Both count every data
+        set: where nothing varies, the interval has width 0 and misses.
+    withheld
+        Share of data sets for which `coefficients` returns no interval.
+    returned
+        Coverage of the intervals that it returns; None without any.
+
+    """
+
+    name: str
+    by_clusters: float
+    by_influence: float
+    withheld: float
+    returned: float | None
+
+
+def coverage(
+    design: Design, *, n: int, seed: int, bootstrap: int | None = None, confidence: float = 0.95
+) -> list[Coverage]:
+    """Simulate n data sets and count how often the intervals of coefficients contain the truth.
+
+    Parameters
+    ----------
+    design
+        What to simulate.
+    n
+        Number of data sets; the error of a coverage near 0.95 is 0.22 / √n.
+    seed
+        Of the simulation.
+    bootstrap, confidence
+        As in `coefficients`; `returned` is then about the percentiles.
+
+    """
+    truth = design.agreement()
+    q = len(design.prevalence)
+    found: dict[str, list[Coefficient]] = {name: [] for name in truth}
+    for drawn in draws(design, n=n, seed=seed):
+        for c in coefficients(
+            drawn.ratings.counts(len(drawn.truth), q),
+            categories=range(q),
+            weights="identity",
+            clusters=drawn.clusters,
+            bootstrap=bootstrap,
+            confidence=confidence,
+        ):
+            if c.name in truth and c.value is not None and c.se is not None:
+                found[c.name].append(c)
+    return [
+        _covered(name, truth[name], rows, design.n_clusters - 1, confidence)
+        for name, rows in found.items()
+        if rows
+    ]
+
+
+def draws(design: Design, *, n: int, seed: int) -> Iterator[Simulated]:
+    """Yield n data sets, the same for the same seed."""
+    for random in np.random.default_rng(seed).spawn(n):
+        yield design.draw(random)
+
+
+def _covered(
+    name: str, truth: float, rows: list[Coefficient], df: float, confidence: float
+) -> Coverage:
+    def covers(c: Coefficient, df: float) -> bool:
+        assert c.value is not None  # noqa: S101 - the caller leaves these out
+        assert c.se is not None  # noqa: S101 - as above
+        return abs(c.value - truth) <= t_quantile(df, confidence) * c.se
+
+    returned = [
+        c.ci_low <= truth <= c.ci_high
+        for c in rows
+        if c.ci_low is not None and c.ci_high is not None
+    ]
+    return Coverage(
+        name,
+        float(np.mean([covers(c, df) for c in rows])),
+        float(np.mean([covers(c, 1.0 if c.df is None else c.df) for c in rows])),
+        1 - len(returned) / len(rows),
+        float(np.mean(returned)) if returned else None,
+    )
+
+
+def _categorical(random: np.random.Generator, probabilities: FloatArray) -> IntArray:
+    """Draw one category per row of probabilities."""
+    cumulative = probabilities.cumsum(axis=1)
+    chosen: IntArray = (random.random((len(cumulative), 1)) > cumulative[:, :-1]).sum(axis=1)
+    return chosen

@@ -1,0 +1,274 @@
+"""What is the true verdict of each image, and how often does each rater miss it?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from dirtmodel import irr
+from dirtmodel.errors import UsageError
+from dirtmodel.models import Ratings, Step, Target, member_of
+from dirtmodel.queries.consensus_result import (
+    ConsensusRater,
+    ConsensusResult,
+    Judged,
+    Level,
+    NextReview,
+)
+from dirtmodel.queries.described import describe
+from dirtmodel.queries.results import Rows, Statement
+from dirtmodel.queries.reviews import (
+    IntArray,
+    Judging,
+    StepReviews,
+    in_order,
+    judging,
+    read,
+    select,
+)
+
+CLICKS: Final = ("CLEAN", "CLICKED")
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What is the true verdict of each image, and how often does each rater miss it?
+
+    The model of Dawid and Skene (1979): each image has one true verdict, which nobody sees; given
+    it, reviews are independent, and each rater has a table of error rates.
+
+    Parameters
+    ----------
+    step
+        The step. Reviews by sessions without a user are left out: it is not known whose error rates
+        apply to them.
+    level
+        `image`, `target` or `scan`: what has one true verdict. At the latter two, a rater's verdict
+        is the worst that they gave to any of the images, as in the published exclusion rule.
+    prior
+        Reviews that each cell of a rater's table starts with; 0: maximum likelihood.
+
+    """
+
+    step: Step | str | int
+    level: Level | str = Level.IMAGE
+    prior: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step", member_of(Step, self.step))
+        try:
+            object.__setattr__(self, "level", Level(self.level))
+        except ValueError:
+            known = ", ".join(Level)
+            raise UsageError(f"{self.level!r} is not a level; choose one of {known}") from None
+        if not 0 <= self.prior < np.inf:
+            raise UsageError(f"prior: {self.prior!r} is not a number of reviews; pass 0 or more")
+
+    @property
+    def _step(self) -> Step:
+        return member_of(Step, self.step)
+
+    def select(self) -> Statement:
+        """Select the reviews that count."""
+        return in_order(select(self._step))
+
+    def run(self, session: orm.Session) -> ConsensusResult:
+        """Return the raters' error rates, and the verdicts of everything with a review."""
+        items = self._items(session)
+        return ConsensusResult(
+            self._step,
+            Level(self.level),
+            self.prior,
+            items.how.categories,
+            _named(items.how, items.fit.prevalence),
+            list(_raters(items)),
+            list(self._judged(session, items)),
+            items.fit.iterations,
+            items.fit.converged,
+            list(_warnings(items)),
+        )
+
+    def next(self, session: orm.Session, n: int) -> Rows[NextReview]:
+        """Return the n images for which one more review would be most informative.
+
+        Images without a review are among them. At the levels of targets and scans there is one
+        image of each: the one with the fewest reviews.
+
+        Raises
+        ------
+        UsageError
+            If `n` is below 1.
+
+        """
+        if n < 1:
+            raise UsageError(f"next: {n!r} images are too few; pass 1 or more")
+        items = self._items(session)
+        reviews = items.reviews
+        n_raters = np.bincount(reviews.ratings.unit, minlength=len(reviews.images))
+        images = np.flatnonzero(items.of_image >= 0)
+        item = items.of_image[images]
+        order = np.lexsort((reviews.images[images], n_raters[images], item))
+        first = order[np.diff(item[order], prepend=-1) > 0]
+        images, item = images[first], item[first]
+        bits = items.fit.information()[item].round(9)
+        best = np.lexsort((reviews.images[images], n_raters[images], -bits))[:n]
+        images, item, bits = images[best], item[best], bits[best]
+        found = []
+        for described, unit, gain, of in zip(
+            describe(session, reviews.images[images].tolist()),
+            images.tolist(),
+            bits.tolist(),
+            items.fit.probabilities[item],
+            strict=True,
+        ):
+            likely = int(of.argmax())
+            verdict = items.how.categories[likely] if n_raters[unit] else None
+            found.append(
+                NextReview(*described, int(n_raters[unit]), verdict, float(of[likely]), gain)
+            )
+        return Rows(NextReview, found)
+
+    def _items(self, session: orm.Session) -> "_Items":
+        how = judging(session, self._step, CLICKS)
+        reviews = read(session, self._step, how, flags=False)
+        keys: Any = reviews.images
+        of_image = np.arange(len(keys))
+        if self.level == Level.TARGET:
+            keys, of_image = np.unique(reviews.targets, return_inverse=True)
+        elif self.level == Level.SCAN:
+            keys, of_image = _scans(session, self._step, reviews)
+        known = of_image[reviews.ratings.unit] >= 0
+        ratings = reviews.ratings.take(known)
+        ratings = irr.Ratings(of_image[ratings.unit], ratings.rater, ratings.code)
+        if self.level != Level.IMAGE:
+            ratings = _worst(ratings, how)
+        fit = irr.dawid_skene(
+            ratings, n_units=len(keys), n_categories=len(how.categories), prior=self.prior
+        )
+        return _Items(how, reviews, of_image, keys, ratings, fit)
+
+    def _judged(self, session: orm.Session, items: "_Items") -> Iterator[Judged]:
+        n_raters = np.bincount(items.ratings.unit, minlength=len(items.keys))
+        rated = np.flatnonzero(n_raters)
+        names = list(self._names(session, items, rated))
+        if self.level != Level.IMAGE:
+            # By participant, as in exclusions.
+            order = sorted(range(len(rated)), key=lambda place: _sortable(names[place]))
+            rated, names = rated[order], [names[place] for place in order]
+        probabilities = items.fit.probabilities[rated]
+        for name, n, of in zip(
+            names, n_raters[rated].tolist(), probabilities.tolist(), strict=True
+        ):
+            verdict = items.how.categories[int(np.argmax(of))]
+            named = dict(zip(items.how.categories, of, strict=True))
+            yield Judged._make([*name, n, verdict, named])
+
+    def _names(
+        self, session: orm.Session, items: "_Items", rated: IntArray
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the first six fields of `Judged`."""
+        match self.level:
+            case Level.IMAGE:
+                yield from ((image, *[None] * 5) for image in items.keys[rated].tolist())
+            case Level.TARGET:
+                columns = (Target.id, Target.file1, Target.sub, Target.ses, Target.scan)
+                rows = session.execute(sa.select(*columns).where(Target.step == self._step))
+                named = {row.id: tuple(row) for row in rows}
+                yield from ((None, *named[key]) for key in items.keys[rated].tolist())
+            case _:
+                yield from ((None, None, None, *items.keys[place]) for place in rated.tolist())
+
+
+class _Items(NamedTuple):
+    """What is judged: images, targets or scans.
+
+    `of_image` has the number of each image's item, -1 without; `keys` has the items' ids, or (sub,
+    ses, scan); `ratings` are by item.
+    """
+
+    how: Judging
+    reviews: StepReviews
+    of_image: IntArray
+    keys: Any
+    ratings: irr.Ratings
+    fit: irr.Fit
+
+
+def _scans(
+    session: orm.Session, step: Step, reviews: StepReviews
+) -> tuple[list[tuple[Any, ...]], IntArray]:
+    """Return the scans of a step, and the scan of each image."""
+    rows = session.execute(
+        sa.select(Target.id, Target.sub, Target.ses, Target.scan).where(Target.step == step)
+    ).all()
+    of_target = {row.id: tuple(row[1:]) for row in rows if row.sub and row.scan}
+    keys = sorted(set(of_target.values()), key=_sortable)
+    number = {key: place for place, key in enumerate(keys)}
+    targets, place = np.unique(reviews.targets, return_inverse=True)
+    numbers = [number.get(of_target.get(target, ()), -1) for target in targets.tolist()]
+    return keys, np.array(numbers, dtype=np.int64)[place.reshape(-1)]
+
+
+def _sortable(key: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple((value is None, "" if value is None else str(value)) for value in key)
+
+
+def _worst(ratings: irr.Ratings, how: Judging) -> irr.Ratings:
+    """Keep each rater's worst verdict on an item; verdicts that DIRT does not define come last."""
+    known = [-1 if number not in set(Ratings) else number for number in how.numbers]
+    severity = np.array(how.numbers if how.by_clicks else known)[ratings.code]
+    order = np.lexsort((severity, ratings.rater, ratings.unit))
+    unit, rater, code = (part[order] for part in ratings)
+    last = np.ones(len(unit), dtype=bool)
+    last[:-1] = (np.diff(unit) > 0) | (np.diff(rater) != 0)
+    return irr.Ratings(unit, rater, code).take(last)
+
+
+def _raters(items: _Items) -> Iterator[ConsensusRater]:
+    fit, how = items.fit, items.how
+    sensitivity, specificity = fit.sensitivity(how.problem), fit.specificity(how.problem)
+    for place, n in enumerate(fit.n_ratings.tolist()):
+        yield ConsensusRater(
+            str(items.reviews.raters[place]),
+            n,
+            _defined(sensitivity[place]),
+            _defined(specificity[place]),
+            {
+                true: _named(how, row)
+                for true, row in zip(how.categories, fit.confusion[place], strict=True)
+            },
+        )
+
+
+def _named(how: Judging, row: Any) -> dict[str, float | None]:
+    return dict(zip(how.categories, map(_defined, row.tolist()), strict=True))
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _warnings(items: _Items) -> Iterator[str]:
+    fit, categories = items.fit, items.how.categories
+    if not len(items.ratings.unit):
+        yield "no reviews by known raters: nothing can be estimated"
+        return
+    if np.bincount(items.ratings.unit).max() == 1:
+        yield "nothing has two raters, so that verdicts are the raters' own and errors unknown"
+    elif fit.few_raters:
+        yield (
+            "fewer than three raters: where they differ, the data do not show who is wrong, and "
+            "the estimates depend on the prior"
+        )
+    if not fit.converged:
+        yield f"the algorithm did not converge in {fit.iterations} iterations"
+    for true, chosen in fit.switched:
+        yield (
+            f"labels may be switched: where {categories[true]} is taken to be true, raters as a "
+            f"whole rather choose {categories[chosen]}"
+        )
+    if lost := int((items.of_image[items.reviews.ratings.unit] < 0).sum()):
+        yield f"{lost} reviews are left out, because the scan of their image is not known"

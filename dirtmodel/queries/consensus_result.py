@@ -1,0 +1,170 @@
+"""The answer of `Consensus`: typed, and as the JSON object that other programs read."""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from dirtmodel.models import DisplayMode, Step
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Level(enum.StrEnum):
+    """What has one true verdict."""
+
+    IMAGE = "image"
+    TARGET = "target"
+    SCAN = "scan"
+
+
+KEYS: Final[dict[Level, tuple[str, ...]]] = {
+    Level.IMAGE: ("img_id",),
+    Level.TARGET: ("target_id", "file1", "sub", "ses", "scan"),
+    Level.SCAN: ("sub", "ses", "scan"),
+}
+"""The columns that name an image, a target or a scan."""
+
+
+class ConsensusRater(NamedTuple):
+    """How often a rater chooses each verdict, given the true one.
+
+    `confusion` is by true verdict, then by choice. Sensitivity is how often the rater says FAIL (or
+    clicks) where that is true, specificity how often not where another verdict is.
+    """
+
+    rater: str
+    n_reviews: int
+    sensitivity: float | None
+    specificity: float | None
+    confusion: dict[str, dict[str, float | None]]
+
+
+class RaterRates(NamedTuple):
+    """The first columns of `ConsensusRater`."""
+
+    rater: str
+    n_reviews: int
+    sensitivity: float | None
+    specificity: float | None
+
+
+class Judged(NamedTuple):
+    """The most likely verdict of an image, target or scan, and the probability of each.
+
+    Of the first six fields, those that the level does not distinguish are None.
+    """
+
+    img_id: int | None
+    target_id: int | None
+    file1: str | None
+    sub: str | None
+    ses: str | None
+    scan: str | None
+    n_raters: int
+    verdict: str
+    probabilities: dict[str, float]
+
+
+class NextReview(NamedTuple):
+    """An image that is worth one more review.
+
+    `bits` is the information that the review is expected to bring about the true verdict. `verdict`
+    is the most likely one so far, None without a review.
+    """
+
+    img_id: int
+    file1: str
+    file2: str | None
+    display: DisplayMode
+    slice: int | None
+    sub: str | None
+    ses: str | None
+    scan: str | None
+    n_raters: int
+    verdict: str | None
+    probability: float
+    bits: float
+
+
+@dataclass(frozen=True)
+class ConsensusResult:
+    """The fitted model of Dawid and Skene (1979).
+
+    Parameters
+    ----------
+    step, level, prior
+        As asked for.
+    categories
+        What there is to choose.
+    prevalence
+        How often each category is the true one.
+    raters, judged
+        See their types; `judged` has everything with a review.
+    iterations, converged
+        Iterations of the algorithm, and whether it settled.
+    warnings
+        What limits the trust in these numbers.
+
+    """
+
+    step: Step
+    level: Level
+    prior: float
+    categories: tuple[str, ...]
+    prevalence: dict[str, float | None]
+    raters: list[ConsensusRater]
+    judged: list[Judged]
+    iterations: int
+    converged: bool
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that `dirtmodel consensus --format json` writes."""
+        keys = KEYS[self.level]
+        return {
+            "step": self.step.name,
+            "level": str(self.level),
+            "prior": self.prior,
+            "categories": list(self.categories),
+            "prevalence": self.prevalence,
+            "iterations": self.iterations,
+            "converged": self.converged,
+            "warnings": self.warnings,
+            "raters": [rater._asdict() for rater in self.raters],
+            f"{self.level}s": [
+                {
+                    **{key: getattr(row, key) for key in keys},
+                    "n_raters": row.n_raters,
+                    "verdict": row.verdict,
+                    "probabilities": row.probabilities,
+                }
+                for row in self.judged
+            ],
+        }
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `rows`."""
+        probabilities = [f"p_{category.lower()}" for category in self.categories]
+        return [*KEYS[self.level], "n_raters", "verdict", *probabilities]
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """The Arrow types of `columns`."""
+        import pyarrow as pa
+
+        types = {"img_id": pa.int64(), "target_id": pa.int64(), "n_raters": pa.int64()}
+        return pa.schema(
+            [
+                (name, types.get(name, pa.float64() if name.startswith("p_") else pa.string()))
+                for name in self.columns
+            ]
+        )
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield one row per image, target or scan, with a column for each probability."""
+        for row in self.judged:
+            keys = [getattr(row, key) for key in KEYS[self.level]]
+            yield (*keys, row.n_raters, row.verdict, *row.probabilities.values())

@@ -1,0 +1,144 @@
+"""Simulate how often the intervals of agreement coefficients contain the true value.
+
+The tables are those in docs/agreement.md. Every data set has 21 images per subject, two raters per
+image that is read twice, raters who miss 20 % of the bad images, and subjects that differ.
+
+With --raters: simulate how often the one rater of five who differs is identified, by the rise of
+ordinal alpha without them, and by the error rates of the model of Dawid and Skene.
+"""
+
+import argparse
+from typing import Final
+
+import numpy as np
+from tabulate import tabulate
+
+from dirtmodel import irr
+from dirtmodel.irr import simulate
+
+# Share of FAIL among all ratings, subjects, and subjects whose images are read twice.
+CASES: Final = [(0.05, 30, 3), (0.20, 30, 3), (0.01, 30, 30), (0.05, 10, 10), (0.20, 100, 100)]
+NAMES: Final = {
+    "gwet_ac": "AC1",
+    "fleiss_kappa": "Fleiss",
+    "krippendorff_alpha": "alpha",
+}
+SENSITIVITY: Final = 0.8
+N_RATERS: Final = 5
+# The others have a sensitivity of 0.8, and false alarms on 3 % of the good images.
+ODD: Final = {"lenient": (0.3, 0.02), "severe": (0.8, 0.25)}
+SIZES: Final = [(30, 10), (60, 20)]
+
+
+def design(fail: float, n_subjects: int, n_twice: int) -> irr.Design:
+    """Make raters who rate FAIL that often: 30 % of it are false alarms on good images."""
+    false_alarm = 0.3 * fail
+    bad = (fail - false_alarm) / (SENSITIVITY - false_alarm)
+    confusion = rates(SENSITIVITY, false_alarm)
+    return irr.Design(
+        prevalence=np.array([1 - bad, bad]),
+        confusion=np.array([confusion] * N_RATERS),
+        n_clusters=n_subjects,
+        units_per_cluster=21,
+        raters_per_unit=[2] * n_twice + [1] * (n_subjects - n_twice),
+        concentration=20.0,
+    )
+
+
+def rates(sensitivity: float, false_alarm: float) -> list[list[float]]:
+    """Return a rater's table of error rates, the true verdict down."""
+    return [[1 - false_alarm, false_alarm], [1 - sensitivity, sensitivity]]
+
+
+def main() -> None:
+    """Print the table that is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--simulations", type=int, default=1000, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--raters", action="store_true", help="who differs, instead of coverage")
+    parser.add_argument(
+        "--bootstrap", type=int, metavar="N", help="also bootstrap each data set N times (slow)"
+    )
+    asked = parser.parse_args()
+    print(raters(asked) if asked.raters else intervals(asked))
+
+
+def intervals(asked: argparse.Namespace) -> str:
+    """Return a table with one row per case and coefficient."""
+    rows = []
+    for fail, n_subjects, n_twice in CASES:
+        simulated = design(fail, n_subjects, n_twice)
+        case = f"{fail:.0%} FAIL, {n_twice} of {n_subjects} subjects read twice"
+        found = irr.coverage(simulated, n=asked.simulations, seed=asked.seed)
+        resampled = found
+        if asked.bootstrap:
+            resampled = irr.coverage(
+                simulated, n=asked.simulations, seed=asked.seed, bootstrap=asked.bootstrap
+            )
+        for linear, percentiles in zip(found, resampled, strict=True):
+            if linear.name not in NAMES:
+                continue
+            row = [
+                case,
+                NAMES[linear.name],
+                *(percent(share) for share in linear[1:]),
+            ]
+            rows.append([*row, percent(percentiles.returned)] if asked.bootstrap else row)
+            case = ""
+    head = ["case", "coefficient", "subjects - 1", "effective df", "no interval", "returned"]
+    if asked.bootstrap:
+        head.append("bootstrap")
+    title = f"coverage of 95 % intervals in {asked.simulations} simulations, in %"
+    return f"{title}\n{table(rows, head)}"
+
+
+def raters(asked: argparse.Namespace) -> str:
+    """Return a table with one row per kind of rater and size of the data."""
+    rows = []
+    for kind, (sensitivity, false_alarm) in ODD.items():
+        for n_subjects, n_images in SIZES:
+            confusion = [rates(0.8, 0.03)] * (N_RATERS - 1) + [rates(sensitivity, false_alarm)]
+            simulated = irr.Design(
+                prevalence=np.array([0.92, 0.08]),
+                confusion=np.array(confusion),
+                n_clusters=n_subjects,
+                units_per_cluster=n_images,
+                concentration=3.0,
+            )
+            found = [
+                identified(drawn)
+                for drawn in simulate.draws(simulated, n=asked.simulations, seed=asked.seed)
+            ]
+            shares = np.mean(found, axis=0).tolist()
+            rows.append([kind, f"{n_subjects} × {n_images}", *map(percent, shares)])
+    head = ["rater", "subjects × images", "alpha without", "sensitivity", "specificity"]
+    title = f"the rater who differs is identified in {asked.simulations} simulations, in %"
+    return f"{title}\n{table(rows, head)}"
+
+
+def identified(drawn: irr.Simulated) -> list[bool]:
+    """Return whether the last rater stands out by each measure."""
+    left = irr.leave_one_out(drawn.ratings, categories=[0, 1])
+    changes = [-np.inf if row.change.value is None else row.change.value for row in left]
+    fitted = irr.dawid_skene(drawn.ratings, n_units=len(drawn.truth), n_categories=2)
+    worst = [
+        np.argmax(changes),
+        *(np.argmin(f(1)) for f in (fitted.sensitivity, fitted.specificity)),
+    ]
+    return [int(rater) == N_RATERS - 1 for rater in worst]
+
+
+def table(rows: list[list[str]], head: list[str]) -> str:
+    """Lay out a table."""
+    return tabulate(rows, headers=head, disable_numparse=True, colalign=("left", "left"))
+
+
+def percent(share: float | None) -> str:
+    """Write a share in percent."""
+    return "-" if share is None else f"{100 * share:.0f}"
+
+
+if __name__ == "__main__":
+    main()
