@@ -240,7 +240,7 @@ def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
     print(f"\nderived tables of {n_images:,} images with {n_ratings:,} ratings")
     show("dirtmodel refresh", f"{timed(lambda: dm.refresh(db)):7.2f} s")
     with database.connect(database.parse_url(db), read_only=False) as connection:
-        database.suspend_foreign_keys(connection)
+        database.prepare_bulk_writes(connection)
         seconds = timed(lambda: refresh_reviews(connection))
         connection.rollback()
     show("... only review and tally", f"{seconds:7.2f} s")

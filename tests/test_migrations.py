@@ -218,8 +218,8 @@ class TestUpAndDown:
         with pytest.raises(dm.DatabaseError) as caught:
             dm.upgrade(new_url)
         assert str(caught.value) == (
-            f"image 1: the stored picture is {reason}; nothing was changed; replace it or delete "
-            "the image, then run: dirtmodel refresh"
+            f"image 1: the stored picture is {reason}; nothing was changed; replace the "
+            "picture or delete the image, and try again"
         )
         with connect() as connection:
             assert (described(connection), mirrored_rows(connection)) == before

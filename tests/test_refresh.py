@@ -303,7 +303,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_changed(few_url: sa.URL) -> N
     with pytest.raises(
         dm.DatabaseError,
         match=f"^image {img_id}: the stored picture is neither PNG nor GIF; nothing was changed; "
-        "replace it or delete the image, then run: dirtmodel refresh$",
+        "replace the picture or delete the image, and try again$",
     ):
         dm.refresh(few_url)
 

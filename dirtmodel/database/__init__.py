@@ -12,9 +12,9 @@ from dirtmodel.database.engines import (
     SQLITE_MAGIC,
     engine,
     first_line,
+    prepare_bulk_writes,
     reach,
     require_psycopg,
-    suspend_foreign_keys,
 )
 from dirtmodel.database.revisions import (
     check_foreign_keys,
@@ -47,10 +47,10 @@ __all__ = [
     "migrations_folder",
     "own_revision",
     "parse_url",
+    "prepare_bulk_writes",
     "reach",
     "require_psycopg",
     "sqlite_path",
-    "suspend_foreign_keys",
     "tables",
     "upgrade_sql",
 ]

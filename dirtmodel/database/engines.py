@@ -26,6 +26,8 @@ _FAILURE: Final = sa.exc.DatabaseError
 _READ_ONLY_TRANSACTION: Final = "25006"
 """Postgres's code for a write in a transaction that only reads."""
 
+_BULK_CACHE_KB: Final = 262_144
+"""A million reviews and their index fit into it."""
 _NO_RIGHT: Final = "42501"
 """Postgres's code for what a role may not do."""
 
@@ -104,15 +106,17 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
     return made
 
 
-def suspend_foreign_keys(connection: sa.Connection) -> None:
-    """Switch foreign keys off on SQLite until the connection is closed; call before it begins.
+def prepare_bulk_writes(connection: sa.Connection) -> None:
+    """Switch foreign keys off and enlarge the cache on SQLite, until the connection is closed.
 
-    Whoever calls this makes sure that no row dangles in the end, with `check_foreign_keys`.
+    Call this before the connection begins a transaction. Whoever calls it makes sure that no row
+    dangles in the end, with `check_foreign_keys`.
     """
     if connection.dialect.name == "sqlite":
         raw: Any = connection.connection.driver_connection
-        # Inside a transaction the pragma would do nothing.
+        # Inside a transaction the first would do nothing.
         raw.execute("PRAGMA foreign_keys=OFF")
+        raw.execute(f"PRAGMA cache_size=-{_BULK_CACHE_KB}")
 
 
 def require_psycopg() -> None:

@@ -64,7 +64,7 @@ def refresh(db: Place = database.DEFAULT) -> Refreshed:
     url = database.parse_url(db)
     with database.connect(url, read_only=False) as connection:
         # Checking each of a million rows takes longer than writing it.
-        database.suspend_foreign_keys(connection)
+        database.prepare_bulk_writes(connection)
         with connection.begin():
             return _refreshed(connection)
 
@@ -193,7 +193,7 @@ def _refresh_pictures(connection: sa.Connection, images: Iterator[_Stored]) -> N
             except PictureError as error:
                 raise DatabaseError(
                     f"image {image.img_id}: the stored picture is {error}; nothing was changed; "
-                    "replace it or delete the image, then run: dirtmodel refresh"
+                    "replace the picture or delete the image, and try again"
                 ) from error
             if described != image.described:
                 names = zip(_DESCRIBED, described, strict=True)

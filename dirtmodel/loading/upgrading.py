@@ -40,7 +40,7 @@ def upgrade(db: Place = database.DEFAULT, revision: str = "head") -> tuple[str, 
             database.check_revision(connection, url)
         connection.rollback()
         # Dropping a table would cascade into those that refer to it.
-        database.suspend_foreign_keys(connection)
+        database.prepare_bulk_writes(connection)
         try:
             with connection.begin(), _keep_users_objects(connection, before):
                 database.migrate(connection, revision)

@@ -267,8 +267,9 @@ class Exclusions:
             .cte()
         )
         of_target = (
-            sa.select(pairs.c.target_id, sa.func.count().label("n_raters"))
-            .group_by(pairs.c.target_id)
+            sa.select(Review.target_id, sa.func.count(Review.rater.distinct()).label("n_raters"))
+            .where(Review.decides, Review.rater.is_not(None))
+            .group_by(Review.target_id)
             .subquery("of_target")
         )
         # Most units are one target, whose raters need no second look for duplicates.
