@@ -24,7 +24,6 @@ from dirtmodel.queries.reviews import (
     IntArray,
     Judging,
     StepReviews,
-    in_order,
     judging,
     read,
     select,
@@ -73,7 +72,7 @@ class Consensus:
 
     def select(self) -> Statement:
         """Select the reviews that count."""
-        return in_order(select(self._step))
+        return select(self._step)
 
     def run(self, session: orm.Session) -> ConsensusResult:
         """Return the raters' error rates, and the verdicts of everything with a review."""

@@ -135,18 +135,21 @@ class StepReviews:
         return int((np.bincount(self.ratings.unit, minlength=1) > 1).sum())
 
 
-def select(step: Step, *, rater: str = "user", latest: bool = True) -> Statement:
-    """Select the deciding reviews that count, of known users or (`rater="session"`) of sessions."""
+def select(step: Step, *, rater: str = "user") -> Statement:
+    """Select the deciding reviews that count, ordered by image, and by kind and id within it.
+
+    They are those of known users or, with `rater="session"`, of all sessions.
+    """
+    return _counting(step, rater=rater).order_by(Review.img_id, ascending(Review.kind), Review.id)
+
+
+def _counting(step: Step, *, rater: str, latest: bool = True) -> Statement:
+    """Select the deciding reviews that count, in no particular order."""
     chosen = sa.select(Review).where(Review.step == step, Review.decides)
     if rater == "session":
         return chosen
     chosen = chosen.where(Review.rater.is_not(None))
     return chosen.where(Review.latest) if latest else chosen
-
-
-def in_order(statement: Statement) -> Statement:
-    """Order reviews by image, and by kind and id within it."""
-    return statement.order_by(Review.img_id, ascending(Review.kind), Review.id)
 
 
 def read(
@@ -172,7 +175,7 @@ def read(
     columns: list[Any] = [Review.img_id, Review.session_id, value]
     if flags:
         columns.append(sa.cast(Review.source_data_issue, sa.Integer))
-    statement = select(step, rater=rater).with_only_columns(*columns)
+    statement = _counting(step, rater=rater).with_only_columns(*columns)
     if rater == "session":
         statement = statement.order_by(Review.img_id, Review.created, Review.id)
     table = integers(session, statement)
@@ -252,7 +255,7 @@ class Repeated(NamedTuple):
 def read_repeats(session: orm.Session, step: Step, reviews: StepReviews, rater: str) -> Repeated:
     """Read the reviews that a rater repeated, in the order in which they were made."""
     who = Review.session_id if rater == "session" else Review.rater
-    every = select(step, rater=rater, latest=False)
+    every = _counting(step, rater=rater, latest=False)
     how = reviews.judging
     value = Review.n_clicks if how.by_clicks else sa.type_coerce(Review.verdict, sa.Integer)
     again = (
@@ -299,7 +302,7 @@ class Points(NamedTuple):
 def read_points(session: orm.Session, step: Step, reviews: StepReviews, rater: str) -> Points:
     """Read where the clicks of a step's reviews are; clicks at infinity are left out."""
     counted = (
-        select(step, rater=rater)
+        _counting(step, rater=rater)
         .where(Review.n_clicks > 0)
         .with_only_columns(Review.img_id, Review.session_id)
         .subquery()
