@@ -229,16 +229,23 @@ class Exclusions:
     def run(self, session: orm.Session) -> Rows[Exclusion]:
         """Return the rows, ordered by the keys of the level (targets by step and file1)."""
         columns = columns_of(Level(self.level))
-        rows = (dict(zip(columns, row, strict=True)) for row in session.execute(self.select()))
-        unused = dict.fromkeys(KEYS[Level.TARGET])
-        return Rows(
-            Exclusion,
-            (
-                Exclusion(**{**unused, **row, "image_ids": _id_list(row["image_ids"])})
-                for row in rows
-            ),
-            columns,
+        # The fields that a level does not distinguish lie right after its keys.
+        n_keys = len(KEYS[Level(self.level)])
+        unused = (None,) * (len(Exclusion._fields) - len(columns))
+        place = columns.index("image_ids")
+        rows = (
+            Exclusion._make(
+                (
+                    *row[:n_keys],
+                    *unused,
+                    *row[n_keys:place],
+                    _id_list(row[place]),
+                    *row[place + 1 :],
+                )
+            )
+            for row in session.execute(self.select())
         )
+        return Rows(Exclusion, rows, columns)
 
     def _order(self, keys: list[Any]) -> list[Any]:
         target = Target.__table__.c
