@@ -1012,7 +1012,7 @@ def test_kill_9_leaves_the_database_unchanged(
 # -- secrets
 
 
-SECRET = "s3cr3t-in-tests"  # noqa: S105 - made up, and looked for in everything that is said
+SECRET = "s3cr3t-in-tests"  # noqa: S105 - an example, searched for in all output
 
 
 @pytest.mark.parametrize(

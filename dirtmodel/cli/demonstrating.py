@@ -37,9 +37,9 @@ def demo(folder: Path) -> None:
         raise OutputError(
             f"cannot make a demo in {folder}: {error.strerror}; name another folder"
         ) from error
-    options.warn(f"Made a release up in {folder / 'release'}.")
+    options.warn(f"Wrote a synthetic release to {folder / 'release'}.")
     loaded = loading.load(folder / "release", db, replace=True, label=_LABEL)
-    options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of oddities were found.\n")
+    options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of findings were reported.\n")
     with opening.open(db) as session:
         click.echo("How much has been reviewed?  (dirtmodel coverage)\n")
         options.emit(Coverage().run(session), "table", None)
