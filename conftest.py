@@ -32,7 +32,7 @@ def demo_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _names_for_doctests(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]
 ) -> Iterator[None]:
-    """Give examples `demo_db`, the path, and `db`, a session on it, where they use them."""
+    """Provide `demo_db`, the path, and `db`, a session on it, to the examples that use them."""
     if not isinstance(request.node, pytest.DoctestItem):
         yield
         return

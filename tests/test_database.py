@@ -373,7 +373,7 @@ class TestReadOnly:
     def test_a_writer_who_keeps_others_waiting_is_told_of(self, made: Callable[..., Path]) -> None:
         path = made()
         locked = (
-            f"{path} is locked, for somebody else writes to it; try again when they have committed"
+            f"{path} is locked by another program that writes to it; try again when it has finished"
         )
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             opened = dm.open(path, read_only=False)

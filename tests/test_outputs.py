@@ -395,7 +395,7 @@ class TestDestination:
             pytest.raises(
                 dm.OutputError,
                 match=rf"^cannot write {path}: No space left on device; "
-                r"what was there is as it was\Z",
+                r"the existing file is left unchanged\Z",
             ),
             outputs.destination(path),
         ):

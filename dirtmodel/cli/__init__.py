@@ -43,7 +43,7 @@ class _WithoutPandas:
     """
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
-        """Say that there is no pandas, and nothing of other modules."""
+        """Raise for pandas; leave other modules to other finders."""
         if name == "pandas":
             raise ModuleNotFoundError(name=name)
 
@@ -52,7 +52,7 @@ class _Main(click.Group):
     """Turns our errors, and only ours, into one line and exit code 2."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Be the program; who only wants the command line run within theirs calls `main`."""
+        """Run as a program; code that runs the command line inside another program calls `main`."""
         sys.meta_path.insert(0, _WithoutPandas())
         signal.signal(signal.SIGTERM, _interrupt)
         if sys.stdout is None:

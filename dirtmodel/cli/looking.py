@@ -15,7 +15,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _output(example: str, *suffixes: str) -> Callable[[_Command], _Command]:
-    """Give a command its -o; pictures are not for stdout."""
+    """Add the option -o, which is required: pictures are not printed."""
     names = " or ".join(suffixes)
     metavar = "FILE" if suffixes else "FOLDER"
 
@@ -67,7 +67,7 @@ _CONDITIONS: Final = (
 
 
 def _conditions(command: _Command) -> _Command:
-    """Give a command the options that choose images; each may be repeated."""
+    """Add the options that select images; each may be repeated."""
     for option in reversed(_CONDITIONS):
         command = option(command)
     return command

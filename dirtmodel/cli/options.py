@@ -54,7 +54,7 @@ output: Final = click.option(
 
 
 def output_format(*more: str) -> Callable[[_Command], _Command]:
-    """Give a command the option --format, with formats of its own beside the common ones."""
+    """Add the option --format to a command, with further formats beside the common ones."""
     return click.option(
         "--format",
         "format_",
@@ -172,7 +172,7 @@ kit_steps: Final = click.option(
 
 
 def results(command: _Command) -> _Command:
-    """Give a command the options that say how its rows leave."""
+    """Add the options for the format and the destination of rows."""
     return output_format()(output(command))
 
 
@@ -247,12 +247,12 @@ def write_migration(extension: "Extension", name: str, path: Path) -> None:
 
 
 def warn(message: str) -> None:
-    """Say something on stderr."""
+    """Print a message on stderr."""
     click.echo(message, err=True)
 
 
 def missing_step(session: "orm.Session") -> str:
-    """Say which steps there are to choose from, and how much has been reviewed of each."""
+    """List the steps to choose from, and how much of each has been reviewed."""
     from dirtmodel.queries.coverage import Coverage
 
     steps = ", ".join(

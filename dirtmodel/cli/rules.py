@@ -100,7 +100,7 @@ _OPTIONS: Final = (
 
 
 def exclusion_rule(command: _Command) -> _Command:
-    """Give a command all fields of `Exclusions` but `step` and `status` as options."""
+    """Add all fields of `Exclusions` except `step` and `status` as options."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

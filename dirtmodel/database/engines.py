@@ -120,7 +120,7 @@ def prepare_bulk_writes(connection: sa.Connection) -> None:
 
 
 def require_psycopg() -> None:
-    """Say which extra is missing rather than which module."""
+    """Raise an error that names the missing extra rather than the missing module."""
     try:
         import psycopg  # noqa: F401 - only to find out whether it is there
     except ImportError as error:
@@ -155,7 +155,7 @@ def reach(
 
 
 def _failure(error: sa.exc.DBAPIError) -> str | None:
-    """Say what is the matter with a database; None where it is with the statement."""
+    """Describe what is wrong with a database; None where the statement is wrong."""
     state = getattr(error.orig, "sqlstate", None)
     # The kind of failure is in the lowest byte.
     code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
@@ -166,7 +166,7 @@ def _failure(error: sa.exc.DBAPIError) -> str | None:
     if state == _NO_RIGHT:
         return f"refuses: {first_line(error)}; ask its owner for the right to read all its tables"
     if code == sqlite3.SQLITE_BUSY:
-        return "is locked, for somebody else writes to it; try again when they have committed"
+        return "is locked by another program that writes to it; try again when it has finished"
     if isinstance(error, sa.exc.OperationalError) or type(error) is _FAILURE:
         return f"failed: {first_line(error)}"
     return None

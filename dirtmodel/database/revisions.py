@@ -57,7 +57,7 @@ def known_revisions() -> tuple[str, ...]:
 
 
 def current_revision(connection: sa.Connection) -> str | None:
-    """Give the revision that a database is at, or None where it has none."""
+    """Return the revision of a database, or None if it has none."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))

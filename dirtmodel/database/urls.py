@@ -88,10 +88,10 @@ def display(url: sa.URL) -> str:
 
 
 def is_sqlite(url: sa.URL) -> bool:
-    """Tell the two engines apart."""
+    """Return whether a URL is SQLite's; otherwise it is Postgres's."""
     return url.get_backend_name() == "sqlite"
 
 
 def sqlite_path(url: sa.URL) -> Path:
-    """Give the file of a SQLite URL."""
+    """Return the file of a SQLite URL."""
     return Path(str(url.database))

@@ -19,7 +19,7 @@ RUN_ROWS: Final = 512 * 1024
 
 
 def in_runs(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Give the rows of each table in sorted runs; those with pictures, too large to hold, as is."""
+    """Yield the rows of each table in sorted runs; large batches with pictures pass as they are."""
     run: list[Batch] = []
     for batch in batches:
         if run and (batch.table != run[0].table or sum(map(len, run)) >= RUN_ROWS):

@@ -22,7 +22,7 @@ _LONGEST: Final = 63
 
 
 def chosen(connection: sa.Connection, shown: str) -> str:
-    """Give the schema that the search path names first, there or not.
+    """Return the schema that the search path names first, whether it exists or not.
 
     `$user` counts where there is a schema of that name, as for Postgres itself.
     """
@@ -54,7 +54,7 @@ def path_entries(path: str) -> list[str]:
 
 
 def exists(connection: sa.Connection, schema: str) -> bool:
-    """Tell whether there is a schema of this name."""
+    """Return whether a schema of this name exists."""
     found = sa.text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
     return bool(connection.scalar(found, {"schema": schema}))
 
@@ -141,7 +141,7 @@ def _check_release(connection: sa.Connection, schema: str, where: str, *, replac
 
 
 def _revision(connection: sa.Connection, schema: str) -> str | None:
-    """Give the revision of the tables in a schema, or None where there is none to be read."""
+    """Return the revision of the tables in a schema, or None if none can be read."""
     readable = sa.text(
         "SELECT has_column_privilege(a.attrelid, a.attnum, 'SELECT') FROM pg_attribute AS a "
         "JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace "
@@ -227,4 +227,4 @@ def users_of(connection: sa.Connection, schema: str) -> str:
         ),
         {"schema": schema},
     )
-    return "; ".join(found) or "nobody any longer"
+    return "; ".join(found) or "by no one any longer"

@@ -189,7 +189,7 @@ class SqliteWriter:
         except FileExistsError as error:
             raise self._busy() from error
         if self._path.exists():
-            # Who may read the old file, and nobody else, may read what takes its place.
+            # The new file is readable by exactly those who may read the old one.
             os.fchmod(handle, self._path.stat().st_mode & 0o777)
         own: int | None = os.fstat(handle).st_ino
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
@@ -304,7 +304,7 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 def _lock(connection: sqlite3.Connection) -> bool:
     """Lock a file until the connection is closed; False if another connection holds it.
 
-    What is no database (a load died before the first page was whole) nobody holds.
+    A file that is not a database (a load died before the first page was whole) is not locked.
     """
     try:
         for pragma in ("busy_timeout=0", "locking_mode=EXCLUSIVE", "journal_mode=OFF"):

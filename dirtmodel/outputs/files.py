@@ -55,7 +55,7 @@ def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error
     try:
-        with _unwritable(path, "what was there is as it was"):
+        with _unwritable(path, "the existing file is left unchanged"):
             with os.fdopen(handle, "wb") as file:
                 yield file
             if path.exists():

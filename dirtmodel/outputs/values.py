@@ -56,7 +56,7 @@ def _decimal(value: decimal.Decimal) -> int | float | None:
 
 
 def describe_bytes(data: bytes | memoryview) -> str:
-    """Say what a BLOB is instead of printing it.
+    """Describe a BLOB instead of printing it.
 
     >>> describe_bytes(b"abc")
     '<3 bytes>'
@@ -104,7 +104,7 @@ def table_cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
     cell = text_cell(value, "")
-    # Notes are anybody's text: they shall not move the cursor or colour the terminal.
+    # Notes are free text: they must not move the cursor or colour the terminal.
     return escape_control(cell) if isinstance(cell, str) else cell
 
 

@@ -1,6 +1,6 @@
-"""A made-up release in the documented layout: for the demo, the tests and the benchmarks.
+"""A synthetic release in the documented layout: for the demo, the tests and the benchmarks.
 
-The pictures look like DIRT's and show nobody. Raters of differing strictness judge one true
+The pictures look like DIRT's and show no real person. Raters of differing strictness judge one true
 quality per image, and click where a bad picture visibly goes wrong. Every hazard of a real
 release is in it (`HAZARDS`), unless switched off.
 

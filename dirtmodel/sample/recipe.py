@@ -1,4 +1,4 @@
-"""What a made-up release is to contain."""
+"""What a synthetic release contains."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ without clicks (x and y NULL), submissions of several clicks a few microseconds 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a made-up release is to contain; equal recipes give equal releases.
+    """What a synthetic release contains; equal recipes produce equal releases.
 
     Parameters
     ----------

@@ -211,7 +211,7 @@ def _with_hazards(
 def _repeated_sessions(
     sessions: Sessions, reviews: Reviews, shift: int, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Sessions, Reviews]:
-    """Give the reviews that point past the sessions' end a later sitting of the same rater."""
+    """Assign reviews after the end of their session to a later sitting of the same rater."""
     n = len(sessions.id)
     again = np.unique(reviews.session[reviews.session >= n])
     number = np.where(

@@ -21,7 +21,7 @@ _PICTURES_PER_BATCH = 256
 
 
 class LogicalRelease:
-    """A release before anybody writes it; its pictures are made as they are asked for.
+    """A release that is not written yet; its pictures are drawn on demand.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def write_tables(
 
 
 def physical_schema(table: Any, style: Style) -> Any:
-    """Give the schema in which a writer of this style would store a logical table."""
+    """Return the schema in which a writer of this style would store a logical table."""
     import pyarrow as pa
 
     fields = [
