@@ -3,6 +3,7 @@
 Nothing here knows what a release is, or what people ask of it.
 
 - `urls`: what users type, and what is shown of it
+- `fragments`: parts of statements
 - `engines`: connections, connect hooks, failures in plain words
 - `revisions`: migrations, and the revision that this version needs
 """

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from dirtmodel.database.fragments import quote
 from dirtmodel.models import Base
 from dirtmodel.models.views import VIEWS
 
@@ -10,16 +11,12 @@ def set_comments(connection: sa.Connection) -> None:
     """Describe every table, view and column in the database itself."""
     for relation in (*Base.metadata.sorted_tables, *VIEWS):
         kind = "TABLE" if relation.metadata is Base.metadata else "VIEW"
-        _set(connection, f"{kind} {_quote(relation.name)}", relation.comment)
+        _set(connection, f"{kind} {quote(relation.name)}", relation.comment)
         for column in relation.columns:
-            name = f"{_quote(relation.name)}.{_quote(column.name)}"
+            name = f"{quote(relation.name)}.{quote(column.name)}"
             _set(connection, f"COLUMN {name}", column.comment)
 
 
 def _set(connection: sa.Connection, what: str, comment: str | None) -> None:
     text = (comment or "").replace("'", "''").replace("%", "%%")
     connection.exec_driver_sql(f"COMMENT ON {what} IS '{text}'")
-
-
-def _quote(name: str) -> str:
-    return f'"{name}"'

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.rows import ImageRow, RowDifference, image_key
 from dirtmodel.differences.sides import Side
@@ -12,7 +13,7 @@ from dirtmodel.differences.verdicts import KINDS
 from dirtmodel.draw.captions import Review
 from dirtmodel.errors import PictureError
 from dirtmodel.queries.images import Reviews
-from dirtmodel.viewing.material import batches, reviews_of
+from dirtmodel.viewing.material import reviews_of
 
 _WIDTH: Final = 420
 _HEIGHT: Final = 340
@@ -128,7 +129,7 @@ class Gallery:
 
 def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
     reviews: dict[int, list[Review]] = {}
-    for some in batches(ids):
+    for some in in_batches(ids):
         reviews.update(reviews_of(side.session, Reviews(some)))
     return {image.id: Half(image, reviews.get(image.id, [])) for image in side.rows("image", ids)}
 

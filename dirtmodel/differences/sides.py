@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from dirtmodel import database, opening
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import (
@@ -42,9 +43,6 @@ Place = str | sa.URL | os.PathLike[str]
 
 _FETCHED: Final = 2_000
 """Rows fetched at a time."""
-
-_ASKED: Final = 500
-"""Ids named in one statement."""
 
 _MODELS: Final[dict[str, Any]] = {
     "session": Session,
@@ -125,7 +123,7 @@ class Side:
             return
         found = (
             row_of(values)
-            for ids in _chunks(of)
+            for ids in in_batches(sorted(set(of)))
             for values in self._stream(statement.where(filtered.in_(ids)))
         )
         yield from sorted(found, key=lambda row: int(row.id))
@@ -149,7 +147,7 @@ class Side:
         if of is None:
             yield from map(row_of, self._stream(statement))
             return
-        parts = (statement.where(columns.id.in_(ids)) for ids in _chunks(of))
+        parts = (statement.where(columns.id.in_(ids)) for ids in in_batches(sorted(set(of))))
         yield from sorted(
             (row_of(values) for part in parts for values in self._stream(part)),
             key=lambda row: (image_key(row), row.id),
@@ -222,12 +220,6 @@ def _raw(column: Any) -> Any:
 def _extra_column(model: Any, column: Column) -> Any:
     """Select a column that the model does not have; tables that are joined may have one, too."""
     return sa.column(column.name, column.sql_type, _selectable=model.__table__)
-
-
-def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    remaining = iter(sorted(set(ids)))
-    while chunk := list(itertools.islice(remaining, _ASKED)):
-        yield chunk
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dirtmodel.differences.rows import Counts, RowDifference, compare_by_id, com
 from dirtmodel.differences.sides import Side
 from dirtmodel.models import JudgedBy, Step
 from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.ordering import nulls_last
 from dirtmodel.queries.rules import KEYS, Level, Status
 
 KINDS: Final = (
@@ -67,7 +68,7 @@ def compare_verdicts(
     before, after = (_by_unit(side, whole, names) for side in (old, new))
     changes = [
         VerdictChange(kinds, dict(zip(names, unit, strict=True)), before.get(unit), after.get(unit))
-        for unit in sorted(before.keys() | after.keys(), key=_sortable)
+        for unit in sorted(before.keys() | after.keys(), key=nulls_last)
         if (kinds := _kinds(before.get(unit), after.get(unit)))
     ]
     remaining = iter(changes)
@@ -103,10 +104,6 @@ def _kinds(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[str,
         new is None,
     )
     return tuple(kind for kind, true in zip(KINDS, holds, strict=True) if true)
-
-
-def _sortable(unit: Unit) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is None, "" if value is None else value) for value in unit)
 
 
 class _Images:

@@ -37,7 +37,7 @@ class Click(NamedTuple):
 
     @property
     def is_click(self) -> bool:
-        """Whether the row holds a position, or at least a part of one."""
+        """Return whether the row has a position, or at least a part of one."""
         return self.x is not None or self.y is not None
 
 
@@ -72,7 +72,7 @@ def points(clicks: Iterable[Click]) -> tuple[list[Point], int]:
 
 
 def is_inside(point: Point, size: tuple[int, int]) -> bool:
-    """Whether the click lies strictly inside the picture, not at or beyond its edge."""
+    """Return whether the click lies strictly inside the picture, not at or beyond its edge."""
     return 0 < point.x < size[0] and 0 < point.y < size[1]
 
 
@@ -105,7 +105,7 @@ def draw(
 
 
 def _touches(point: Point, reach: float, size: tuple[int, int]) -> bool:
-    """Whether a ring may be seen; clicks can be as far away as 1e300."""
+    """Return whether a ring may be visible; clicks can be as far away as 1e300."""
     return -reach < point.x < size[0] + reach and -reach < point.y < size[1] + reach
 
 

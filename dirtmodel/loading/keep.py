@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from dirtmodel.database import migrate
+from dirtmodel.database.fragments import quote
 from dirtmodel.errors import DatabaseError
 
 _numbers = itertools.count()
@@ -111,7 +112,7 @@ def copy_objects(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -
     for found in kept.of_kind("table"):
         if found.indexes_other_table:
             # The load has changed the text in our tables.
-            name = _quote(found.name)
+            name = quote(found.name)
             with kept.named(found):
                 new.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
     for found in kept.of_kind("trigger"):
@@ -169,17 +170,17 @@ def _copy_tables(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -
         if not found.is_virtual:
             with kept.named(found):
                 if found.name in made:
-                    new.execute(f"DELETE FROM {_quote(found.name)}")
+                    new.execute(f"DELETE FROM {quote(found.name)}")
                 else:
                     new.execute(found.sql)
                 _copy_rows(old, new, found.name)
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    quoted = _quote(table)
+    quoted = quote(table)
     columns = old.execute(f"PRAGMA table_xinfo({quoted})").fetchall()
     # Hidden columns are computed from the others.
-    names = [_quote(name) for _, name, _, _, _, _, hidden in columns if not hidden]
+    names = [quote(name) for _, name, _, _, _, _, hidden in columns if not hidden]
     if rowid := _rowid(old, table, [name.lower() for _, name, *_ in columns]):
         names.insert(0, rowid)
     listed, places = ", ".join(names), ", ".join("?" * len(names))
@@ -194,7 +195,7 @@ def _rowid(old: sqlite3.Connection, table: str, columns: Sequence[str]) -> str |
     if name is None:
         return None
     try:
-        old.execute(f"SELECT {name} FROM {_quote(table)} LIMIT 0")
+        old.execute(f"SELECT {name} FROM {quote(table)} LIMIT 0")
     except sqlite3.OperationalError:
         return None
     return name
@@ -221,7 +222,7 @@ def _fault(connection: sqlite3.Connection, found: Object) -> str | None:
     """Return what is wrong with an object, None if it works."""
     try:
         if found.kind == "view":
-            connection.execute(f"SELECT * FROM {_quote(found.name)} LIMIT 0")
+            connection.execute(f"SELECT * FROM {quote(found.name)} LIMIT 0")
         elif found.kind == "trigger":
             _compile(connection, found)
         elif found.kind == "table" and not found.is_virtual:
@@ -232,7 +233,7 @@ def _fault(connection: sqlite3.Connection, found: Object) -> str | None:
 
 
 def _dangling(connection: sqlite3.Connection, table: Object) -> str | None:
-    query = f"PRAGMA foreign_key_check({_quote(table.name)})"
+    query = f"PRAGMA foreign_key_check({quote(table.name)})"
     row = connection.execute(query).fetchone()
     if row is None:
         return None
@@ -243,9 +244,9 @@ def _dangling(connection: sqlite3.Connection, table: Object) -> str | None:
 
 def _compile(connection: sqlite3.Connection, trigger: Object) -> None:
     """Compile statements that fire a trigger, without running them."""
-    table = _quote(trigger.table)
+    table = quote(trigger.table)
     columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
-    assigned = ", ".join(f"{_quote(name)} = NULL" for name in columns)
+    assigned = ", ".join(f"{quote(name)} = NULL" for name in columns)
     for statement in (
         f"INSERT INTO {table} DEFAULT VALUES",
         f"UPDATE {table} SET {assigned}",
@@ -258,7 +259,3 @@ def _compile(connection: sqlite3.Connection, trigger: Object) -> None:
             # A view takes the events that it has triggers for, and no others.
             if "because it is a view" not in str(error):
                 raise
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

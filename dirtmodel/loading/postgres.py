@@ -14,6 +14,7 @@ import psycopg
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.database.fragments import quote
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import extending, schemas
 from dirtmodel.loading.refresh import add_reviews
@@ -131,7 +132,7 @@ class PostgresWriter:
 
     def _lock_tables(self, connection: sa.Connection, schema: str) -> None:
         """Wait a while for those who read the old release, and keep others out."""
-        names = ", ".join(map(schemas.quote, sorted(schemas.tables_in(connection, schema))))
+        names = ", ".join(map(quote, sorted(schemas.tables_in(connection, schema))))
         schemas.execute(connection, f"SET LOCAL lock_timeout TO '{_LOCK_TIMEOUT}'")
         give_up = time.monotonic() + PATIENCE
         while not _lock(connection, names):
@@ -150,12 +151,10 @@ class PostgresWriter:
         assert self._connection is not None  # noqa: S101 - called within the transaction only
         dialect = self._connection.dialect
         types = [type_.compile(dialect).lower() for type_ in rows.columns.values()]
-        columns = ", ".join(map(schemas.quote, rows.columns))
+        columns = ", ".join(map(quote, rows.columns))
         # The tables were created or truncated by this transaction: rows written frozen spare the
         # server a second pass over gigabytes.
-        statement = (
-            f"COPY {schemas.quote(rows.table)} ({columns}) FROM STDIN (FORMAT BINARY, FREEZE)"
-        )
+        statement = f"COPY {quote(rows.table)} ({columns}) FROM STDIN (FORMAT BINARY, FREEZE)"
         with _driver(self._connection).cursor() as cursor, cursor.copy(statement.encode()) as copy:
             copy.set_types([_wire_type(type_) for type_ in types])
             for row in rows.rows:
@@ -230,7 +229,7 @@ def _truncate(connection: sa.Connection) -> None:
     """Empty our tables, all but the lookups, which the migrations filled."""
     # Only ours: a user's table may inherit from one of them.
     tables = (table.name for table in database.tables() if table.name not in ENUMS)
-    names = ", ".join(f"ONLY {schemas.quote(table)}" for table in tables)
+    names = ", ".join(f"ONLY {quote(table)}" for table in tables)
     schemas.execute(connection, f"TRUNCATE {names} RESTART IDENTITY")
 
 
@@ -304,7 +303,7 @@ def _drop_keys_and_indexes(connection: sa.Connection) -> list[str]:
 
 
 def _analyze(connection: sa.Connection, tables: Iterable[str]) -> None:
-    schemas.execute(connection, f"ANALYZE {', '.join(map(schemas.quote, tables))}")
+    schemas.execute(connection, f"ANALYZE {', '.join(map(quote, tables))}")
 
 
 def _advance_sequences(connection: sa.Connection) -> None:
@@ -312,7 +311,7 @@ def _advance_sequences(connection: sa.Connection) -> None:
     for table in database.tables():
         if "id" not in table.c:
             continue
-        name = schemas.quote(table.name)
+        name = quote(table.name)
         # Where the column has no sequence, this does nothing.
         schemas.execute(
             connection,

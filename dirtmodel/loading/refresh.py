@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel import database
+from dirtmodel.database.fragments import in_batches, one_of
 from dirtmodel.entities import parse, scan
 from dirtmodel.errors import DatabaseError, PictureError
 from dirtmodel.models import (
@@ -32,7 +33,6 @@ from dirtmodel.models.derived import tally
 from dirtmodel.release.pictures import describe
 
 _PICTURES_AT_ONCE: Final = 64
-_IDS_AT_ONCE: Final = 500
 
 Place = str | sa.URL | os.PathLike[str]
 
@@ -102,7 +102,7 @@ def refresh_images(connection: sa.Connection, ids: Collection[int]) -> None:
     DatabaseError
         If a stored picture is damaged; the message names the image.
     """
-    for some in _chunks(ids):
+    for some in in_batches(sorted(set(ids))):
         _delete_reviews(connection, some)
         add_targets(connection, some)
         _refresh_pictures(connection, _stored(connection, some))
@@ -112,7 +112,7 @@ def refresh_images(connection: sa.Connection, ids: Collection[int]) -> None:
 
 def refresh_reviews(connection: sa.Connection, ids: Collection[int] | None = None) -> None:
     """Bring `review` and `tally` up to date for some images, or for all, which did not change."""
-    for some in [None] if ids is None else _chunks(ids):
+    for some in [None] if ids is None else in_batches(sorted(set(ids))):
         _delete_reviews(connection, some)
         add_reviews(connection, some)
 
@@ -136,7 +136,7 @@ def add_targets(connection: sa.Connection, ids: Sequence[int] | None = None) -> 
         .where(Target.id.is_(None))
     )
     if ids is not None:
-        missing = missing.where(_among(Image.id, ids))
+        missing = missing.where(one_of(Image.id, ids))
     keys = sorted((int(step), file1) for step, file1 in connection.execute(missing))
     if keys:
         first = (connection.scalar(sa.select(sa.func.max(Target.id))) or 0) + 1
@@ -171,7 +171,7 @@ def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iter
         .limit(_PICTURES_AT_ONCE)
     )
     if ids is not None:
-        statement = statement.where(_among(Image.id, ids))
+        statement = statement.where(one_of(Image.id, ids))
     last = None
     while True:
         following = statement if last is None else statement.where(Image.id > last)
@@ -213,7 +213,7 @@ def _delete_stale(connection: sa.Connection, ids: Sequence[int] | None = None) -
     # Deleting an image deletes its picture, unless another program has switched that off.
     gone = sa.delete(Picture).where(Picture.img_id.not_in(sa.select(Image.id)))
     if ids is not None:
-        gone = gone.where(_among(Picture.img_id, ids))
+        gone = gone.where(one_of(Picture.img_id, ids))
     connection.execute(gone)
     connection.execute(sa.delete(Target).where(Target.id.not_in(sa.select(Picture.target_id))))
 
@@ -224,7 +224,7 @@ def _delete_stale(connection: sa.Connection, ids: Sequence[int] | None = None) -
 def _delete_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
     for table in (Tally, Review):
         deletion = sa.delete(table)
-        connection.execute(deletion if ids is None else deletion.where(_among(table.img_id, ids)))
+        connection.execute(deletion if ids is None else deletion.where(one_of(table.img_id, ids)))
 
 
 def add_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
@@ -234,7 +234,7 @@ def add_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> 
         ("coordinate", JudgedBy.CLICKS, _click_sets(ids)),
     ):
         _insert(connection, Review, _reviews(kind, judged_by, rows.subquery("submitted")))
-    counted = tally() if ids is None else tally().where(_among(Picture.img_id, ids))
+    counted = tally() if ids is None else tally().where(one_of(Picture.img_id, ids))
     _insert(connection, Tally, counted)
 
 
@@ -256,7 +256,7 @@ def _ratings(ids: Sequence[int] | None) -> Statement:
         Rating.source_data_issue,
         Rating.notes,
     )
-    return statement if ids is None else statement.where(_among(Rating.img_id, ids))
+    return statement if ids is None else statement.where(one_of(Rating.img_id, ids))
 
 
 def _click_sets(ids: Sequence[int] | None) -> Statement:
@@ -281,7 +281,7 @@ def _click_sets(ids: Sequence[int] | None) -> Statement:
         (blamed == 1).label("source_data_issue"),
         sa.case((sa.func.count(Coordinate.notes) > 0, note.scalar_subquery())).label("notes"),
     ).group_by(Coordinate.img_id, Coordinate.session_id)
-    return statement if ids is None else statement.where(_among(Coordinate.img_id, ids))
+    return statement if ids is None else statement.where(one_of(Coordinate.img_id, ids))
 
 
 def _reviews(kind: str, judged_by: JudgedBy, submitted: sa.Subquery) -> Statement:
@@ -324,15 +324,3 @@ def _placed(submitted: sa.Subquery) -> Statement:
     return sa.select(*said, Session.user.label("rater"), place.label("place")).join_from(
         submitted, Session, Session.id == said.session, isouter=True
     )
-
-
-def _among(column: Any, ids: Sequence[int]) -> sa.ColumnElement[bool]:
-    """Compare with ids that are written out: drivers take a limited number of parameters."""
-    listed: Any = sa.bindparam(None, list(ids), expanding=True, literal_execute=True)
-    return column.in_(listed)  # type: ignore[no-any-return]  # `column` is Any
-
-
-def _chunks(ids: Collection[int]) -> Iterator[list[int]]:
-    remaining = iter(sorted(set(ids)))
-    while some := list(itertools.islice(remaining, _IDS_AT_ONCE)):
-        yield some

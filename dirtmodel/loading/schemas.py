@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.database.fragments import quote
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import MIRRORED
 from dirtmodel.models.lookups import ENUMS
@@ -84,15 +85,6 @@ def check(connection: sa.Connection, schema: str, shown: str, *, replace: bool) 
 def execute(connection: sa.Connection, statement: str) -> None:
     """Run SQL as it is, per cent signs included."""
     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-
-
-def quote(name: str) -> str:
-    """Write a name so that it is nothing but a name.
-
-    >>> print(quote('my "own" schema'))
-    "my ""own"" schema"
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def use(connection: sa.Connection, schema: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.database.fragments import quote
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import extending, keep
 from dirtmodel.loading.refresh import add_reviews
@@ -239,10 +240,10 @@ class SqliteWriter:
 
     def insert(self, rows: Rows) -> None:
         """Insert through the driver, which takes slices of Arrow's buffers as they are."""
-        columns = ", ".join(map(_quote, rows.columns))
+        columns = ", ".join(map(quote, rows.columns))
         places = ", ".join("?" * len(rows.columns))
         self._raw.executemany(
-            f"INSERT INTO {_quote(rows.table)} ({columns}) VALUES ({places})", rows.rows
+            f"INSERT INTO {quote(rows.table)} ({columns}) VALUES ({places})", rows.rows
         )
 
     def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
@@ -255,10 +256,6 @@ class SqliteWriter:
         if isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float):
             return [None if value is None else str(value) for value in values]
         return values
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from dirtmodel.database.fragments import one_of
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     Coordinate,
@@ -294,11 +295,6 @@ def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
         n_bytes += image.n_bytes
     if batch:
         yield batch
-
-
-def one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
-    """Compare with ids that are written out: drivers accept a limited number of parameters."""
-    return column.in_(sa.bindparam(None, list(ids), expanding=True, literal_execute=True))  # type: ignore[no-any-return]  # `column` is Any
 
 
 def _read(name: str, value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.models import Step, Tally, Target
-from dirtmodel.queries.ordering import ascending
+from dirtmodel.queries.ordering import ascending, nulls_last
 from dirtmodel.queries.results import Rows, Statement
 
 _KIT_SUB: Final = re.compile(r"(?<=sub-)[0-9]{5}")
@@ -48,7 +48,7 @@ class KitExclusions:
     def run(self, session: orm.Session) -> Rows[KitExclusion]:
         """Return the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
         found = {_kit(file1) for file1 in session.scalars(self.select())}
-        return Rows(KitExclusion, sorted(found, key=_nulls_last))
+        return Rows(KitExclusion, sorted(found, key=nulls_last))
 
 
 def _kit(file1: str) -> KitExclusion:
@@ -57,7 +57,3 @@ def _kit(file1: str) -> KitExclusion:
         for pattern in (_KIT_SUB, _KIT_TASK, _KIT_RUN)
     )
     return KitExclusion(None if sub is None else int(sub), task, run)
-
-
-def _nulls_last(row: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is None, "" if value is None else value) for value in row)

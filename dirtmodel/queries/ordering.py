@@ -32,3 +32,8 @@ def ascending(column: Any) -> sa.UnaryExpression[Any]:
     """Order by a column, NULL last, text by code point, the same on both engines."""
     ordered = _ByCodePoint(column) if isinstance(column.type, sa.Text) else column
     return sa.nulls_last(sa.asc(ordered))
+
+
+def nulls_last(values: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
+    """Return a key that sorts rows in Python as `ascending` does in SQL."""
+    return tuple((value is None, "" if value is None else value) for value in values)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import orm
 
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.draw import heatmaps
 from dirtmodel.draw.captions import rings_of
 from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, Sample
@@ -85,7 +86,7 @@ def _samples(
     db: orm.Session, images: Iterable[FoundImage], wanted: Reviews, progress: Progress | None
 ) -> Iterator[Sample]:
     """Yield the reviewed pictures with their clicks."""
-    for batch in material.batches(images):
+    for batch in in_batches(images):
         ids = [image.id for image in batch]
         reviews = material.reviews_of(db, replace(wanted, images=ids))
         n_done = len(batch)

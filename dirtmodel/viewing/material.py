@@ -1,11 +1,11 @@
 """Images, their pictures and their reviews, brought together a few at a time."""
 
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import orm
 
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.draw.captions import Review, Subject, rings_of
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import UsageError
@@ -17,10 +17,6 @@ Progress = Callable[[int], None]
 
 Wanted = Images | Iterable[Image | FoundImage | int]
 """A query for images, or the images themselves: of the ORM, as rows, or by their ids."""
-
-_BATCH: Final = 500
-
-T = TypeVar("T")
 
 
 class Material(NamedTuple):
@@ -85,7 +81,7 @@ def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, li
         )
     ids = [image if isinstance(image, int) else image.id for image in named]
     by_id: dict[int, FoundImage] = {}
-    for batch in batches(ids):
+    for batch in in_batches(ids):
         by_id.update((image.id, image) for image in Images(id=batch).run(db))
     _refuse_missing(ids, by_id)
     return db, [by_id[img_id] for img_id in ids]
@@ -93,7 +89,7 @@ def find(wanted: Wanted, db: orm.Session | None = None) -> tuple[orm.Session, li
 
 def gather(db: orm.Session, images: Iterable[FoundImage]) -> Iterator[Material]:
     """Fetch pictures and reviews in order, one batch at a time."""
-    for batch in batches(images):
+    for batch in in_batches(images):
         ids = [image.id for image in batch]
         reviews = reviews_of(db, Reviews(ids))
         for image, data in blobs(db, batch):
@@ -119,13 +115,6 @@ def reviews_of(db: orm.Session, wanted: Reviews) -> dict[int, list[Review]]:
         )
         reviews.setdefault(found.img_id, []).append(review)
     return reviews
-
-
-def batches(values: Iterable[T]) -> Iterator[list[T]]:
-    """Split into lists that are short enough for one statement."""
-    iterator = iter(values)
-    while batch := list(itertools.islice(iterator, _BATCH)):
-        yield batch
 
 
 def _ids(wanted: Images) -> Collection[int]:

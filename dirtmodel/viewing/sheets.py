@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import orm
 
 from dirtmodel import outputs
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.draw import annotate, sheets
 from dirtmodel.draw.captions import label, rings_of
 from dirtmodel.draw.colours import Pen, pens
@@ -122,7 +123,7 @@ class Sheet:
 
     def _pens(self) -> Mapping[str | None, Pen]:
         raters: set[str | None] = set()
-        for batch in material.batches(image.id for image in self.images):
+        for batch in in_batches(image.id for image in self.images):
             reviews = material.reviews_of(self._db, Reviews(batch, decides=True))
             raters.update(click.rater for found in reviews.values() for click in rings_of(found))
         return pens(sorted(raters, key=str))

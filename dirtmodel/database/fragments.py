@@ -1,0 +1,33 @@
+"""Parts of statements: quoted names, and lists of ids short enough for a driver."""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+
+_VALUES_AT_ONCE: Final = 500
+
+T = TypeVar("T")
+
+
+def quote(name: str) -> str:
+    """Write a name so that it is nothing but a name, on either engine.
+
+    >>> print(quote('my "own" schema'))
+    "my ""own"" schema"
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Compare with ids that are written out: drivers accept a limited number of parameters."""
+    listed: Any = sa.bindparam(None, list(ids), expanding=True, literal_execute=True)
+    return column.in_(listed)  # type: ignore[no-any-return]  # `column` is Any
+
+
+def in_batches(values: Iterable[T]) -> Iterator[list[T]]:
+    """Split into lists that are short enough for one statement."""
+    remaining = iter(values)
+    while batch := list(itertools.islice(remaining, _VALUES_AT_ONCE)):
+        yield batch
