@@ -223,7 +223,7 @@ class TestProgress:
         assert "Loading" not in run("load", release, "--db", tmp_path / "dirt.db").stderr
 
     def test_has_no_rate_before_it_has_a_duration(self) -> None:
-        from dirtmodel.cli.filling import _rate
+        from dirtmodel.cli.progress import _rate
 
         with click.progressbar(length=10, file=io.StringIO()) as bar:
             assert _rate(None) is None

@@ -1,4 +1,4 @@
-"""Commands that answer questions from a database."""
+"""The command that counts what has been reviewed."""
 
 from pathlib import Path
 from typing import Any

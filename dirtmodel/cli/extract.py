@@ -1,0 +1,33 @@
+"""The command that writes the original pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options, progress, selection
+
+
+@click.command()
+@selection.conditions
+@selection.output("pictures/")
+@selection.replace
+@options.database
+@options.quiet
+def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any) -> None:
+    """Write the original pictures to a folder, byte for byte as they were loaded.
+
+    Conditions may be repeated; an image meets them all. Files are named by participant, session,
+    task, run, step, display, slice and image. Nothing is written outside of the folder.
+
+    Example: dirtmodel extract --step mask --sub 10003 -o pictures/
+    """
+    from dirtmodel.viewing import extracting
+
+    images = selection.images(conditions)
+    with options.opened(db) as session:
+        found = images.run(session)
+        with progress.of_images("Extracting", len(found), quiet=quiet) as advance:
+            written = extracting.extract(images, path, session, replace=replace, progress=advance)
+    if not quiet:
+        options.warn(f"Extracted {len(written):,} images to {path}")

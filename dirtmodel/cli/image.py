@@ -1,0 +1,31 @@
+"""The command that draws one picture."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from dirtmodel.cli import options, selection
+
+
+@click.command()
+@click.argument("id", type=int)
+@selection.output("fail.png", ".png", ".gif")
+@selection.replace
+@options.database
+def image(id: int, *, path: Path, replace: bool, db: str) -> None:  # noqa: A002 - the argument's name
+    """Draw one picture as the reviewers saw it, with rings where they clicked.
+
+    ID is the image's; `dirtmodel exclusions` names them in image_ids. Rings are gold for one rater,
+    of one colour each for several. An animation stays one in a .gif file; in a .png file its frames
+    stand side by side.
+
+    Example: dirtmodel image 15820 -o fail.png
+    """
+    from dirtmodel.viewing import saving, single
+
+    form: Literal["PNG", "GIF"] = "GIF" if path.suffix.lower() == ".gif" else "PNG"
+    saving.refuse_existing([path], replace=replace)
+    with options.opened(db) as session:
+        data = single.annotated(session, id, form=form)
+    saving.save(data, path, replace=replace)

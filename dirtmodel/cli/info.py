@@ -1,0 +1,45 @@
+"""The command that describes a database."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options
+
+
+@click.command()
+@options.database
+@options.report_format
+def info(db: str, format_: str) -> None:
+    """Describe a database: release, revision, rows, size, findings.
+
+    Example: dirtmodel info --db dirt.db
+    """
+    from dirtmodel import database
+    from dirtmodel.queries.inventory import inventory
+
+    url = database.parse_url(db)
+    with database.connect(url) as connection:
+        described = inventory(connection)
+        described = {"database": database.display(url), **described}
+    if format_ == "json":
+        options.emit_json(described)
+        return
+    for line in _info_lines(described):
+        click.echo(line)
+
+
+def _info_lines(described: dict[str, Any]) -> Iterator[str]:
+    release = described["release"]
+    yield f"database  {described['database']}, {described['size'] / 1e6:,.1f} MB"
+    if release:
+        yield f"release   {release['label']} from {release['source']}"
+        when = f"{release['loaded_at']:%Y-%m-%d %H:%M}"
+        yield f"loaded    {when} UTC by dirtmodel {release['version']}"
+    else:
+        yield "release   not recorded"
+    yield f"revision  {described['revision']}"
+    yield "rows      " + ", ".join(f"{n:,} {table}" for table, n in described["rows"].items())
+    found = described["findings"]
+    yield "findings  " + (", ".join(f"{n:,} {code}" for code, n in found.items()) or "none")

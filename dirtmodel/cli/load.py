@@ -1,0 +1,62 @@
+"""The command that loads a release."""
+
+import click
+
+from dirtmodel.cli import options, progress
+
+
+@click.command()
+@options.EXISTING_RELEASE
+@options.database
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace the release that is there; what users added to the database is kept.",
+)
+@click.option("--label", help="Name of the release.  [default: the name of its folder]")
+@click.option(
+    "--quarantine",
+    is_flag=True,
+    help="Load the rows that are sound; keep the others in the table `quarantine`.",
+)
+@options.extend
+@options.quiet
+def load(
+    release: str,
+    db: str,
+    *,
+    replace: bool,
+    label: str | None,
+    quarantine: bool,
+    extend: bool,
+    quiet: bool,
+) -> None:
+    """Load a release, completely or not at all.
+
+    RELEASE is the folder with the four parquet files, or any folder above it in the documented
+    layout; or DIRT's own database, a SQLite file or a URL, which is only read. If the release has
+    errors, they are listed and nothing is loaded, unless --quarantine is given. Columns that DIRT
+    does not have are kept; numbers that it does not define need --extend.
+
+    Example: dirtmodel load path/to/release --label 3.0
+    """
+    from dirtmodel import database, loading
+    from dirtmodel.release.findings import describe
+
+    with progress.of_release("Loading", release, quiet=quiet) as advance:
+        loaded = loading.load(
+            release,
+            db,
+            replace=replace,
+            label=label,
+            quarantine=quarantine,
+            extend=extend,
+            progress=advance,
+        )
+    if quiet:
+        return
+    if loaded.findings:
+        options.warn(describe(loaded.findings))
+    rows = ", ".join(f"{n:,} {table}" for table, n in loaded.n_rows.items())
+    kept = f", {loaded.n_quarantined:,} of them in quarantine" if loaded.n_quarantined else ""
+    options.warn(f"Loaded {loaded.label} into {database.display(loaded.url)}: {rows} rows{kept}.")

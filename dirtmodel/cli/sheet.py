@@ -1,0 +1,55 @@
+"""The command that lays pictures out on sheets."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dirtmodel.cli import options, progress, selection
+
+
+@click.command()
+@selection.conditions
+@click.option("--title", help="Heading of every page.  [default: what was asked for]")
+@click.option(
+    "--size",
+    type=click.IntRange(64, 2000),
+    default=300,
+    show_default=True,
+    metavar="PIXELS",
+    help="Width of a picture on the sheet; larger ones are fewer on a page.",
+)
+@selection.output("failures.png", ".png")
+@selection.replace
+@options.database
+@options.quiet
+def sheet(
+    *,
+    title: str | None,
+    size: int,
+    path: Path,
+    replace: bool,
+    db: str,
+    quiet: bool,
+    **conditions: Any,
+) -> None:
+    """Lay pictures out on a sheet, with rings and labels; many fill several pages.
+
+    Conditions may be repeated; an image meets them all. A frame shows the worst verdict on a
+    picture: red for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so
+    that they stay visible. Several pages are called failures-01.png, failures-02.png and so on. A
+    damaged picture is an empty cell that says so.
+
+    Example: dirtmodel sheet --step fmap_coregistration --status excluded -o failures.png
+    """
+    from dirtmodel.draw.sheets import Layout
+    from dirtmodel.viewing import sheets
+
+    images = selection.images(conditions)
+    with options.opened(db) as session:
+        made = sheets.sheet(images, session, title=title, layout=Layout.of_size(size))
+        with progress.of_images("Drawing", len(made), quiet=quiet) as advance:
+            written = made.save(path, replace=replace, progress=advance)
+    if not quiet:
+        where = str(written[0]) + (f" to {written[-1].name}" if written[1:] else "")
+        options.warn(f"Drew {len(made):,} images: {where}")

@@ -1,0 +1,29 @@
+"""The command that brings a database to the current schema."""
+
+import click
+
+from dirtmodel.cli import options
+
+
+@click.command()
+@options.database
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
+def upgrade(db: str, *, dry_run: bool) -> None:
+    """Bring a database of an earlier dirtmodel to this one's schema, in place.
+
+    All or nothing: a failed upgrade leaves the database unchanged.
+
+    Example: dirtmodel upgrade --db dirt.db
+    """
+    from dirtmodel import database
+    from dirtmodel.loading import upgrading
+
+    url = database.parse_url(db)
+    if dry_run:
+        click.echo(database.upgrade_sql(url), nl=False)
+        return
+    before, after = upgrading.upgrade(url)
+    if before == after:
+        options.warn(f"{database.display(url)} is at revision {after} already.")
+    else:
+        options.warn(f"Upgraded {database.display(url)} from revision {before} to {after}.")
