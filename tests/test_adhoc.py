@@ -466,6 +466,17 @@ class TestResults:
         assert done.exit_code == 0
         assert path.stat().st_size > 20
 
+    @pytest.mark.parametrize("name", ["csv", "tsv", "json", "ndjson", "table"])
+    def test_print_times_alike_on_both_engines(self, loaded_url: sa.URL, name: str) -> None:
+        with dm.open(loaded_url) as session:
+            created = session.scalar(sa.select(sa.func.min(dm.Session.created)))
+        done = dirtmodel(
+            "sql", "SELECT min(created) AS created FROM session",
+            "--db", shown(loaded_url), "--format", name,
+        )  # fmt: skip
+        assert f"{created:%Y-%m-%d %H:%M:%S.%f}" in done.stdout
+        assert "+00" not in done.stdout
+
     def test_come_from_a_file_or_stdin(self, loaded_url: sa.URL, tmp_path: Path) -> None:
         script = tmp_path / "query.sql"
         script.write_text("\ufeffSELECT count(*) AS n\nFROM rating -- é\n;\n")

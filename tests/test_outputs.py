@@ -75,13 +75,25 @@ class TestFormatOf:
         assert outputs.format_of(Path(path) if path else None, asked) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("2025-07-23T14:00:00+02:00", "2025-07-23 12:00:00.000000"),
+        ("2025-07-23T12:00:00.5", "2025-07-23 12:00:00.500000"),
+        ("0044-03-15T12:00:00Z", "0044-03-15 12:00:00.000000"),
+    ],
+)
+def test_times_are_the_text_that_sqlite_holds(text: str, written: str) -> None:
+    assert outputs.utc_text(dt.datetime.fromisoformat(text)) == written
+
+
 class TestTable:
     def test_every_kind_of_value(self) -> None:
         header, _, full, nulls = text(NAMES, [FULL, NULLS], "table").splitlines()
         assert header.split() == NAMES
         assert re.split(r" {2,}", full) == [
             *("a b", "7", "0.5", "true", "DTIFIT"),
-            *("2025-07-23T12:00:00.123456+00:00", "<GIF 1×1, 43 bytes>"),
+            *("2025-07-23 12:00:00.123456", "<GIF 1×1, 43 bytes>"),
         ]
         assert nulls.strip() == ""
 
@@ -120,7 +132,7 @@ class TestCsv:
     def test_every_kind_of_value(self) -> None:
         assert text(NAMES, [FULL, NULLS], "csv") == (
             "text,number,real,flag,step,moment,blob\n"
-            'a b,7,0.5,true,DTIFIT,2025-07-23T12:00:00.123456+00:00,"<GIF 1×1, 43 bytes>"\n'
+            'a b,7,0.5,true,DTIFIT,2025-07-23 12:00:00.123456,"<GIF 1×1, 43 bytes>"\n'
             ",,,,,,\n"
         )
 
@@ -167,7 +179,7 @@ class TestTsv:
     def test_every_kind_of_value(self) -> None:
         assert text(NAMES, [FULL, NULLS], "tsv") == (
             "text\tnumber\treal\tflag\tstep\tmoment\tblob\n"
-            "a b\t7\t0.5\ttrue\tDTIFIT\t2025-07-23T12:00:00.123456+00:00\t<GIF 1×1, 43 bytes>\n"
+            "a b\t7\t0.5\ttrue\tDTIFIT\t2025-07-23 12:00:00.123456\t<GIF 1×1, 43 bytes>\n"
             "n/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\n"
         )
 
@@ -191,7 +203,7 @@ class TestJson:
             "real": 0.5,
             "flag": True,
             "step": "DTIFIT",
-            "moment": "2025-07-23T12:00:00.123456+00:00",
+            "moment": "2025-07-23 12:00:00.123456",
             "blob": "<GIF 1×1, 43 bytes>",
         },
         dict.fromkeys(NAMES),

@@ -31,12 +31,13 @@ def info(db: str, format_: str) -> None:
 
 
 def _info_lines(described: dict[str, Any]) -> Iterator[str]:
+    from dirtmodel.outputs import utc_text
+
     release = described["release"]
     yield f"database  {described['database']}, {described['size'] / 1e6:,.1f} MB"
     if release:
         yield f"release   {release['label']} from {release['source']}"
-        when = f"{release['loaded_at']:%Y-%m-%d %H:%M}"
-        yield f"loaded    {when} UTC by dirtmodel {release['version']}"
+        yield f"loaded    {utc_text(release['loaded_at'])} UTC by dirtmodel {release['version']}"
     else:
         yield "release   not recorded"
     yield f"revision  {described['revision']}"

@@ -1,6 +1,5 @@
 """Differences as JSON, as lines for people, and as flat rows."""
 
-import datetime as dt
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from typing import IO, Any, Final
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.rows import TABLES, RowDifference, readable
 from dirtmodel.differences.verdicts import KINDS, VerdictChange, unit_columns
-from dirtmodel.outputs import dumps
+from dirtmodel.outputs import dumps, text_cell
 from dirtmodel.queries.exclusions import Exclusions
 
 _COUNTED: Final = ("added", "removed", "changed", "rekeyed", "unchanged")
@@ -59,15 +58,7 @@ def text_of(value: Any) -> str | None:
     >>> text_of("FAIL"), text_of(True), text_of(None)
     ('FAIL', 'true', None)
     """
-    match value:
-        case None:
-            return None
-        case bool():
-            return str(value).lower()
-        case dt.datetime():
-            return value.isoformat()
-        case _:
-            return str(value)
+    return None if value is None else str(text_cell(value, ""))
 
 
 def verdict_columns(rule: Exclusions) -> tuple[str, ...]:

@@ -8,7 +8,7 @@
 
 from dirtmodel.outputs.files import destination, make_folder
 from dirtmodel.outputs.formats import FORMATS, format_of, write
-from dirtmodel.outputs.values import describe_bytes, dumps, jsonable
+from dirtmodel.outputs.values import describe_bytes, dumps, jsonable, text_cell, utc_text
 
 __all__ = [
     "FORMATS",
@@ -18,5 +18,7 @@ __all__ = [
     "format_of",
     "jsonable",
     "make_folder",
+    "text_cell",
+    "utc_text",
     "write",
 ]

@@ -39,13 +39,25 @@ def _json_scalar(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case dt.datetime():
-            return value.isoformat()
+            return utc_text(value)
         case bytes() | memoryview():
             return describe_bytes(value)
         case None | bool() | int() | str():
             return value
         case _:
             return str(value)
+
+
+def utc_text(moment: dt.datetime) -> str:
+    """Write a time as SQLite holds it: UTC, with microseconds and without a zone.
+
+    A time without a zone is taken for UTC.
+
+    >>> utc_text(dt.datetime.fromisoformat("2025-07-13T14:00:00+02:00"))
+    '2025-07-13 12:00:00.000000'
+    """
+    utc = moment if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    return utc.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _decimal(value: decimal.Decimal) -> int | float | None:
