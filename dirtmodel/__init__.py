@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.opening import open  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.pseudonyms import use_pseudonyms
     from dirtmodel.queries.agreement import Agreement
     from dirtmodel.queries.bids_filters import BidsFilters
     from dirtmodel.queries.consensus import Consensus
@@ -94,6 +95,7 @@ _HOMES = {
         "Tally",
         "Target",
     ),
+    "dirtmodel.pseudonyms": ("use_pseudonyms",),
     "dirtmodel.queries.agreement": ("Agreement",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
     "dirtmodel.queries.consensus": ("Consensus",),
@@ -155,6 +157,7 @@ __all__ = [
     "refresh",
     "sheet",
     "upgrade",
+    "use_pseudonyms",
 ]
 
 

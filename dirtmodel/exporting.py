@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,7 @@ from dirtmodel.models import (
     lookups,
     member_of,
 )
+from dirtmodel.pseudonyms import Choice, numbering
 from dirtmodel.release.columns import COLUMNS, Column, Kind, canonical
 from dirtmodel.release.extension import of_database
 from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
@@ -117,6 +118,7 @@ def export(
     steps: Collection[Step | str | int] | None = None,
     subs: Collection[str] | None = None,
     users: bool = True,
+    pseudonyms: Choice = False,
 ) -> dict[str, int]:
     """Write a database, or a part of it, as a release; all four files or none.
 
@@ -128,6 +130,9 @@ def export(
         Folder to write to, which must be new or empty; it receives the documented layout.
     steps, subs, users
         As in `Selection`.
+    pseudonyms
+        True, or a key: raters are numbered (see `use_pseudonyms`), and columns with free text, of
+        notes or of what DIRT does not define, are NULL throughout.
 
     Returns
     -------
@@ -139,10 +144,12 @@ def export(
     OutputError
         If the folder is not empty or cannot be written; then it is left unchanged.
     UsageError
-        If there is no such participant or step.
+        If there is no such participant or step, or no key of pseudonyms.
     DatabaseError
         If the database cannot be opened.
     """
+    if pseudonyms is not False and not users:
+        raise UsageError("pseudonyms number the users, which are left out; ask for one of the two")
     selection = Selection(steps=steps, subs=subs, users=users)
     folder = Path(os.path.realpath(release))
     _check_folder(folder)
@@ -155,15 +162,29 @@ def export(
         qc = partial / QC_FOLDER
         qc.mkdir(parents=True)
         extra = of_database(connection).columns
+        raters = None if pseudonyms is False else numbering(connection, pseudonyms)
         return {
             table: _write(
                 connection,
                 selection.rows(table, extra[table]),
                 (*COLUMNS[table], *extra[table]),
                 qc / file_name(table),
+                None if raters is None else _shown(table, extra[table], raters),
             )
             for table in TABLES
         }
+
+
+def _shown(
+    table: str, extra: Collection[Column], raters: Mapping[str, str]
+) -> dict[str, Callable[[Any], Any]]:
+    """Return what replaces the values of the columns that can name raters."""
+    shown: dict[str, Callable[[Any], Any]] = {
+        column.name: lambda _text: None
+        for column in (*COLUMNS[table], *extra)
+        if column.name == "notes" or (column in extra and column.kind is Kind.TEXT)
+    }
+    return {**shown, "user": lambda name: None if name is None else raters[name]}
 
 
 def _check_selection(connection: sa.Connection, selection: Selection) -> None:
@@ -210,7 +231,11 @@ def _complete_or_not(folder: Path) -> Iterator[Path]:
 
 
 def _write(
-    connection: sa.Connection, statement: sa.Select[Any], columns: Sequence[Column], path: Path
+    connection: sa.Connection,
+    statement: sa.Select[Any],
+    columns: Sequence[Column],
+    path: Path,
+    shown: Mapping[str, Callable[[Any], Any]] | None,
 ) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -231,17 +256,25 @@ def _write(
         connection.execute(statement, execution_options=options) as result,
     ):
         for rows in result.partitions():
-            writer.write_batch(_batch(rows, schema))
+            writer.write_batch(_batch(rows, schema, shown or {}))
             n_rows += len(rows)
     return n_rows
 
 
-def _batch(rows: Sequence[Any], schema: "pa.Schema") -> "pa.RecordBatch":
+def _batch(
+    rows: Sequence[Any], schema: "pa.Schema", shown: Mapping[str, Callable[[Any], Any]]
+) -> "pa.RecordBatch":
     import pyarrow as pa
 
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(list(c), field.type) for c, field in zip(columns, schema, strict=True)]
+    arrays = [
+        pa.array(list(map(shown.get(field.name, _unchanged), column)), field.type)
+        for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+    ]
     return pa.record_batch(arrays, schema=schema)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _published(column: Column) -> "pa.DataType":

@@ -74,11 +74,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seed of the bootstrap and of random clicks.",
 )
+@options.pseudonyms
 @options.database
 @options.results
 def agreement(
     db: str,
     *,
+    pseudonyms: bool | bytes,
     step: Any,
     disagreements: bool,
     group: str | None,
@@ -104,7 +106,7 @@ def agreement(
 
     if disagreements + bool(group) + methods > 1:
         raise UsageError("--disagreements, --by and --methods are three questions; ask one")
-    with options.opened(db) as session:
+    with options.opened(db, pseudonyms) as session:
         if step is None:
             raise UsageError(options.missing_step(session))
         query = Agreement(

@@ -34,11 +34,13 @@ from dirtmodel.errors import UsageError
     metavar="N",
     help="List the N images for which one more review would be most informative instead.",
 )
+@options.pseudonyms
 @options.database
 @options.results
 def consensus(
     db: str,
     *,
+    pseudonyms: bool | bytes,
     step: Any,
     level: str,
     prior: float,
@@ -61,7 +63,7 @@ def consensus(
 
     if raters and n_next is not None:
         raise UsageError("--raters and --next are two questions; ask one at a time")
-    with options.opened(db) as session:
+    with options.opened(db, pseudonyms) as session:
         if step is None:
             raise UsageError(options.missing_step(session))
         query = Consensus(step=step, level=level, prior=prior)

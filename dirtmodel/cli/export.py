@@ -14,9 +14,17 @@ from dirtmodel.cli import options
 @options.steps
 @click.option("--sub", multiple=True, metavar="ID", help="Only this participant; may be repeated.")
 @click.option("--no-users", is_flag=True, help="Leave out who the raters were.")
+@options.pseudonyms
 @options.quiet
 def export(
-    db: str, release: Path, *, step: Any, sub: tuple[str, ...], no_users: bool, quiet: bool
+    db: str,
+    release: Path,
+    *,
+    step: Any,
+    sub: tuple[str, ...],
+    no_users: bool,
+    pseudonyms: bool | bytes,
+    quiet: bool,
 ) -> None:
     """Write a database out as a release: the four parquet files in the documented layout.
 
@@ -27,7 +35,9 @@ def export(
     """
     from dirtmodel import exporting
 
-    written = exporting.export(db, release, steps=step, subs=sub or None, users=not no_users)
+    written = exporting.export(
+        db, release, steps=step, subs=sub or None, users=not no_users, pseudonyms=pseudonyms
+    )
     if not quiet:
         rows = ", ".join(f"{n:,} {table}" for table, n in written.items())
         options.warn(f"Wrote {release}: {rows} rows.")

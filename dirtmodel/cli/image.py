@@ -12,8 +12,9 @@ from dirtmodel.cli import options, selection
 @click.argument("id", type=int)
 @selection.output("fail.png", ".png", ".gif")
 @selection.replace
+@options.pseudonyms
 @options.database
-def image(id: int, *, path: Path, replace: bool, db: str) -> None:  # noqa: A002 - the argument's name
+def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | bytes) -> None:  # noqa: A002 - the argument's name
     """Draw one picture as the reviewers saw it, with rings where they clicked.
 
     ID is the image's; `dirtmodel exclusions` names them in image_ids. Rings are gold for one rater,
@@ -26,6 +27,6 @@ def image(id: int, *, path: Path, replace: bool, db: str) -> None:  # noqa: A002
 
     form: Literal["PNG", "GIF"] = "GIF" if path.suffix.lower() == ".gif" else "PNG"
     saving.refuse_existing([path], replace=replace)
-    with options.opened(db) as session:
+    with options.opened(db, pseudonyms) as session:
         data = single.annotated(session, id, form=form)
     saving.save(data, path, replace=replace)

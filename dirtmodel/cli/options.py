@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -171,17 +172,55 @@ kit_steps: Final = click.option(
 )
 
 
+def _key(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> bytes | None:
+    """Read the key; a line break at its end, which editors add, is not part of it."""
+    if path is None:
+        return None
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the key of the pseudonyms from {path}: {error.strerror}; name another "
+            "file, or leave --pseudonyms-key out"
+        ) from error
+
+
+_PSEUDONYMS: Final = click.option(
+    "--pseudonyms", is_flag=True, help="Call raters rater-01 and so on, and omit notes."
+)
+_PSEUDONYMS_KEY: Final = click.option(
+    "--pseudonyms-key",
+    type=click.Path(path_type=Path),
+    callback=_key,
+    metavar="FILE",
+    help="Number them with the key in FILE.  [default: a key that everyone with the release has]",
+)
+
+
+def pseudonyms(command: _Command) -> _Command:
+    """Add the options for pseudonyms as one parameter, `pseudonyms`: False, True or the key."""
+
+    @functools.wraps(command)
+    def with_one(*args: Any, pseudonyms: bool, pseudonyms_key: bytes | None, **given: Any) -> Any:
+        chosen = pseudonyms if pseudonyms_key is None else pseudonyms_key
+        return command(*args, pseudonyms=chosen, **given)
+
+    return _PSEUDONYMS(_PSEUDONYMS_KEY(with_one))  # type: ignore[return-value]  # callable alike
+
+
 def results(command: _Command) -> _Command:
     """Add the options for the format and the destination of rows."""
     return output_format()(output(command))
 
 
 @contextlib.contextmanager
-def opened(db: str) -> "Iterator[orm.Session]":
-    """Open the database read-only."""
+def opened(db: str, pseudonyms: bool | bytes = False) -> "Iterator[orm.Session]":
+    """Open the database read-only, with pseudonyms of raters where they are wanted."""
     from dirtmodel import opening
+    from dirtmodel.pseudonyms import use_pseudonyms
 
     with opening.open(db) as session:
+        use_pseudonyms(session, pseudonyms)
         yield session
 
 

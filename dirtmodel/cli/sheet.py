@@ -21,6 +21,7 @@ from dirtmodel.cli import options, progress, selection
 )
 @selection.output("failures.png", ".png")
 @selection.replace
+@options.pseudonyms
 @options.database
 @options.quiet
 def sheet(
@@ -30,6 +31,7 @@ def sheet(
     path: Path,
     replace: bool,
     db: str,
+    pseudonyms: bool | bytes,
     quiet: bool,
     **conditions: Any,
 ) -> None:
@@ -46,7 +48,7 @@ def sheet(
     from dirtmodel.viewing import sheets
 
     images = selection.images(conditions)
-    with options.opened(db) as session:
+    with options.opened(db, pseudonyms) as session:
         made = sheets.sheet(images, session, title=title, layout=Layout.of_size(size))
         with progress.of_images("Drawing", len(made), quiet=quiet) as advance:
             written = made.save(path, replace=replace, progress=advance)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from dirtmodel import pseudonyms
 from dirtmodel.database.fragments import one_of
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
@@ -236,8 +237,14 @@ class Reviews:
         return statement.where(Review.latest) if self.latest else statement
 
     def run(self, session: orm.Session) -> Rows[ImageReview]:
-        """Return one row per review."""
-        return Rows(ImageReview, map(ImageReview._make, session.execute(self.select())))
+        """Return one row per review; raters and notes as `pseudonyms` shows them."""
+        found: Iterable[ImageReview] = map(ImageReview._make, session.execute(self.select()))
+        if pseudonyms.are_used(session):
+            found = (
+                review._replace(rater=pseudonyms.rater(session, review.rater), notes=None)
+                for review in found
+            )
+        return Rows(ImageReview, found)
 
 
 @dataclass(frozen=True)

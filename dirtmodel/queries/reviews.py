@@ -11,7 +11,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel import irr
+from dirtmodel import irr, pseudonyms
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     STEP,
@@ -209,11 +209,12 @@ def read(
 
 
 def rater_names(session: orm.Session, rater: str) -> dict[int, str | int]:
-    """Return the rater of each session: its user (left out if unknown), or its id."""
+    """Return the rater of each session: its user or pseudonym (left out if unknown), or its id."""
     rows = session.connection().execute(sa.select(Session.id, Session.user)).all()
     if rater == "session":
         return {row.id: row.id for row in rows}
-    return {row.id: row.user for row in rows if row.user is not None}
+    shown = ((row.id, pseudonyms.rater(session, row.user)) for row in rows)
+    return {session_id: name for session_id, name in shown if name is not None}
 
 
 def _images(session: orm.Session, step: Step) -> tuple[IntArray, IntArray, IntArray]:
