@@ -5,6 +5,9 @@ The command line turns this family, and nothing else, into one line on stderr an
 an exception outside it is a bug and keeps its traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class DirtmodelError(Exception):
     """Root of everything that dirtmodel raises on purpose."""
@@ -32,3 +35,14 @@ class OutputError(DirtmodelError):
 
 class QueryError(DirtmodelError):
     """A statement typed in that the database refuses, or cannot finish in time."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return what a message adds to a misspelt name: the nearest known one, if any.
+
+    >>> "there is no column rater_" + nearest("rater_", ["sub", "rater"])
+    'there is no column rater_ (did you mean rater?)'
+    """
+    spellings = {spelling.lower(): spelling for spelling in known}
+    found = difflib.get_close_matches(name.lower(), spellings, n=1)
+    return f" (did you mean {spellings[found[0]]}?)" if found else ""

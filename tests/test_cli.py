@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -380,6 +382,88 @@ class TestOptions:
             assert "parquet is not for terminals; add -o FILE" in process.stderr.read()
             assert process.wait() == 2
         os.close(ours)
+
+
+class TestColumns:
+    @pytest.mark.parametrize(
+        ("question", "format_"),
+        [
+            (["coverage"], "csv"),
+            (["exclusions", "--status", "all"], "tsv"),
+            (["exclusions", "--kit"], "table"),
+            (["agreement", "--step", "3"], "csv"),
+            (["agreement", "--step", "3", "--disagreements"], "csv"),
+            (["consensus", "--step", "3"], "csv"),
+            (["sql", "select * from step"], "csv"),
+        ],
+    )
+    def test_are_printed_in_the_order_asked_for(
+        self, run: Run, loaded: Path, question: list[str], format_: str
+    ) -> None:
+        whole = run(*question, "--format", "csv", "--db", loaded)
+        first, second, *_ = whole.stdout.partition("\n")[0].split(",")
+
+        result = run(
+            *question, "--columns", f"{second}, {first}", "--format", format_, "--db", loaded
+        )
+
+        assert result.exit_code == 0
+        assert re.split(r"[,\t]| +", result.stdout.splitlines()[0].strip()) == [second, first]
+
+    def test_keep_their_types_in_parquet(self, run: Run, loaded: Path, tmp_path: Path) -> None:
+        path = tmp_path / "coverage.parquet"
+        run("coverage", "--columns", "n_reviews,step", "-o", path, "--db", loaded)
+        table = pq.read_table(path)
+        assert (table.column_names, table.schema.types) == (
+            ["n_reviews", "step"],
+            [pa.int64(), pa.string()],
+        )
+
+    def test_a_sidecar_describes_those_that_are_written(
+        self, run: Run, loaded: Path, tmp_path: Path
+    ) -> None:
+        run("exclusions", "--columns", "sub,rule", "-o", tmp_path / "qc.tsv", "--db", loaded)
+        assert list(json.loads((tmp_path / "qc.json").read_text())) == ["sub", "rule"]
+        assert (tmp_path / "qc.tsv").read_text().startswith("sub\trule\n")
+
+    def test_unknown_ones_are_refused_with_the_nearest(self, run: Run, loaded: Path) -> None:
+        result = run("coverage", "--columns", "step,n_review", "--db", loaded)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "Error: there is no column 'n_review' (did you mean n_reviews?); --columns takes step, "
+            "n_targets, n_images, n_reviewed, n_unreviewed, n_reviews, n_raters\n"
+        )
+
+    def test_of_one_name_are_refused(self, run: Run, loaded: Path) -> None:
+        result = run("sql", "select 1 as a, 2 as a", "--columns", "a", "--db", loaded)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "Error: several columns are called a; rename them with AS\n"
+
+    @pytest.mark.parametrize(
+        "report",
+        [
+            ["agreement", "--step", "3"],
+            ["agreement", "--step", "3", "--format", "json"],
+            ["consensus", "--step", "3", "--format", "json"],
+        ],
+    )
+    def test_are_refused_where_no_rows_are_printed(
+        self, run: Run, loaded: Path, report: list[str]
+    ) -> None:
+        result = run(*report, "--columns", "name", "--db", loaded)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "Error: --columns is for rows; choose another --format, such as csv, or leave it out\n"
+        )
+
+    def test_are_an_option_of_every_command_that_prints_rows(self) -> None:
+        lacking = [
+            name
+            for name, command in COMMANDS
+            if any("parquet" in getattr(option.type, "choices", ()) for option in command.params)
+            and not any(option.name == "columns" for option in command.params)
+        ]
+        assert lacking == []
 
 
 class TestInfo:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dirtmodel.cli import options, rules
+from dirtmodel.cli import columns, options, rules
 
 if TYPE_CHECKING:
     from dirtmodel.differences import Differences
@@ -103,8 +103,8 @@ def _emit_verdicts(found: "Differences", format_: str | None, path: Path | None)
     from dirtmodel.differences import report
 
     changes = list(found.verdicts())
-    columns = report.verdict_columns(found.rule)
-    options.emit_rows(columns, report.verdict_rows(changes), format_, path)
+    names = report.verdict_columns(found.rule)
+    options.emit_rows(names, report.verdict_rows(changes), format_, path)
     return int(bool(changes))
 
 
@@ -120,7 +120,9 @@ def _emit_all(found: "Differences", format_: str | None, path: Path | None) -> N
         if chosen == "table" and path is None:
             for line in report.lines(found):
                 click.echo(line)
-    elif path is None:
+        return
+    columns.refuse()
+    if path is None:
         report.write_json(found, sys.stdout.buffer)
     else:
         with outputs.destination(path) as file:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from dirtmodel.cli import options, rules
+from dirtmodel.cli import columns, options, rules
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 )
 @click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
 @options.database
+@columns.option
 @options.output_format("bids-filter")
 @click.option(
     "-o",
@@ -119,16 +120,15 @@ def _check_kit(ctx: click.Context, given: set[str], format_: str | None) -> None
 def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
     """Write the rows, and a tsv's sidecar with it."""
     from dirtmodel import outputs
+    from dirtmodel.queries.results import Rows
     from dirtmodel.queries.sidecar import sidecar
 
     place = None if path is None else Path(path)
     chosen = _chosen(format_, path)
-    if chosen == "table":
-        shown = [name for name in rows.columns if name not in _SAME_IN_EVERY_ROW]
-        options.emit_rows(
-            shown, ([getattr(row, name) for name in shown] for row in rows), format_, place
-        )
-        return
+    names = columns.chosen(rows.columns)
+    if chosen == "table" and names == rows.columns:
+        names = [name for name in names if name not in _SAME_IN_EVERY_ROW]
+    rows = Rows(rows.row_type, rows, names)
     if place is None or place.suffix.lower() != ".tsv" or chosen != "tsv":
         options.emit(rows, format_, place)
         return

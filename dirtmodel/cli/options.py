@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from dirtmodel.cli import columns
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -209,8 +210,8 @@ def pseudonyms(command: _Command) -> _Command:
 
 
 def results(command: _Command) -> _Command:
-    """Add the options for the format and the destination of rows."""
-    return output_format()(output(command))
+    """Add the options for the columns, the format and the destination of rows."""
+    return columns.option(output_format()(output(command)))
 
 
 @contextlib.contextmanager
@@ -233,24 +234,25 @@ def emit(rows: "Rows[Any]", format_: str | None, path: Path | None) -> None:
 
 
 def emit_rows(
-    columns: Sequence[str],
+    names: Sequence[str],
     rows: Iterable[Sequence[Any]],
     format_: str | None,
     path: Path | None,
     *,
     schema: Any = None,
 ) -> None:
-    """Write rows to stdout or a file, atomically there."""
+    """Write rows to stdout or a file, atomically there; of these the chosen columns."""
     from dirtmodel import outputs
 
     chosen = outputs.format_of(path, format_)
+    names, rows, schema = columns.select(names, rows, schema)
     if path is not None:
         with outputs.destination(path) as file:
-            outputs.write(columns, rows, chosen, file, schema=schema)
+            outputs.write(names, rows, chosen, file, schema=schema)
         return
     if chosen == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is not for terminals; add -o FILE")
-    outputs.write(columns, rows, chosen, sys.stdout.buffer, schema=schema)
+    outputs.write(names, rows, chosen, sys.stdout.buffer, schema=schema)
 
 
 def emit_json(value: Any, path: Path | None = None) -> None:
@@ -263,6 +265,8 @@ def emit_json(value: Any, path: Path | None = None) -> None:
 def emit_text(text: str, path: Path | None) -> None:
     """Write a text to stdout or a file, atomically there."""
     from dirtmodel import outputs
+
+    columns.refuse()
 
     if path is None:
         click.echo(text, nl=False)

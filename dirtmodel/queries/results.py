@@ -77,8 +77,10 @@ class Rows(Generic[RowT]):
         """Yield the rows as tuples of the columns."""
         if self.columns == column_names(self.row_type):
             return iter(self._rows)
-        fields = operator.itemgetter(*map(self.row_type._fields.index, self.columns))  # type: ignore[attr-defined]  # a NamedTuple
-        return map(fields, self._rows)
+        places = [column_names(self.row_type).index(name) for name in self.columns]
+        if len(places) == 1:  # of which itemgetter makes no tuple
+            return ((row[places[0]],) for row in self._rows)
+        return map(operator.itemgetter(*places), self._rows)
 
     @property
     def schema(self) -> "pa.Schema":
