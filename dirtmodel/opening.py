@@ -9,17 +9,35 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel import database
+from dirtmodel.errors import UsageError
 from dirtmodel.models import Coordinate, Image, Picture, Rating, Review, Session, Target
 
+Database = orm.Session | str | sa.URL | os.PathLike[str]
+"""An open session, the path of a SQLite file, or a SQLAlchemy URL."""
 
-@contextlib.contextmanager
+
+class OpenSession(orm.Session):
+    """An `orm.Session` on an open database; closing it closes the database."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection, close_resets_only=False)
+        self._connection = connection
+
+    def close(self) -> None:
+        """End the transaction and close the connection; the session cannot be used again."""
+        super().close()
+        self._connection.close()
+
+
 def open(  # noqa: A001 - `dm.open(...)` is how it reads
     db: str | sa.URL | os.PathLike[str] = database.DEFAULT,
     *,
     read_only: bool = True,
     timeout: float | None = None,
-) -> Iterator[orm.Session]:
+) -> OpenSession:
     """Open a database as an `orm.Session`, read-only by default.
+
+    Close it with `close()`, or use it as a context manager, which closes it at the end.
 
     Parameters
     ----------
@@ -36,16 +54,66 @@ def open(  # noqa: A001 - `dm.open(...)` is how it reads
     ------
     DatabaseError
         If the database is missing, unreachable, of another program, or of another revision.
+
+    Examples
+    --------
+    >>> session = open(demo_db)
+    >>> session.scalars(sa.select(dm.Release.label)).all()
+    ['demo']
+    >>> session.close()
     """
     url = database.parse_url(db)
-    with (
-        database.connect(url, read_only=read_only, timeout=timeout) as connection,
-        orm.Session(connection) as session,
-    ):
-        if not read_only:
-            _refresh_on_flush(session)
-            _refresh_after_statements(session)
-        yield session
+    session = OpenSession(database.connect(url, read_only=read_only, timeout=timeout))
+    if not read_only:
+        _refresh_on_flush(session)
+        _refresh_after_statements(session)
+    return session
+
+
+@contextlib.contextmanager
+def session_on(db: Database) -> Iterator[orm.Session]:
+    """Provide a session on a database; a session that is passed in stays open.
+
+    Raises
+    ------
+    DatabaseError
+        If the database cannot be opened.
+    UsageError
+        If the session is closed, or `db` is not a database.
+    """
+    if isinstance(db, orm.Session):
+        _bind(db)
+        yield db
+    else:
+        with open(db) as session:
+            yield session
+
+
+def url_of(db: Database) -> sa.URL:
+    """Return the URL of a database, for functions that need a connection of their own.
+
+    Raises
+    ------
+    DatabaseError
+        If the URL cannot be read or is not supported.
+    UsageError
+        If the session is closed, or `db` is not a database.
+    """
+    return _bind(db).engine.url if isinstance(db, orm.Session) else database.parse_url(db)
+
+
+def _bind(session: orm.Session) -> sa.Engine | sa.Connection:
+    """Return what a session speaks to, if it is open."""
+    try:
+        bind = session.get_bind(Image)
+    except sa.exc.UnboundExecutionError:
+        raise UsageError(
+            "the session has no database; open one with dirtmodel.open, for example "
+            'dirtmodel.open("dirt.db")'
+        ) from None
+    if isinstance(bind, sa.Connection) and bind.closed:
+        raise UsageError("the session is closed; open the database again with dirtmodel.open")
+    return bind
 
 
 class _Changed:

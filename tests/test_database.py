@@ -201,23 +201,26 @@ class TestOpeningSqlite:
 
     def test_a_file_below_a_file(self, made: Callable[..., Path]) -> None:
         with pytest.raises(dm.DatabaseError, match=r"^there is no database at "):
-            dm.open(made() / "dirt.db").__enter__()
+            dm.open(made() / "dirt.db")
 
     def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
         with pytest.raises(dm.DatabaseError, match=r"^cannot read .*: File name too long\Z"):
-            dm.open(tmp_path / ("x" * 300)).__enter__()
+            dm.open(tmp_path / ("x" * 300))
 
     def test_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(f"{tmp_path} is not a file; check the path given to --db"),
+            match=says(
+                f"{tmp_path} is a folder, not a database; if it holds a release, load it with: "
+                f"dirtmodel load {tmp_path} --db dirt.db"
+            ),
         ):
-            dm.open(tmp_path).__enter__()
+            dm.open(tmp_path)
 
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(dm.DatabaseError, match="is not a file"):
-            dm.open(tmp_path / "pipe").__enter__()
+            dm.open(tmp_path / "pipe")
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
         path = tmp_path / "dirt.db"
@@ -229,15 +232,15 @@ class TestOpeningSqlite:
                 f"dirtmodel load RELEASE --db {path}"
             ),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_something_else_than_sqlite(self, release: Path) -> None:
         path = next(release.rglob("session.parquet"))
         with pytest.raises(
             dm.DatabaseError,
-            match=says(f"{path} is not a SQLite database; check the path given to --db"),
+            match=says(f"{path} is not a SQLite database; check the path of the database"),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_the_sqlite_of_another_program(self, tmp_path: Path) -> None:
         path = tmp_path / "bookmarks.db"
@@ -250,7 +253,7 @@ class TestOpeningSqlite:
                 f"load a release with: dirtmodel load RELEASE --db {path}"
             ),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_another_program_that_uses_alembic(self, tmp_path: Path) -> None:
         path = tmp_path / "other.db"
@@ -259,7 +262,7 @@ class TestOpeningSqlite:
             connection.execute(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
             connection.commit()
         with pytest.raises(dm.DatabaseError, match="is not a database of dirtmodel"):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_an_older_revision(self, made: Callable[..., Path]) -> None:
         path = made(revision="0002")
@@ -270,14 +273,14 @@ class TestOpeningSqlite:
                 f"run: dirtmodel upgrade --db {path}"
             ),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_a_newer_revision(self, made: Callable[..., Path]) -> None:
         path = made()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
             connection.commit()
-        for attempt in (lambda: dm.open(path).__enter__(), lambda: dm.upgrade(path)):
+        for attempt in (lambda: dm.open(path), lambda: dm.upgrade(path)):
             with pytest.raises(
                 dm.DatabaseError,
                 match=says(
@@ -318,7 +321,7 @@ class TestOpeningSqlite:
         path = tmp_path / "dirt.db"
         path.write_bytes(loaded_file.read_bytes()[:6000])
         with pytest.raises(dm.DatabaseError, match=r"^[^\n]*malformed\Z"):
-            dm.open(path).__enter__()
+            dm.open(path)
 
     def test_missing_migrations(
         self, made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -333,7 +336,7 @@ class TestOpeningSqlite:
                 "with: pip install --force-reinstall dirtmodel"
             ),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
 
 
 class TestReadOnly:
@@ -376,15 +379,13 @@ class TestReadOnly:
             f"{path} is locked by another program that writes to it; try again when it has finished"
         )
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            opened = dm.open(path, read_only=False)
-            session = opened.__enter__()
+            session = dm.open(path, read_only=False)
             session.execute(sa.text("PRAGMA busy_timeout=0"))
             session.commit()
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(sa.exc.OperationalError) as waited:
-                session.execute(sa.text("DELETE FROM rating"))
             with pytest.raises(dm.DatabaseError, match=says(locked)):
-                opened.__exit__(waited.type, waited.value, waited.tb)
+                session.execute(sa.text("DELETE FROM rating"))
+            session.close()
 
     def test_the_file_stays_as_it_is(self, loaded_file: Path) -> None:
         before = sha256(loaded_file)
@@ -478,7 +479,7 @@ class TestWriting:
             with pytest.raises(
                 dm.DatabaseError, match=says(f"cannot open {path}: database is locked")
             ):
-                dm.open(path).__enter__()
+                dm.open(path)
 
 
 class TestPostgres:
@@ -489,13 +490,13 @@ class TestPostgres:
             dm.DatabaseError,
             match=rf"^cannot open postgresql://me:\*\*\*@127.0.0.1:{port}/qc: [^\n]*refused",
         ):
-            dm.open(f"postgresql://me:s3cret@127.0.0.1:{port}/qc").__enter__()
+            dm.open(f"postgresql://me:s3cret@127.0.0.1:{port}/qc")
 
     def test_a_host_that_does_not_exist(self) -> None:
         with pytest.raises(
             dm.DatabaseError, match=r"^cannot open postgresql://no-such-host.invalid/qc: [^\n]+\Z"
         ):
-            dm.open("postgresql://no-such-host.invalid/qc").__enter__()
+            dm.open("postgresql://no-such-host.invalid/qc")
 
     def test_a_database_that_does_not_exist(self, postgres_server: str) -> None:
         url = database.parse_url(postgres_server).set(database="nowhere")
@@ -503,20 +504,20 @@ class TestPostgres:
             dm.DatabaseError,
             match=r'^cannot open postgresql://[^\n]*: [^\n]*database "nowhere" does not exist\Z',
         ):
-            dm.open(url).__enter__()
+            dm.open(url)
 
     def test_a_user_that_does_not_exist(self, postgres_server: str) -> None:
         url = database.parse_url(postgres_server).set(username="nobody-here", password="s3cret")  # noqa: S106 - opens nothing
         with pytest.raises(
             dm.DatabaseError, match=r'role "nobody-here" does not exist\Z'
         ) as caught:
-            dm.open(url).__enter__()
+            dm.open(url)
         assert "s3cret" not in str(caught.value)
 
     def test_an_option_that_does_not_exist(self, postgres_server: str) -> None:
         url = database.parse_url(postgres_server).update_query_dict({"colour": "blue"})
         with pytest.raises(dm.DatabaseError, match=r"^cannot open [^\n]*colour[^\n]*\Z"):
-            dm.open(url).__enter__()
+            dm.open(url)
 
     def test_a_schema_without_a_release(self, postgres_server: str) -> None:
         url = database.parse_url(postgres_server).update_query_dict(
@@ -525,7 +526,7 @@ class TestPostgres:
         with pytest.raises(
             dm.DatabaseError, match=r"is not a database of dirtmodel \(it has no tables of ours\)"
         ):
-            dm.open(url).__enter__()
+            dm.open(url)
 
     def test_without_psycopg(self, monkeypatch: pytest.MonkeyPatch) -> None:
         original = builtins.__import__
@@ -543,7 +544,7 @@ class TestPostgres:
                 "run: pip install 'dirtmodel[postgres]'"
             ),
         ):
-            dm.open("postgresql://host/qc").__enter__()
+            dm.open("postgresql://host/qc")
 
     @pytest.mark.parametrize(
         ("timeout", "setting"), [(1.5, "1500ms"), (0.0001, "1ms"), (None, "0")]
@@ -726,7 +727,7 @@ class TestUpgrade:
                 f"undo that with: dirtmodel upgrade --db {path}"
             ),
         ):
-            dm.open(path).__enter__()
+            dm.open(path)
         assert dm.upgrade(path) == ("0002", HEAD)
 
 

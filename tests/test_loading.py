@@ -490,4 +490,4 @@ def test_files_that_change_meanwhile_are_not_mixed(
         "when it is complete"
     )
     with pytest.raises(dm.DatabaseError):
-        dm.open(new_url).__enter__()
+        dm.open(new_url)

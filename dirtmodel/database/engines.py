@@ -1,12 +1,11 @@
 """Connections to SQLite and Postgres: connect hooks, and failures in plain words."""
 
-import contextlib
+import functools
 import math
 import os
 import shlex
 import sqlite3
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,7 +71,7 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
             connection.execute("PRAGMA query_only=ON")
         return connection
 
-    made = sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=sa.NullPool)
+    made = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
 
     # Python's sqlite3 begins a transaction before INSERT but not before DDL, so that a failed
     # migration could not be rolled back; with isolation_level=None and a BEGIN of our own it can.
@@ -129,11 +128,22 @@ def require_psycopg() -> None:
         ) from error
 
 
-@contextlib.contextmanager
 def reach(
-    url: sa.URL, *, read_only: bool = True, timeout: float | None = None
-) -> Iterator[sa.Connection]:
-    """Connect to a database that exists, whatever its revision."""
+    url: sa.URL, *, read_only: bool = True, timeout: float | None = None, explain: bool = True
+) -> sa.Connection:
+    """Connect to a database that exists, whatever its revision.
+
+    Parameters
+    ----------
+    explain
+        Raise failures of the database as `DatabaseError`. With False they stay SQLAlchemy's, for
+        callers that have more to say about them.
+
+    Raises
+    ------
+    DatabaseError
+        If the database is missing or unreachable.
+    """
     if is_sqlite(url):
         _check_sqlite_file(sqlite_path(url))
     made = engine(url, read_only=read_only, timeout=timeout)
@@ -141,17 +151,17 @@ def reach(
         connection = made.connect()
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         raise DatabaseError(f"cannot open {display(url)}: {_reason(url, error)}") from error
-    # The caller may have other databases open, whose failures pass through here, too.
-    own: list[BaseException | None] = []
-    sa.event.listen(made, "handle_error", lambda context: own.append(context.sqlalchemy_exception))
-    try:
-        with connection:
-            yield connection
-    except sa.exc.DBAPIError as error:
-        message = _failure(error)
-        if message is None or not any(error is known for known in own):
-            raise
-        raise DatabaseError(f"{display(url)} {message}") from error
+    if explain:
+        # SQLAlchemy raises what the listener returns in place of its own exception.
+        sa.event.listen(made, "handle_error", functools.partial(_explained, url))
+    return connection
+
+
+def _explained(url: sa.URL, context: sa.engine.ExceptionContext) -> DatabaseError | None:
+    """Describe the failure of a database as an error of ours; None for any other."""
+    error = context.sqlalchemy_exception
+    message = _failure(error) if isinstance(error, sa.exc.DBAPIError) else None
+    return None if message is None else DatabaseError(f"{display(url)} {message}")
 
 
 def _failure(error: sa.exc.DBAPIError) -> str | None:
@@ -173,8 +183,9 @@ def _failure(error: sa.exc.DBAPIError) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the driver's message, without SQLAlchemy's wrapping and without the statement."""
-    cause: Any = getattr(error, "orig", None) or error
+    """Return the driver's message, without what SQLAlchemy or `reach` made of it."""
+    cause: Any = error.__cause__ if isinstance(error, DatabaseError) else None
+    cause = cause or getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     if getattr(cause, "sqlstate", None) == _DEPENDENT_OBJECTS and cause.diag.message_detail:
         # Only the second line names the object.
@@ -194,7 +205,12 @@ def _reason(url: sa.URL, error: Exception) -> str:
 def _check_sqlite_file(path: Path) -> None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DatabaseError(f"{path} is not a file; check the path given to --db")
+            if path.is_dir():
+                raise DatabaseError(
+                    f"{path} is a folder, not a database; if it holds a release, load it with: "
+                    f"dirtmodel load {shlex.quote(str(path))} --db dirt.db"
+                )
+            raise DatabaseError(f"{path} is not a file; check the path of the database")
         with path.open("rb") as file:
             start = file.read(len(SQLITE_MAGIC))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -210,4 +226,4 @@ def _check_sqlite_file(path: Path) -> None:
             f"dirtmodel load RELEASE --db {shlex.quote(str(path))}"
         )
     if start != SQLITE_MAGIC:
-        raise DatabaseError(f"{path} is not a SQLite database; check the path given to --db")
+        raise DatabaseError(f"{path} is not a SQLite database; check the path of the database")

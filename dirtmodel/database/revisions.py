@@ -1,9 +1,8 @@
 """Which revision a database is at, and the migrations that bring it to another."""
 
-import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,7 @@ from dirtmodel.errors import DatabaseError
 from dirtmodel.models import MIRRORED, Base
 
 
-@contextlib.contextmanager
-def connect(
-    url: sa.URL, *, read_only: bool = True, timeout: float | None = None
-) -> Iterator[sa.Connection]:
+def connect(url: sa.URL, *, read_only: bool = True, timeout: float | None = None) -> sa.Connection:
     """Connect to a database of the revision that this version needs.
 
     Raises
@@ -27,12 +23,16 @@ def connect(
     DatabaseError
         When it is missing, unreachable, of another program, or of another revision.
     """
-    with reach(url, read_only=read_only, timeout=timeout) as connection:
+    connection = reach(url, read_only=read_only, timeout=timeout)
+    try:
         check_revision(connection, url)
-        # A session joins a transaction that is under way and leaves its end to whoever began it:
-        # what it commits would be lost.
-        connection.rollback()
-        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    # A session joins a transaction that is under way and leaves its end to whoever began it:
+    # what it commits would be lost.
+    connection.rollback()
+    return connection
 
 
 def migrations_folder() -> Path:
@@ -87,7 +87,7 @@ def own_revision(connection: sa.Connection, url: sa.URL) -> str:
     try:
         found = current_revision(connection)
         tables = set(sa.inspect(connection).get_table_names())
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, DatabaseError) as error:
         raise DatabaseError(f"cannot read {display(url)}: {first_line(error)}") from error
     if found is None or not tables >= set(MIRRORED):
         raise DatabaseError(

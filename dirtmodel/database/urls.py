@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from dirtmodel.errors import DatabaseError
+from dirtmodel.errors import DatabaseError, UsageError
 
 DEFAULT: Final = "dirt.db"
 
@@ -14,7 +14,7 @@ _SECRETS: Final = frozenset({"password", "passfile", "sslpassword"})
 
 
 def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
-    """Read a SQLAlchemy URL or a path to a SQLite file.
+    """Read a SQLAlchemy URL or a path of a SQLite file.
 
     `postgres://` and `postgresql://` mean psycopg 3.
 
@@ -23,6 +23,8 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
     >>> parse_url("postgres://me@host/qc").drivername
     'postgresql+psycopg'
     """
+    if not isinstance(text, str | sa.URL | os.PathLike):
+        raise UsageError(f"{text!r} is not a database; pass an open session, a path or a URL")
     url = text if isinstance(text, sa.URL) else _read_url(os.fspath(text))
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")

@@ -63,7 +63,7 @@ class PostgresWriter:
     def check_destination(self, n_bytes: int) -> None:  # noqa: ARG002 - a server does not tell its free space
         """Refuse what cannot work: no server, no rights, another release in the place."""
         with (
-            database.reach(self._url, read_only=True) as connection,
+            database.reach(self._url, explain=False) as connection,
             _explained(f"cannot load into {self._shown}: {{reason}}"),
         ):
             schema = schemas.chosen(connection, self._shown)
@@ -72,7 +72,7 @@ class PostgresWriter:
     @contextlib.contextmanager
     def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
         """Open a transaction on empty tables; leaving it commits everything."""
-        with database.reach(self._url, read_only=False) as connection:
+        with database.reach(self._url, read_only=False, explain=False) as connection:
             transaction = connection.begin()
             with (
                 _explained(f"the load into {self._shown} failed: {{reason}}; nothing was changed"),

@@ -34,7 +34,7 @@ def upgrade(db: Place = database.DEFAULT, revision: str = "head") -> tuple[str, 
         then it is left unchanged.
     """
     url = database.parse_url(db)
-    with database.reach(url, read_only=False) as connection:
+    with database.reach(url, read_only=False, explain=False) as connection:
         before = database.own_revision(connection, url)
         if before not in database.known_revisions():
             database.check_revision(connection, url)

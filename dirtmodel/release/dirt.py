@@ -100,7 +100,7 @@ class DatabaseTables:
                     values = dict(zip(names, zip(*rows, strict=True), strict=True))
                     arrays = [self._array(table, field, values) for field in wanted]
                     yield pa.record_batch(arrays, schema=wanted)
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, DatabaseError) as error:
             # Not to be taken for a failure of the database that is written.
             raise ReleaseError(
                 f"cannot read {self.names[table]} of {self.place}: {database.first_line(error)}; "

@@ -1,0 +1,117 @@
+"""Opened databases: with and without `with`, and as arguments of functions."""
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+import dirtmodel as dm
+from dirtmodel import database, opening
+
+CLOSED = "the session is closed; open the database again with dirtmodel.open"
+
+
+def test_an_opened_database_is_a_session_without_with(loaded_url: sa.URL) -> None:
+    db = dm.open(loaded_url)
+
+    found = db.scalars(sa.select(dm.Image).limit(1)).all()
+
+    assert isinstance(db, orm.Session)
+    assert len(found) == 1
+    db.close()
+
+
+def test_closing_a_session_closes_its_connection(loaded_url: sa.URL) -> None:
+    db = dm.open(loaded_url)
+    connection = db.connection()
+
+    db.close()
+
+    assert connection.closed
+    with pytest.raises(sa.exc.InvalidRequestError, match="permanently closed"):
+        db.scalars(sa.select(dm.Image.id))
+
+
+def test_a_session_that_is_forgotten_leaves_no_warning(loaded_url: sa.URL) -> None:
+    dm.open(loaded_url).scalars(sa.select(dm.Image.id)).first()
+
+    assert gc.collect() is not None
+
+
+@pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
+def test_failures_are_explained_without_with(loaded_url: sa.URL) -> None:
+    db = dm.open(loaded_url, timeout=0.05)
+
+    with pytest.raises(dm.DatabaseError) as failed:
+        db.execute(sa.text("SELECT pg_sleep(5)"))
+
+    assert str(failed.value) == (
+        f"{database.display(loaded_url)} failed: canceling statement due to statement timeout"
+    )
+    db.close()
+
+
+def test_a_write_to_a_session_that_reads_is_explained_without_with(loaded_url: sa.URL) -> None:
+    db = dm.open(loaded_url)
+
+    with pytest.raises(dm.DatabaseError) as refused:
+        db.execute(sa.delete(dm.Rating))
+
+    assert str(refused.value) == (
+        f"{database.display(loaded_url)} is open for reading only; to write, open it with "
+        "read_only=False"
+    )
+    db.close()
+
+
+def test_a_database_is_passed_as_a_session_a_path_or_a_url(demo_db: Path) -> None:
+    for db in (str(demo_db), demo_db, f"sqlite:///{demo_db}", database.parse_url(demo_db)):
+        with opening.session_on(db) as session:
+            assert session.scalar(sa.select(dm.Release.label)) == "demo"
+        with pytest.raises(sa.exc.InvalidRequestError):
+            session.scalar(sa.select(dm.Release.label))
+
+
+def test_a_session_that_is_passed_stays_open(db: orm.Session) -> None:
+    with opening.session_on(db) as session:
+        assert session is db
+
+    assert db.scalars(sa.select(dm.Release)).all()
+
+
+def test_the_url_of_a_session_opens_the_same_database(db: orm.Session, loaded_url: sa.URL) -> None:
+    assert opening.url_of(db) == loaded_url
+    assert opening.url_of(loaded_url) == loaded_url
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"dirt.db", ["dirt.db"]])
+def test_what_is_not_a_database_is_refused(wrong: Any) -> None:
+    message = f"{wrong!r} is not a database; pass an open session, a path or a URL"
+
+    for use in (opening.url_of, lambda db: opening.session_on(db).__enter__(), dm.open):
+        with pytest.raises(dm.UsageError) as refused:
+            use(wrong)
+        assert str(refused.value) == message
+
+
+def test_a_closed_session_is_refused(demo_db: Path) -> None:
+    db = dm.open(demo_db)
+    db.close()
+
+    for use in (opening.url_of, lambda db: opening.session_on(db).__enter__()):
+        with pytest.raises(dm.UsageError) as refused:
+            use(db)
+        assert str(refused.value) == CLOSED
+
+
+def test_a_session_without_a_database_is_refused() -> None:
+    with orm.Session() as session, pytest.raises(dm.UsageError) as refused:
+        opening.url_of(session)
+
+    assert str(refused.value) == (
+        "the session has no database; open one with dirtmodel.open, for example "
+        'dirtmodel.open("dirt.db")'
+    )
