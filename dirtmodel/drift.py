@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from dirtmodel import database
-from dirtmodel.errors import OutputError, UsageError
+from dirtmodel.errors import UsageError
 from dirtmodel.models import UTCDateTime, lookups
 from dirtmodel.release import Column, Extension
 
@@ -73,8 +73,6 @@ def check_path(path: Path) -> None:
     ------
     UsageError
         If the name does not start with a new revision id, as `0004_release_4.py` does.
-    OutputError
-        If there is such a file already.
     """
     last = database.known_revisions()[-1]
     example = f"call the file {int(last) + 1:04}_new_release.py, for example"
@@ -89,8 +87,6 @@ def check_path(path: Path) -> None:
             f"{path.name} starts with the revision id {match[1]}, which is not after the last one, "
             f"{last}; {example}"
         )
-    if path.exists():
-        raise OutputError(f"{path} exists and will not be overwritten; choose another name")
 
 
 def migration_text(extension: Extension, name: str, path: Path) -> str:

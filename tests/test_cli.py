@@ -149,6 +149,48 @@ class TestStreams:
         assert (result.exit_code, result.output) == (0, "")
         assert path.read_text().startswith("step\tn_targets\t")
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["exclusions", "-o", "out.csv"],
+            ["exclusions", "-o", "sidecar.tsv"],
+            ["exclusions", "--format", "bids-filter", "-o", "out.csv"],
+            ["coverage", "-o", "out.csv"],
+            ["agreement", "--step", "mask", "-o", "out.csv"],
+            ["consensus", "--step", "dtifit", "-o", "out.csv"],
+            ["sql", "SELECT 1 AS a", "-o", "out.csv"],
+            ["diff", "{db}", "{db}", "-o", "out.csv"],
+            ["diff", "{db}", "{db}", "--html", "out.csv"],
+            ["diff", "{db}", "{db}", "--migration", "0999_out.py"],
+            ["check", "{db}", "--migration", "0999_out.py"],
+        ],
+        ids=lambda command: " ".join(command[:1] + command[-2:]),
+    )
+    def test_a_file_is_replaced_only_on_request(
+        self,
+        run: Run,
+        loaded: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        command: list[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DIRTMODEL_DB", str(loaded))
+        existing = command[-1].replace(".tsv", ".json")
+        Path("theirs").write_text("theirs")
+        Path(existing).symlink_to("theirs")
+        args = [arg.replace("{db}", str(loaded)) for arg in command]
+
+        refused = run(*args)
+
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            f"Error: {existing} exists already; choose another path, or add --replace "
+            "(in Python replace=True)\n"
+        )
+        assert run(*args, "--replace").exit_code in {0, 1}
+        assert Path("theirs").read_text() == "theirs"
+
     @pytest.mark.parametrize("format_", ["table", "csv", "tsv", "json", "ndjson", "parquet"])
     @pytest.mark.parametrize("question", [["coverage", "--targets"], ["exclusions", "--kit"]])
     def test_every_question_in_every_format(
@@ -189,7 +231,7 @@ class TestStreams:
             assert process.stderr is not None
             assert process.stderr.read() == (
                 "Error: cannot write to stdout: No space left on device; "
-                "choose another place with -o\n"
+                "write to a file with -o instead\n"
             )
             assert process.wait() == 2
 

@@ -481,7 +481,8 @@ def test_a_file_that_exists_is_not_overwritten(tomorrow: Tables, tmp_path: Path)
 
     assert refused.exit_code == 2
     assert refused.stderr == (
-        f"Error: {file} exists and will not be overwritten; choose another name\n"
+        f"Error: {file} exists already; choose another path, or add --replace "
+        "(in Python replace=True)\n"
     )
     assert file.read_text() == "mine"
 

@@ -374,6 +374,24 @@ def test_a_folder_receives_a_file_per_participant(
     assert found == {"sub-1.json": only, "sub-2.json": only}
 
 
+def test_filters_are_replaced_only_on_request(
+    ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
+) -> None:
+    db = judged({run("rest", 1): False, run("rest", 1, sub="2"): False})
+    (tmp_path / "sub-2.json").write_text("mine")
+
+    refused = ask(*FILTERS, "-o", str(tmp_path), db=db)
+
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        f"Error: {tmp_path}/sub-2.json exists already; choose another path, or add --replace "
+        "(in Python replace=True)\n"
+    )
+    assert not (tmp_path / "sub-1.json").exists()
+    assert ask(*FILTERS, "-o", str(tmp_path), "--replace", db=db).exit_code == 0
+    assert (tmp_path / "sub-2.json").read_text() != "mine"
+
+
 def test_older_filters_that_no_longer_apply_are_named(
     ask: Ask, judged: Callable[[dict[str, bool]], str], tmp_path: Path
 ) -> None:
@@ -389,10 +407,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(
     result = ask(*FILTERS, "-o", f"{tmp_path}/file/", db=judged({run("rest", 1): False}))
     assert (result.exit_code, result.stderr) == (
         2,
-        (
-            f"Error: cannot make the folder {tmp_path}/file: File exists; "
-            "choose another place with -o\n"
-        ),
+        (f"Error: cannot make the folder {tmp_path}/file: File exists; choose another path\n"),
     )
 
 

@@ -322,8 +322,8 @@ def test_nothing_is_written_outside_of_the_folder(own: sa.URL, tmp_path: Path) -
 
     assert refused.exit_code == 2
     assert refused.stderr == (
-        f"Error: {folder / names[0]} (and {len(names) - 1} more) is there already; choose another "
-        "place with -o, or add --replace\n"
+        f"Error: {folder / names[0]} (and {len(names) - 1} more) exists already; choose another "
+        "path, or add --replace (in Python replace=True)\n"
     )
     assert replaced.exit_code == 0
     assert sorted(tmp_path.rglob("*")) == before
@@ -409,7 +409,8 @@ def test_existing_files_are_replaced_only_on_request(
 
         assert refused.exit_code == 2
         assert refused.stderr == (
-            f"Error: {path} is there already; choose another place with -o, or add --replace\n"
+            f"Error: {path} exists already; choose another path, or add --replace "
+            "(in Python replace=True)\n"
         )
         assert path.read_text() == "mine"
         assert run(*command, "-o", path, "--replace").exit_code == 0
@@ -491,7 +492,10 @@ def test_a_heat_map_needs_reviews(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["image", 1], "pictures are not for stdout; say where they go, for example -o fail.png"),
+        (
+            ["image", 1],
+            "pictures are not for a terminal; say where they go, for example -o fail.png",
+        ),
         (
             ["sheet", "-o", "-"],
             "pictures are not for stdout; say where they go, for example -o failures.png",
@@ -499,9 +503,9 @@ def test_a_heat_map_needs_reviews(run: Run, tmp_path: Path) -> None:
         (["extract"], "pictures are not for stdout; say where they go, for example -o pictures/"),
         (
             ["image", 1, "-o", "x.jpg"],
-            "x.jpg is no .png or .gif file; write for example -o fail.png",
+            "x.jpg is not a .png or .gif file; write for example -o fail.png",
         ),
-        (["sheet", "-o", "x.gif"], "x.gif is no .png file; write for example -o failures.png"),
+        (["sheet", "-o", "x.gif"], "x.gif is not a .png file; write for example -o failures.png"),
     ],
 )
 def test_usage_errors_propose_what_to_write(args: list[object], message: str) -> None:
@@ -531,20 +535,40 @@ def test_a_folder_that_cannot_be_made_is_an_error(run: Run, tmp_path: Path) -> N
     assert result.exit_code == 2
     assert result.stderr == (
         f"Error: cannot make the folder {tmp_path / 'file' / 'below'}: Not a directory; "
-        "choose another place with -o\n"
+        "choose another path\n"
     )
 
 
 def test_a_full_disk_leaves_no_partial_picture(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
+    move, moved = Path.replace, []
+
+    def full(path: Path, target: Path) -> None:
+        if moved:
+            raise OSError(28, os.strerror(28))
+        moved.append(move(path, target))
 
     monkeypatch.setattr(Path, "replace", full)
+    folder = tmp_path / "pictures"
 
-    result = run("extract", "--step", "mask", "-o", tmp_path / "pictures")
+    result = run("extract", "--step", "mask", "-o", folder)
 
     assert result.exit_code == 2
-    assert "No space left on device" in result.stderr
-    assert list((tmp_path / "pictures").iterdir()) == []
+    assert re.fullmatch(
+        rf"Error: cannot write {folder}/\S+\.png: No space left on device; "
+        rf"no file is left behind\. {folder} is incomplete: 1 of \d+ pictures have been written\n",
+        result.stderr,
+    )
+    assert list(folder.iterdir()) == moved
+
+
+@pytest.mark.parametrize(("step", "start"), [("mask", b"\x89PNG"), ("dtifit", b"GIF89a")])
+def test_a_pipe_receives_the_picture(run: Run, loaded_url: sa.URL, step: str, start: bytes) -> None:
+    with dm.open(loaded_url) as db:
+        (img_id, *_) = ids(db, Row.step == dm.Step[step.upper()])
+
+    result = run("image", img_id, "-o", "-")
+
+    assert result.exit_code == 0
+    assert result.stdout_bytes.startswith(start)

@@ -369,7 +369,7 @@ class TestStreaming:
 
 
 def interrupted_write(path: Path) -> None:
-    with outputs.destination(path) as file:
+    with outputs.destination(path, replace=True) as file:
         file.write(b"new")
         raise KeyboardInterrupt
 
@@ -377,10 +377,10 @@ def interrupted_write(path: Path) -> None:
 class TestDestination:
     def test_spares_databases(self, demo_db: Path, tmp_path: Path) -> None:
         path = Path(shutil.copy(demo_db, tmp_path))
-        with pytest.raises(dm.OutputError) as caught, outputs.destination(path):
+        with pytest.raises(dm.OutputError) as caught, outputs.destination(path, replace=True):
             pass
         assert str(caught.value) == (
-            f"{path} is a SQLite database and will not be overwritten; choose another place with -o"
+            f"{path} is a SQLite database and will not be overwritten; choose another path"
         )
         assert path.read_bytes() == demo_db.read_bytes()
 
@@ -409,7 +409,7 @@ class TestDestination:
                 match=rf"^cannot write {path}: No space left on device; "
                 r"the existing file is left unchanged\Z",
             ),
-            outputs.destination(path),
+            outputs.destination(path, replace=True),
         ):
             raise OSError(28, "No space left on device")
         assert path.read_bytes() == b"old"
@@ -420,7 +420,7 @@ class TestDestination:
             pytest.raises(
                 dm.OutputError,
                 match=rf"^cannot write {path}: No such file or directory; "
-                r"choose another place with -o\Z",
+                r"choose another path\Z",
             ),
             outputs.destination(path),
         ):
@@ -438,20 +438,64 @@ class TestDestination:
     def test_permissions_of_what_was_there_are_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.touch(0o600)
-        with outputs.destination(path) as file:
+        with outputs.destination(path, replace=True) as file:
             file.write(b"new")
         assert path.stat().st_mode & 0o777 == 0o600
 
-    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
-        target, link = tmp_path / "target.csv", tmp_path / "link.csv"
-        target.touch()
+    @pytest.mark.parametrize("kind", ["file", "link", "dangling link", "link to a device"])
+    def test_what_exists_is_refused(self, tmp_path: Path, kind: str) -> None:
+        path = tmp_path / "a.csv"
+        if kind == "file":
+            path.touch()
+        else:
+            path.symlink_to({"link": __file__, "dangling link": "no"}.get(kind, os.devnull))
+        with (
+            pytest.raises(
+                dm.OutputError,
+                match=rf"^{path} exists already; choose another path, or add --replace "
+                r"\(in Python replace=True\)\Z",
+            ),
+            outputs.destination(path),
+        ):
+            pytest.fail("nothing is computed for it")
+
+    def test_what_appears_meanwhile_is_not_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        with pytest.raises(dm.OutputError, match="exists already"), outputs.destination(path):
+            path.write_bytes(b"theirs")
+        assert path.read_bytes() == b"theirs"
+
+    @pytest.mark.parametrize("target", ["target.csv", os.devnull, "missing"])
+    def test_a_replacement_takes_the_place_of_the_link_itself(
+        self, tmp_path: Path, target: str
+    ) -> None:
+        (tmp_path / "target.csv").write_bytes(b"theirs")
+        link = tmp_path / "link.csv"
         link.symlink_to(target)
-        with outputs.destination(link) as file:
+        with outputs.destination(link, replace=True) as file:
             file.write(b"new")
-        assert link.is_symlink()
-        assert target.read_bytes() == b"new"
+        assert not link.is_symlink()
+        assert link.read_bytes() == b"new"
+        assert (tmp_path / "target.csv").read_bytes() == b"theirs"
+
+    def test_a_folder_is_refused(self, tmp_path: Path) -> None:
+        with (
+            pytest.raises(
+                dm.OutputError, match=rf"^{tmp_path} is a folder; choose the path of a file\Z"
+            ),
+            outputs.destination(tmp_path, replace=True),
+        ):
+            pytest.fail("nothing is computed for it")
 
     def test_a_device_stays_a_device(self) -> None:
         with outputs.destination(Path(os.devnull)) as file:
             file.write(b"gone")
         assert Path(os.devnull).is_char_device()
+
+    def test_a_pipe_is_written_to_by_the_name_that_a_shell_gives_it(self) -> None:
+        read, write = os.pipe()
+        with outputs.destination(Path(f"/dev/fd/{write}")) as file:
+            file.write(b"new")
+        os.close(write)
+        with os.fdopen(read, "rb") as reader:
+            assert reader.read() == b"new"

@@ -85,7 +85,7 @@ class _Main(click.Group):
                 raise
             _drop_stdout()
             raise OutputError(
-                f"cannot write to stdout: {error.strerror}; choose another place with -o"
+                f"cannot write to stdout: {error.strerror}; write to a file with -o instead"
             ) from error
         return code
 

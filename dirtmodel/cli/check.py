@@ -11,6 +11,7 @@ from dirtmodel.cli import options, progress
 @options.EXISTING_RELEASE
 @options.extend
 @options.migration
+@options.replace
 @options.report_format
 @options.quiet
 def check(release: str, format_: str, *, extend: bool, migration: Path | None, quiet: bool) -> int:

@@ -74,10 +74,11 @@ def _is_demo(db: Path) -> bool:
 
 def _draw(session: "orm.Session", folder: Path) -> None:
     """Draw one picture of each kind."""
+    from dirtmodel import outputs
     from dirtmodel.draw import annotate
     from dirtmodel.models import DisplayMode, Step
     from dirtmodel.queries.images import Images, Reviews
-    from dirtmodel.viewing import heatmaps, saving, sheets, single
+    from dirtmodel.viewing import heatmaps, sheets, single
 
     clicked = [image.id for image in Images(step=Step.MASK, status="excluded").run(session)]
     raters = collections.defaultdict(set)
@@ -85,11 +86,11 @@ def _draw(session: "orm.Session", folder: Path) -> None:
         if review.n_clicks:
             raters[review.img_id].add(review.rater)
     by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
-    saving.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
+    outputs.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
     failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")
     sheets.sheet(failures, session).save(folder / "failures.png", replace=True)
     clicks = heatmaps.heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
-    saving.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
+    outputs.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
     options.warn(
         "\nWhat does it look like?\n"
         f"  {folder / 'annotated.png'}  dirtmodel image {by_most} -o FILE\n"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=options.named_file,
     metavar="FILE",
     help="Write one self-contained page with old and new pictures side by side.",
 )
@@ -125,14 +126,13 @@ def _emit_all(found: "Differences", format_: str | None, path: Path | None) -> N
     if path is None:
         report.write_json(found, sys.stdout.buffer)
     else:
-        with outputs.destination(path) as file:
+        with options.destination(path) as file:
             report.write_json(found, file)
 
 
 def _write_page(found: "Differences", path: Path) -> None:
-    from dirtmodel import outputs
     from dirtmodel.differences.page import write
 
-    with outputs.destination(path) as file:
+    with options.destination(path) as file:
         write(found, file)
     options.warn(f"Wrote {path}.")

@@ -20,6 +20,15 @@ _SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
 _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
 
 
+def _is_folder(path: str) -> bool:
+    return path.endswith("/") or Path(path).is_dir()
+
+
+def _file_or_folder(ctx: click.Context, param: click.Parameter, path: str | None) -> Any:
+    """Leave a folder to the command, which alone knows what it writes there."""
+    return path if path is not None and _is_folder(path) else options.named_file(ctx, param, path)
+
+
 @click.command(cls=rules.RuleCommand)
 @options.steps
 @rules.exclusion_rule
@@ -40,10 +49,11 @@ _KIT_TAKES: Final = frozenset({"kit", "db", "format_", "path", "quiet"})
     "--output",
     "path",
     metavar="FILE",
-    callback=options.named_file,
+    callback=_file_or_folder,
     help="Write to FILE instead of stdout; a .tsv gets its .json sidecar beside it. "
     "With --format bids-filter, a folder (or a name that ends in /) gets a file per participant.",
 )
+@options.replace
 @options.quiet
 @click.pass_context
 def exclusions(
@@ -133,7 +143,7 @@ def _emit(rows: "Rows[Any]", format_: str | None, path: str | None) -> None:
         options.emit(rows, format_, place)
         return
     steps = {row.step for row in rows} if "step" in rows.columns else set()
-    with outputs.destination(place.with_suffix(".json")) as beside:
+    with options.destination(place.with_suffix(".json")) as beside:
         beside.write((outputs.dumps(sidecar(rows.columns, steps), indent=2) + "\n").encode())
         options.emit(rows, format_, place)
 
@@ -148,16 +158,18 @@ def _emit_filters(
     query: "Exclusions", session: "orm.Session", path: str | None, *, quiet: bool
 ) -> None:
     """Write the filters, and list on stderr what they cannot express."""
-    from dirtmodel.outputs import make_folder
+    from dirtmodel.outputs import make_folder, refuse_existing
     from dirtmodel.queries.bids_filters import BidsFilters, limits
 
     found = BidsFilters(query).run(session)
     filters = {one.sub: one.filter for one in found if one.filter is not None}
-    if path is not None and (path.endswith("/") or Path(path).is_dir()):
+    if path is not None and _is_folder(path):
         folder = Path(path)
         make_folder(folder)
-        for sub, chosen in filters.items():
-            options.emit_json(chosen, folder / f"sub-{sub}.json")
+        files = {sub: folder / f"sub-{sub}.json" for sub in filters}
+        refuse_existing(list(files.values()), replace=options.may_replace())
+        for sub, file in files.items():
+            options.emit_json(filters[sub], file)
         stale = [
             one.sub
             for one in found

@@ -17,7 +17,7 @@ from dirtmodel.cli import options, progress, selection
 @click.option(
     "--sigma", type=float, default=12.0, show_default=True, help="Width of smoothing in pixels."
 )
-@selection.output("clicks.png", ".png")
+@selection.output("clicks.png", ".png", stdout=True)
 @selection.replace
 @options.database
 @options.quiet
@@ -29,13 +29,14 @@ def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -
 
     Example: dirtmodel heatmap --step mask --display x --slice 3 -o clicks.png
     """
+    from dirtmodel import outputs
     from dirtmodel.draw import annotate
     from dirtmodel.queries.images import Images
-    from dirtmodel.viewing import heatmaps, saving
+    from dirtmodel.viewing import heatmaps
 
-    saving.refuse_existing([path], replace=replace)
+    outputs.refuse_existing([path], replace=replace)
     with options.opened(db) as session:
         wanted = Images(step=chosen["step"], display=chosen["display"], slice=chosen["slice"])
         with progress.of_images("Adding up", len(wanted.run(session)), quiet=quiet) as advance:
             drawn = heatmaps.heatmap(session, **chosen, progress=advance)
-    saving.save(annotate.png_bytes(drawn), path, replace=replace)
+    selection.save(annotate.png_bytes(drawn), path, replace=replace)

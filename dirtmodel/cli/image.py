@@ -10,7 +10,7 @@ from dirtmodel.cli import options, selection
 
 @click.command()
 @click.argument("id", type=int)
-@selection.output("fail.png", ".png", ".gif")
+@selection.output("fail.png", ".png", ".gif", stdout=True)
 @selection.replace
 @options.pseudonyms
 @options.database
@@ -19,14 +19,15 @@ def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | byt
 
     ID is the image's; `dirtmodel exclusions` names them in image_ids. Rings are gold for one rater,
     of one colour each for several. An animation stays one in a .gif file; in a .png file its frames
-    stand side by side.
+    stand side by side. With -o - the picture is written to stdout, in its own format.
 
     Example: dirtmodel image 15820 -o fail.png
     """
-    from dirtmodel.viewing import saving, single
+    from dirtmodel import outputs
+    from dirtmodel.viewing import single
 
-    form: Literal["PNG", "GIF"] = "GIF" if path.suffix.lower() == ".gif" else "PNG"
-    saving.refuse_existing([path], replace=replace)
+    forms: dict[str, Literal["PNG", "GIF"]] = {".png": "PNG", ".gif": "GIF"}
+    outputs.refuse_existing([path], replace=replace)
     with options.opened(db, pseudonyms) as session:
-        data = single.annotated(session, id, form=form)
-    saving.save(data, path, replace=replace)
+        data = single.annotated(session, id, form=forms.get(path.suffix.lower()))
+    selection.save(data, path, replace=replace)

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -39,9 +39,42 @@ database: Final = click.option(
 )
 
 
+REPLACE_HELP: Final = "Replace files that exist."
+_REPLACE: Final = "dirtmodel.replace"
+
+
+def _allow_replacing(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_REPLACE] = value
+
+
+replace: Final = click.option(
+    "--replace",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_allow_replacing,
+    help=REPLACE_HELP,
+)
+"""Read by everything here that writes a file, so that no command has to pass it on."""
+
+
+def may_replace() -> bool:
+    """Return whether the command that runs was given --replace."""
+    return bool(click.get_current_context().meta[_REPLACE])
+
+
 def named_file(_ctx: click.Context, _param: click.Parameter, path: Any) -> Any:
-    """Take - for stdout, as programs do."""
-    return None if str(path) == "-" else path
+    """Take - for stdout, and refuse a file that exists before anything is computed for it."""
+    if path is None or str(path) == "-":
+        return None
+    _refuse_existing(Path(path))
+    return path
+
+
+def _refuse_existing(path: Path) -> None:
+    from dirtmodel import outputs
+
+    outputs.refuse_existing([path], replace=may_replace())
 
 
 output: Final = click.option(
@@ -89,6 +122,7 @@ def _new_revision(_ctx: click.Context, _param: click.Parameter, path: Path | Non
         from dirtmodel.drift import check_path
 
         check_path(path)
+        _refuse_existing(path)
     return path
 
 
@@ -210,8 +244,8 @@ def pseudonyms(command: _Command) -> _Command:
 
 
 def results(command: _Command) -> _Command:
-    """Add the options for the columns, the format and the destination of rows."""
-    return columns.option(output_format()(output(command)))
+    """Add --columns, --format, -o and --replace."""
+    return columns.option(output_format()(output(replace(command))))
 
 
 @contextlib.contextmanager
@@ -223,6 +257,13 @@ def opened(db: str, pseudonyms: bool | bytes = False) -> "Iterator[orm.Session]"
     with opening.open(db) as session:
         use_pseudonyms(session, pseudonyms)
         yield session
+
+
+def destination(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """Open a file that takes its name only when it is complete, by the rule of `outputs`."""
+    from dirtmodel import outputs
+
+    return outputs.destination(path, replace=may_replace())
 
 
 def emit(rows: "Rows[Any]", format_: str | None, path: Path | None) -> None:
@@ -247,7 +288,7 @@ def emit_rows(
     chosen = outputs.format_of(path, format_)
     names, rows, schema = columns.select(names, rows, schema)
     if path is not None:
-        with outputs.destination(path) as file:
+        with destination(path) as file:
             outputs.write(names, rows, chosen, file, schema=schema)
         return
     if chosen == "parquet" and sys.stdout.isatty():
@@ -264,27 +305,23 @@ def emit_json(value: Any, path: Path | None = None) -> None:
 
 def emit_text(text: str, path: Path | None) -> None:
     """Write a text to stdout or a file, atomically there."""
-    from dirtmodel import outputs
-
     columns.refuse()
-
     if path is None:
         click.echo(text, nl=False)
         return
-    with outputs.destination(path) as file:
+    with destination(path) as file:
         file.write(text.encode())
 
 
 def write_migration(extension: "Extension", name: str, path: Path) -> None:
     """Write what the schema lacks as an Alembic revision, or say that it lacks nothing."""
-    from dirtmodel import outputs
     from dirtmodel.drift import migration_text
 
     if not extension:
         warn(f"The schema lacks nothing; {path} was not written.")
         return
     text = migration_text(extension, name, path)
-    with outputs.destination(path) as file:
+    with destination(path) as file:
         file.write(text.encode())
     warn(f"Wrote {path}; move it to migrations/versions/ and run: dirtmodel upgrade")
 

@@ -1,5 +1,6 @@
 """The options of commands that write pictures: which, and where to."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,19 +12,36 @@ from dirtmodel.entities import SCANS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_STDOUT: Final = "-"
 
-def output(example: str, *suffixes: str) -> Callable[[_Command], _Command]:
-    """Add the option -o, which is required: pictures are not printed."""
+
+def output(example: str, *suffixes: str, stdout: bool = False) -> Callable[[_Command], _Command]:
+    """Add the option -o, which is required.
+
+    Parameters
+    ----------
+    example
+        What messages propose to write.
+    suffixes
+        Those that a file may have; none for a folder.
+    stdout
+        Whether - may stand for stdout, if that is not a terminal.
+    """
     names = " or ".join(suffixes)
     metavar = "FILE" if suffixes else "FOLDER"
 
     def check(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path:
-        if path is None or str(path) == "-":
+        from dirtmodel import outputs
+
+        is_stdout = str(path) == _STDOUT
+        if path is None or (is_stdout and (not stdout or sys.stdout.isatty())):
+            where = "a terminal" if stdout else "stdout"
             raise click.UsageError(
-                f"pictures are not for stdout; say where they go, for example -o {example}"
+                f"pictures are not for {where}; say where they go, for example -o {example}"
             )
-        if suffixes and path.suffix.lower() not in suffixes:
-            raise click.UsageError(f"{path} is no {names} file; write for example -o {example}")
+        is_named = not (is_stdout or outputs.is_stream(path))
+        if suffixes and is_named and path.suffix.lower() not in suffixes:
+            raise click.UsageError(f"{path} is not a {names} file; write for example -o {example}")
         return path
 
     return click.option(
@@ -33,11 +51,22 @@ def output(example: str, *suffixes: str) -> Callable[[_Command], _Command]:
         metavar=metavar,
         type=click.Path(dir_okay=not suffixes, file_okay=bool(suffixes), path_type=Path),
         callback=check,
-        help=f"Write to this {names or 'folder'}{' file' if suffixes else ', made if need be'}.",
+        help=f"Write to this {names or 'folder'}{' file' if suffixes else ', made if need be'}"
+        f"{'; - is stdout' if stdout else ''}.",
     )
 
 
-replace: Final = click.option("--replace", is_flag=True, help="Overwrite files that are there.")
+def save(data: bytes, path: Path, *, replace: bool) -> None:
+    """Write a picture to the file, or to stdout."""
+    from dirtmodel import outputs
+
+    if str(path) == _STDOUT:
+        sys.stdout.buffer.write(data)
+    else:
+        outputs.save(data, path, replace=replace)
+
+
+replace: Final = click.option("--replace", is_flag=True, help=options.REPLACE_HELP)
 
 _CONDITIONS: Final = (
     click.option("--step", type=options.STEP, multiple=True, help="Only this step."),

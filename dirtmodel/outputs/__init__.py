@@ -6,7 +6,7 @@
 - `files`: files that take their name only when they are complete
 """
 
-from dirtmodel.outputs.files import destination, make_folder
+from dirtmodel.outputs.files import destination, is_stream, make_folder, refuse_existing, save
 from dirtmodel.outputs.formats import FORMATS, format_of, write
 from dirtmodel.outputs.values import describe_bytes, dumps, jsonable, text_cell, utc_text
 
@@ -16,8 +16,11 @@ __all__ = [
     "destination",
     "dumps",
     "format_of",
+    "is_stream",
     "jsonable",
     "make_folder",
+    "refuse_existing",
+    "save",
     "text_cell",
     "utc_text",
     "write",

@@ -1,9 +1,15 @@
-"""Files that take their name only when they are complete."""
+"""Files that take their name only when they are complete.
+
+One rule holds for every command and function that writes files. A path that exists is refused
+unless it may be replaced, and a symbolic link exists wherever it points. What replaces a link takes
+the place of the link itself. Devices and pipes are written to.
+"""
 
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -18,68 +24,106 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another place with -o"
+            f"cannot make the folder {folder}: {error.strerror}; choose another path"
         ) from error
 
 
-@contextlib.contextmanager
-def destination(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when it is complete.
+def is_stream(path: Path) -> bool:
+    """Return whether a path leads to a device or a pipe, which is written to and not replaced.
 
-    A link stays one, and a device or a pipe is written to as it is.
+    A link of the user's own to one is a link like any other; those below /dev and /proc are how the
+    system names the streams of a process.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        return False
+    return not path.is_symlink() or path.absolute().parts[1] in {"dev", "proc"}
 
-    Parameters
-    ----------
-    follow
-        With False, what is written takes the place of a link, a device or a pipe: nothing outside
-        of the folder is touched.
+
+def refuse_existing(paths: Sequence[Path], *, replace: bool) -> None:
+    """Make sure that nothing would be overwritten.
 
     Raises
     ------
     OutputError
-        When it cannot be written; what was there before is still there.
+        If `replace` is not set and one of the paths exists; or one is a folder or a SQLite
+        database.
     """
-    path = Path(os.path.realpath(path)) if follow else path
-    _spare_databases(path)
-    if follow and path.exists() and not path.is_file():
-        with _unwritable(path, "choose another place with -o"), path.open("wb") as file:
+    there = [path for path in paths if os.path.lexists(path) and not is_stream(path)]
+    for path in there:
+        if path.is_dir() and not path.is_symlink():
+            raise OutputError(f"{path} is a folder; choose the path of a file")
+        _spare_database(path)
+    if there and not replace:
+        more = f" (and {len(there) - 1:,} more)" if there[1:] else ""
+        raise OutputError(
+            f"{there[0]}{more} exists already; choose another path, or add --replace "
+            "(in Python replace=True)"
+        )
+
+
+def save(data: bytes, path: Path, *, replace: bool = False) -> None:
+    """Write a file of these bytes; see `destination`."""
+    with destination(path, replace=replace) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def destination(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name only when it is complete.
+
+    Parameters
+    ----------
+    replace
+        Whether it may take the place of a file or link of that name.
+
+    Raises
+    ------
+    OutputError
+        If it exists already or cannot be written; what was there before is left unchanged.
+    """
+    if is_stream(path):
+        with _unwritable(path, "choose another path"), path.open("wb") as file:
             yield file
         return
-    try:
-        # Not by tempfile, whose files are their owner's alone; and who asks for the usual rights
-        # has to change those of the whole process for a moment.
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    refuse_existing([path], replace=replace)
+    # Not by tempfile, whose files only their owner can read; and finding out the usual rights means
+    # changing those of the whole process for a moment.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with _unwritable(path, "choose another path"):
         handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; choose another place with -o"
-        ) from error
+    existed = os.path.lexists(path)
+    left = "the existing file is left unchanged" if existed else "no file is left behind"
     try:
-        with _unwritable(path, "the existing file is left unchanged"):
+        with _unwritable(path, left):
             with os.fdopen(handle, "wb") as file:
                 yield file
-            if path.exists():
+            if path.is_file() and not path.is_symlink():
                 partial.chmod(path.stat().st_mode & 0o777)
+            refuse_existing([path], replace=replace)
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _spare_databases(path: Path) -> None:
-    """No result is worth a database, whose path is easily typed for -o instead of --db."""
+def _spare_database(path: Path) -> None:
+    """Refuse to overwrite a database, whose path is easily typed for -o instead of --db."""
     if not path.is_file():
         return
-    with _unwritable(path, "choose another place with -o"), path.open("rb") as file:
+    with _unwritable(path, "choose another path"), path.open("rb") as file:
         start = file.read(len(_SQLITE_MAGIC))
     if start == _SQLITE_MAGIC:
         raise OutputError(
-            f"{path} is a SQLite database and will not be overwritten; choose another place with -o"
+            f"{path} is a SQLite database and will not be overwritten; choose another path"
         )
 
 
 @contextlib.contextmanager
 def _unwritable(place: Path | str, then: str) -> Iterator[None]:
-    """Turn what the system says against writing into our error; a reader that left is not one."""
+    """Turn errors of the system into ours; a reader of a pipe that has left is not an error."""
     try:
         yield
     except BrokenPipeError:

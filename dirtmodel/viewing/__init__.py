@@ -5,5 +5,4 @@
 - `heatmaps`: where reviewers click
 - `extracting`: the original bytes as files
 - `material`: images, their pictures and their reviews, brought together a few at a time
-- `saving`: files that are complete or not there
 """

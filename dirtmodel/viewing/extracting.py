@@ -9,9 +9,9 @@ from typing import Final
 from sqlalchemy import orm
 
 from dirtmodel import outputs
-from dirtmodel.errors import PictureError
+from dirtmodel.errors import OutputError, PictureError
 from dirtmodel.queries.images import FoundImage, blobs
-from dirtmodel.viewing import material, saving
+from dirtmodel.viewing import material
 from dirtmodel.viewing.material import Progress, Wanted
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9]")
@@ -46,7 +46,8 @@ def extract(
     UsageError
         There is no such image.
     OutputError
-        A file is there already (nothing is written then) or cannot be written.
+        A file exists already (then nothing is written); or one cannot be written (the message says
+        how many have been).
     PictureError
         Some pictures are not the bytes that were loaded; the others have been written.
     """
@@ -54,12 +55,17 @@ def extract(
     folder = Path(folder)
     paths = {image.id: folder / file_name(image) for image in found}
     outputs.make_folder(folder)
-    saving.refuse_existing(list(paths.values()), replace=replace)
-    damaged = []
-    for image, data in blobs(session, found):
+    outputs.refuse_existing(list(paths.values()), replace=replace)
+    damaged: list[int] = []
+    for n_done, (image, data) in enumerate(blobs(session, found)):
         if hashlib.sha256(data).hexdigest() == image.sha256:
-            with outputs.destination(paths[image.id], follow=False) as file:
-                file.write(data)
+            try:
+                outputs.save(data, paths[image.id], replace=replace)
+            except OutputError as error:
+                raise OutputError(
+                    f"{error}. {folder} is incomplete: {n_done - len(damaged):,} of "
+                    f"{len(found):,} pictures have been written"
+                ) from error
         else:
             damaged.append(image.id)
             del paths[image.id]

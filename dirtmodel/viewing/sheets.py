@@ -1,5 +1,6 @@
 """Many pictures to look through, page after page."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from dirtmodel.draw.captions import label, rings_of
 from dirtmodel.draw.colours import Pen, pens
 from dirtmodel.draw.sheets import Cell, Layout
 from dirtmodel.queries.images import FoundImage, Images, Reviews
-from dirtmodel.viewing import material, saving
+from dirtmodel.viewing import material
 from dirtmodel.viewing.material import Progress, Wanted
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ class Sheet:
         Raises
         ------
         OutputError
-            A page cannot be written; or the single page or the first of several is there already,
-            and `replace` is not set.
+            A page cannot be written; or a page of that name exists, and `replace` is not set.
         """
         path = Path(path)
-        saving.refuse_existing([path, sheets.page_path(path, 1)], replace=replace)
-        return sheets.save(self.pages(progress), path, outputs.destination)
+        possible = [path, *(sheets.page_path(path, n + 1) for n in range(len(self)))]
+        outputs.refuse_existing(possible, replace=replace)
+        create = functools.partial(outputs.destination, replace=replace)
+        return sheets.save(self.pages(progress), path, create)
 
     def _cells(self, progress: Progress | None) -> Iterator[Cell]:
         for shown in material.gather(self._db, self.images):
