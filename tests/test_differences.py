@@ -1,5 +1,6 @@
 """`diff` of two releases, compared with a record of the edits between them."""
 
+import csv
 import dataclasses
 import datetime as dt
 import io
@@ -406,6 +407,26 @@ def test_verdicts_come_with_the_rows_that_caused_them(
     assert reported == pair.record.causes
 
 
+def test_the_rows_that_decide_come_first(found: differences.Differences) -> None:
+    excluded = [change for change in found.verdicts() if "newly_excluded" in change.kinds]
+
+    first = [change.rows[0] for change in excluded]
+    assert len(excluded) > 1
+    assert {(row.table, row.new.rating) for row in first} == {("rating", dm.Ratings.FAIL)}
+    for change in excluded:
+        tables = [row.table for row in change.rows]
+        assert tables == sorted(tables, key=["rating", "coordinate", "image", "session"].index)
+
+
+def test_pictures_of_a_change_are_in_the_order_of_their_slices(
+    found: differences.Differences,
+) -> None:
+    for change in found.verdicts():
+        images = [row.row for row in change.rows if row.table == "image"]
+        places = [(image.file1, image.display, image.slice or 0) for image in images]
+        assert places == sorted(places)
+
+
 def test_stale_reviews_are_those_of_the_edits(found: differences.Differences, pair: Pair) -> None:
     reported = {
         (review.table, tuple(review.ids), review.reason) for review in found.stale_reviews()
@@ -549,8 +570,17 @@ def test_verdicts_name_the_scan_and_the_cause(paths: tuple[str, str]) -> None:
     reported = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
 
     assert reported[0] == "change,sub,ses,task,run,scan,old_status,new_status,n_rows,rows"
-    assert sum(line.startswith("newly_excluded,") for line in reported) == 2
+    assert sum(line.startswith("newly_excluded") for line in reported) == 2
     assert any("rating PASS → FAIL" in line or "rating UNSURE → FAIL" in line for line in reported)
+
+
+def test_verdicts_list_each_scan_once_and_in_words(paths: tuple[str, str]) -> None:
+    reported = list(csv.reader(run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()))
+
+    scans = [tuple(line[1:6]) for line in reported[1:]]
+    assert len(scans) == len(set(scans))
+    assert [line[0] for line in reported if " " in line[0]] == ["newly_excluded newly_reviewed"]
+    assert not [line for line in reported if "None" in line[-1]]
 
 
 def test_the_summary_counts_what_to_look_at(paths: tuple[str, str]) -> None:

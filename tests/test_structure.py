@@ -29,6 +29,7 @@ HEAVY = {
     "pyarrow",
     "scipy",
     "tabulate",
+    "jinja2",
     "pandas",
     "polars",
     "duckdb",

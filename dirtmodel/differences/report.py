@@ -67,12 +67,11 @@ def verdict_columns(rule: Exclusions) -> tuple[str, ...]:
 
 
 def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
-    """Yield one row per kind of change and unit, in the order of `KINDS`."""
-    for kind in KINDS:
-        for change in changes:
-            if kind in change.kinds:
-                statuses = (side and side["status"] for side in (change.old, change.new))
-                yield kind, *change.unit.values(), *statuses, len(change.rows), causes(change)
+    """Yield one row per unit with all its kinds of change, in the order of the first of them."""
+    for change in sorted(changes, key=lambda change: KINDS.index(change.kinds[0])):
+        statuses = (side and side["status"] for side in (change.old, change.new))
+        kinds = list(change.kinds)
+        yield kinds, *change.unit.values(), *statuses, len(change.rows), causes(change)
 
 
 def causes(change: VerdictChange) -> str:
@@ -90,12 +89,17 @@ def cause(row: RowDifference) -> str:
             if name == "img" and row.re_encoded
             else "img"
             if name == "img"
-            else f"{name} {text_of(values.old)} → {text_of(values.new)}"
+            else f"{name} {_worded(values.old)} → {_worded(values.new)}"
             for name, values in row.shown_columns()
         )
         return f"{row.table} {row.row.id} {row.change}: {shown}"
     verdict = f" ({readable('rating', row.row.rating)})" if row.table == "rating" else ""
     return f"{row.table} {row.row.id} {row.change}{verdict}"
+
+
+def _worded(value: Any) -> str:
+    text = text_of(value)
+    return "nothing" if text is None else text
 
 
 def lines(found: Differences) -> Iterator[str]:

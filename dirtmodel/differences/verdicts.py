@@ -6,9 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from dirtmodel.differences.rows import Counts, RowDifference, compare_by_id, compare_images
+from dirtmodel.differences.rows import (
+    Counts,
+    ImageKey,
+    RowDifference,
+    compare_by_id,
+    compare_images,
+    image_key,
+)
 from dirtmodel.differences.sides import Side
-from dirtmodel.models import JudgedBy, Step
+from dirtmodel.models import JudgedBy, Ratings, Step
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import nulls_last
 from dirtmodel.queries.rules import KEYS, Level, Status
@@ -44,7 +51,8 @@ class VerdictChange:
     old, new
         Status and evidence on each side, as in `Exclusions`; None where the unit is missing.
     rows
-        The differences that caused it.
+        The differences that caused it, those that decide first: FAIL and clicks, then UNSURE, then
+        other reviews, then pictures and sessions; each by place and slice.
     """
 
     kinds: tuple[str, ...]
@@ -156,11 +164,15 @@ class _Causes:
         )
         self._find_reviews(changes, places)
         olds, news = (
-            side.rows("image", place.keys())
+            list(side.rows("image", place.keys()))
             for side, place in zip(self._sides, places, strict=True)
         )
         for found in compare_images(olds, news, Counts(), self._same_pixels):
             _attach(changes, found, places, lambda row: row.id)
+        # An id of the new release says more than the same id of the old one.
+        keys = {image.id: image_key(image) for image in (*olds, *news)}
+        for change in changes:
+            change.rows.sort(key=lambda found: _relevance(found, keys))
 
     def _find_reviews(
         self, changes: list[VerdictChange], places: tuple[dict[int, int], ...]
@@ -179,6 +191,26 @@ class _Causes:
         for found in compare_by_id("session", olds, news, Counts(), {}):
             for n in sorted(in_session[0][found.row.id] | in_session[1][found.row.id]):
                 changes[n].rows.append(found)
+
+
+def _relevance(found: RowDifference, keys: Mapping[int, ImageKey]) -> tuple[Any, ...]:
+    """Sort what decides first, and the rows of an image in the order of its slices."""
+    if found.table in {"session", "image"}:
+        rank = {"image": 4, "session": 5}[found.table]
+    elif found.columns and not found.columns.keys() & {"rating", "x", "y"}:
+        rank = 3
+    else:
+        rank = min(_severity(row) for row in (found.old, found.new) if row is not None)
+    img_id = found.row.id if found.table == "image" else getattr(found.row, "img_id", None)
+    key = None if img_id is None else keys.get(img_id)
+    return rank, key is None, key or (), found.table, found.row.id
+
+
+def _severity(review: Any) -> int:
+    """Return 0 for a review against the image, 1 for an unsure one, 2 for others."""
+    if hasattr(review, "rating"):
+        return {Ratings.FAIL: 0, Ratings.UNSURE: 1}.get(review.rating, 2)
+    return 2 if review.x is None or review.y is None else 0
 
 
 def _noting(

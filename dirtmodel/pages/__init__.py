@@ -1,0 +1,96 @@
+"""HTML pages: one base template and one style sheet for all.
+
+A page is one file that refers to nothing outside itself and needs no script. Every value is
+escaped, and a value that a template misses is an error.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+class Chip(NamedTuple):
+    """A word in a frame whose colour depends on it: a status or a verdict."""
+
+    word: str
+    text: str
+
+
+class Change(NamedTuple):
+    """A chip, an arrow and another chip: what something was, and is now."""
+
+    old: Chip
+    new: Chip
+
+
+Cell = str | int | None | Chip | Change
+"""Integers are written with thousands separators; None is an empty cell."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page.
+
+    Parameters
+    ----------
+    label
+        What the table contains, for screen readers.
+    columns
+        The headings.
+    rows
+        Its cells, read once while the page is written.
+    numbers
+        The positions of the columns that are aligned on the right.
+    more
+        A sentence about rows that were left out, or an empty text.
+    """
+
+    label: str
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Cell]]
+    numbers: frozenset[int] = frozenset()
+    more: str = ""
+
+
+class Section(NamedTuple):
+    """A heading and the table below it."""
+
+    heading: str
+    table: Table
+
+
+class Picture(NamedTuple):
+    """A picture of a page: its bytes as WebP, or why there are none, and what it shows."""
+
+    webp: bytes | None
+    damage: str | None
+    alt: str
+
+    @property
+    def uri(self) -> str:
+        """The picture as a URI that contains it."""
+        return "data:image/webp;base64," + base64.b64encode(self.webp or b"").decode("ascii")
+
+
+def write(template: str, file: IO[bytes], **values: Any) -> None:
+    """Fill a template and write the page piece by piece, so that it is never whole in memory."""
+    for part in _environment().get_template(template).generate(**values):
+        file.write(part.encode())
+
+
+@cache
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("dirtmodel.pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
