@@ -29,7 +29,7 @@ from dirtmodel.models import (
     member_of,
 )
 from dirtmodel.pseudonyms import Choice, numbering
-from dirtmodel.release.columns import COLUMNS, Column, Kind, canonical
+from dirtmodel.release.columns import COLUMNS, Column, Kind
 from dirtmodel.release.extension import of_database
 from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
 
@@ -281,6 +281,4 @@ def _published(column: Column) -> "pa.DataType":
     """Return the type that the published pipeline writes."""
     import pyarrow as pa
 
-    if column.kind is Kind.DECIMAL:
-        return pa.decimal128(*(column.digits or ()))
-    return pa.timestamp("us", tz="UTC") if column.kind is Kind.INSTANT else canonical(column.kind)
+    return pa.timestamp("us", tz="UTC") if column.kind is Kind.INSTANT else column.arrow_type

@@ -159,8 +159,8 @@ def test_it_can_be_a_side_of_diff(dirt: str, published: Path) -> None:
     assert all(said.n_differences == 0 and said.unchanged for said in counts.values())
 
 
-def test_empty_texts_are_null_as_in_a_release(dirt: str, tmp_path: Path) -> None:
-    change(dirt, "UPDATE ratings_session SET \"user\" = ''")
+def test_blank_texts_are_null_as_in_a_release(dirt: str, tmp_path: Path) -> None:
+    change(dirt, "UPDATE ratings_session SET \"user\" = ' '")
 
     dm.load(dirt, tmp_path / "new.db")
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirtmodel.release.columns import COLUMNS, OPTIONAL, Kind, accepts, convert, text_of
+from dirtmodel.release.columns import COLUMNS, OPTIONAL, Column, Kind
+from dirtmodel.release.conversion import accepts, convert, text_of
 
 CANONICAL = {
     Kind.BIGINT: pa.int64(),
@@ -29,13 +30,14 @@ INTEGERS = [
 ]
 FLOATS = [pa.float16(), pa.float32(), pa.float64()]
 TEXTS = [pa.string(), pa.large_string(), pa.string_view()]
+DECIMALS = [pa.decimal32(9, 2), pa.decimal64(12, 2), pa.decimal128(20, 2), pa.decimal256(40, 2)]
 NUMBERS = [Kind.BIGINT, Kind.INTEGER, Kind.DOUBLE]
 
 
 def converted(kind: Kind, array: Any) -> tuple[list[Any], list[bool]]:
     """The canonical values and which of the given ones are lost, types checked on the way."""
     assert accepts(kind, array.type)
-    result, bad = convert(kind, array)
+    result, bad = convert(Column("some", kind), array)
     assert result.type == CANONICAL[kind]
     assert bad.dtype == np.bool_
     assert len(result) == len(bad) == len(array)
@@ -85,6 +87,14 @@ def test_integral_floats_with_nan_as_null(kind: Kind, physical: Any) -> None:
     numbers = np.array([3, np.nan, 0, -127], physical.to_pandas_dtype())
 
     assert kept(kind, pa.array(numbers, physical)) == [3, None, 0, -127]
+
+
+@pytest.mark.parametrize("kind", [*NUMBERS, Kind.BOOLEAN])
+@pytest.mark.parametrize("physical", DECIMALS, ids=str)
+def test_integral_decimal_numbers(kind: Kind, physical: Any) -> None:
+    numbers = [decimal.Decimal("1.00"), None, decimal.Decimal(0)]
+
+    assert kept(kind, pa.array(numbers, physical)) == [1, None, 0]
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
@@ -141,10 +151,12 @@ def test_a_double_is_an_integer_or_lost_never_rounded(numbers: list[float]) -> N
         pa.array([2.0**24, 2.0**24 - 1], pa.float32()),
         pa.array(np.array([2048, 2047], np.float16)),
         pa.array([2**63, 2**63 - 1], pa.uint64()),
+        pa.array([decimal.Decimal("1.50"), decimal.Decimal(1)], pa.decimal128(10, 2)),
+        pa.array([decimal.Decimal(2**63), decimal.Decimal(1)], pa.decimal128(38)),
         pa.array(["9223372036854775808", "9223372036854775807"]),
         pa.array(["-9223372036854775809", "-9223372036854775808"]),
         pa.array(["10000000000000000000", "1000000000000000000"]),
-        *(pa.array([text, "1"]) for text in ("abc", "", " 1", "1 ", "1.0", "1e3", "0x1", "１")),
+        *(pa.array([text, "1"]) for text in ("abc", "", " 1", "1 ", "1.0", "1e3", "+1", "１")),
     ],
     ids=lambda array: f"{array.type} {array[0]}",
 )
@@ -173,6 +185,13 @@ def test_every_double_survives_also_as_text(numbers: list[float | None]) -> None
     assert kept(Kind.DOUBLE, pa.array(texts, pa.large_string())) == numbers
 
 
+@given(st.lists(st.none() | st.decimals(-9999, 9999, places=11), max_size=20))
+def test_every_decimal_number_of_15_digits_survives(numbers: list[decimal.Decimal | None]) -> None:
+    expected = [None if number is None else float(number) for number in numbers]
+
+    assert kept(Kind.DOUBLE, pa.array(numbers, pa.decimal128(15, 11))) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [
@@ -197,6 +216,7 @@ def test_nan_is_null_and_infinity_is_not() -> None:
         pa.array([2**53 + 1, 2**53]),
         pa.array([-(2**53) - 1, -(2**53)]),
         pa.array([2**64 - 1, 0], pa.uint64()),
+        pa.array([decimal.Decimal(2**53 + 1), decimal.Decimal(2**70)], pa.decimal128(38)),
         *(pa.array([text, "1"]) for text in ("abc", "", "1,5", "1_000", "0x1", ".", "e5", "1e")),
         # Whoever wrote these did not mean infinity.
         pa.array(["1e400", "inf"]),
@@ -215,6 +235,7 @@ def test_what_is_no_double_is_lost(array: Any) -> None:
     "array",
     [
         pa.array([True, False, None]),
+        pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0, None], pa.int8())),
         *(pa.array([1, 0, None], physical) for physical in INTEGERS),
         *(pa.array(np.array([1, 0, np.nan], p.to_pandas_dtype()), p) for p in FLOATS),
         *(pa.array(["t", "f", None], physical) for physical in TEXTS),
@@ -233,6 +254,7 @@ def test_spellings_of_truth(array: Any) -> None:
     [
         pa.array([2, 1]),
         pa.array([-1, 0]),
+        pa.array([2**64 - 1, 0], pa.uint64()),
         pa.array([0.5, 1.0]),
         pa.array(["yes", "t"]),
         pa.array(["", "f"]),
@@ -251,6 +273,33 @@ def test_text_is_kept_verbatim(physical: Any) -> None:
     texts = ["señal 🧠", None, "", "NULL", "nan", " a\n", "\\n", "a\0b"]
 
     assert kept(Kind.TEXT, pa.array(texts, physical)) == texts
+
+
+@pytest.mark.parametrize("name", ["user", "file2", "notes"])
+@pytest.mark.parametrize("blank", ["", " ", "\t\r\n", "\u00a0\u3000"])
+def test_blank_text_is_null_where_text_may_be_missing(name: str, blank: str) -> None:
+    column = next(c for columns in COLUMNS.values() for c in columns if c.name == name)
+
+    values, bad = convert(column, pa.array(["a ", blank, None]))
+
+    assert values.to_pylist() == ["a ", None, None]
+    assert not bad.any()
+
+
+def test_blank_text_of_a_column_that_dirt_does_not_have_is_kept() -> None:
+    column = Column("reason", Kind.TEXT, nullable=True, extra=True)
+
+    assert convert(column, pa.array([" ", ""]))[0].to_pylist() == [" ", ""]
+
+
+@pytest.mark.parametrize("physical", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
+def test_bytes_are_text_if_they_are_utf_8(physical: Any) -> None:
+    assert kept(Kind.TEXT, pa.array(["señal".encode(), None], physical)) == ["señal", None]
+    assert lost(Kind.TEXT, pa.array([b"\xff", b"a"], physical)) == [True, False]
+
+
+def test_integers_are_text() -> None:
+    assert kept(Kind.TEXT, pa.array([101, None])) == ["101", None]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +352,46 @@ def test_every_datetime_of_python_survives(moments: list[dt.datetime | None]) ->
 
     assert kept(Kind.INSTANT, pa.array(moments, pa.timestamp("us"))) == moments
     assert kept(Kind.INSTANT, pa.array(aware, pa.timestamp("us", "UTC"))) == moments
+
+
+@pytest.mark.parametrize("physical", TEXTS, ids=str)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-07-26 12:34:56",
+        "2025-07-26T12:34:56",
+        "2025-07-26 12:34:56.000000",
+        "2025-07-26T12:34:56.000000000Z",
+        "2025-07-26 12:34:56+00",
+        "2025-07-26 07:34:56.000-05",
+        "2025-07-26T18:04:56.0+05:30",
+        "2025-07-26T18:04:56+0530",
+    ],
+)
+def test_iso_text_is_utc_unless_it_names_a_zone(text: str, physical: Any) -> None:
+    assert kept(Kind.INSTANT, pa.array([text, None], physical)) == [
+        MOMENT.replace(tzinfo=None),
+        None,
+    ]
+
+
+def test_dates_are_midnights() -> None:
+    midnight = dt.datetime(2025, 7, 26)  # noqa: DTZ001 - canonical instants are naive
+
+    assert kept(Kind.INSTANT, pa.array([midnight.date(), None])) == [midnight, None]
+    assert kept(Kind.INSTANT, pa.array(["2025-07-26", None])) == [midnight, None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "1753533296"),
+        *("10000-01-01 00:00:00+00", "0000-12-31 00:00:00", "0001-01-01 00:00:00+01"),
+        *("2025-02-30 00:00:00", "2025-07-26 24:00:00", "2025-07-26 12:34:56.123456789"),
+    ],
+)
+def test_text_that_is_not_an_instant_of_these_years_is_lost(text: str) -> None:
+    assert lost(Kind.INSTANT, pa.array([text, "2025-07-26"])) == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +473,9 @@ def test_what_is_not_a_date_of_these_years_is_lost(array: Any) -> None:
 def test_decimal_numbers_are_kept(physical: Any) -> None:
     values = [decimal.Decimal("12345678.90"), None, decimal.Decimal("-0.01")]
 
-    array, bad = convert(Kind.DECIMAL, pa.array(values, physical))
+    column = Column("some", Kind.DECIMAL, digits=(10, 2))
+
+    array, bad = convert(column, pa.array(values, physical))
 
     assert array.to_pylist() == values
     assert not bad.any()
@@ -392,7 +483,7 @@ def test_decimal_numbers_are_kept(physical: Any) -> None:
 
 # -- refusals
 
-STRANGE = [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.decimal128(10, 2)]
+STRANGE = [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.duration("us")]
 
 
 @pytest.mark.parametrize(
@@ -400,8 +491,9 @@ STRANGE = [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.decimal128(1
     [
         *((kind, [pa.bool_(), pa.date32(), pa.binary(), pa.timestamp("us")]) for kind in NUMBERS),
         (Kind.BOOLEAN, [pa.date32(), pa.binary(), pa.timestamp("us")]),
-        (Kind.TEXT, [pa.int64(), pa.float64(), pa.bool_(), pa.binary(), pa.timestamp("us")]),
-        (Kind.INSTANT, [pa.int64(), pa.date32(), pa.time64("us"), pa.string()]),
+        (Kind.DATE, [pa.int32(), pa.timestamp("us"), pa.binary()]),
+        (Kind.TEXT, [pa.float64(), pa.bool_(), pa.decimal128(3), pa.timestamp("us")]),
+        (Kind.INSTANT, [pa.int64(), pa.float64(), pa.time64("us"), pa.binary()]),
         (Kind.BINARY, [pa.int64(), pa.string(), pa.large_string()]),
     ],
     ids=str,

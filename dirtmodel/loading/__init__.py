@@ -65,7 +65,7 @@ def load(
     release
         The folder of the release: `qc` itself or any folder above it in the documented layout. Or a
         database with DIRT's own tables, or those of any version of dirtmodel: a SQLite file or a
-        URL; it is only read, and its empty texts become NULL as in a published release.
+        URL; it is only read.
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     replace

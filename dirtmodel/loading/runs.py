@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from dirtmodel.release import Batch
-from dirtmodel.release.columns import integers
+from dirtmodel.release.conversion import integers
 from dirtmodel.release.layout import NARROW_ROWS
 
 RUN_ROWS: Final = 512 * 1024

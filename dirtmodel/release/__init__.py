@@ -3,7 +3,8 @@
 - `layout`: where the four files are, and how they are read
 - `dirt`: DIRT's own tables, or ours, in their place
 - `sources`: which of the two it is
-- `columns`: the documented columns, and how each physical type becomes the canonical one
+- `columns`: the documented columns, and what each of them holds
+- `conversion`: how each physical type becomes the canonical one of its column
 - `extension`: columns and numbers beyond the documented layout
 - `findings`: what is wrong or odd, with stable codes
 - `checks`: what makes a row unsound or odd

@@ -4,7 +4,8 @@ Rules work on whole batches of canonical columns: each gives masks of rows, and 
 only when it is asked for an example.
 """
 
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from dirtmodel.entities import parse
 from dirtmodel.models import JudgedBy, Step
 from dirtmodel.models.types import LARGEST_NUMBER
-from dirtmodel.release.columns import Column, Kind, Mask, convert, integers, text_of, valid
+from dirtmodel.release.columns import Column, Kind
+from dirtmodel.release.conversion import Mask, convert, integers, text_of, valid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +77,7 @@ class Columns:
         arrays, bad = {}, {}
         for column in layout:
             if column.name in raw:
-                arrays[column.name], bad[column.name] = convert(column.kind, raw[column.name])
+                arrays[column.name], bad[column.name] = convert(column, raw[column.name])
         return cls(table, batch.num_rows, layout, arrays, bad, raw)
 
     def part(self, start: int, length: int) -> "Columns":
@@ -289,6 +291,15 @@ def session_problems(columns: Columns) -> list[Problem]:
     return [Problem("no-rater", no_user, _say_value(columns, "id", "session {} has no user"))]
 
 
+def similar_raters(raters: Iterable[str]) -> list[str]:
+    """Describe each group of raters whose names differ only in case or surrounding blanks."""
+    alike: dict[str, list[str]] = {}
+    for rater in sorted(raters):
+        folded = unicodedata.normalize("NFC", rater).strip().casefold()
+        alike.setdefault(folded, []).append(rater)
+    return [", ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+
+
 def entity_problems(columns: Columns) -> list[Problem]:
     """File names in which no subject can be read."""
     names = columns.arrays["file1"].to_pylist()
@@ -311,7 +322,7 @@ def _say_value(columns: Columns, name: str, words: str) -> Describe:
 
 def _bad_value(columns: Columns, name: str, kind: Kind) -> Describe:
     raw = columns.raw[name]
-    return lambda row: f"{name} {_raw_text(raw, row)} is not one of {kind.value} that can be kept"
+    return lambda row: f"{name} {_raw_text(raw, row)} does not fit a column of {kind.value}"
 
 
 def _raw_text(raw: "pa.Array", row: int) -> str:

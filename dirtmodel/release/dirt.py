@@ -31,8 +31,6 @@ DIRT_COLUMNS: Final = {"image_id": "img_id", "session_id": "session", "comments"
 """Django's names of columns → the release's."""
 
 _OWN_TABLES: Final = {table: table for table in TABLES}
-_NULL_IF_EMPTY: Final = frozenset({"comments", "user", "file2"})
-"""Where DIRT's empty text is NULL in a release: the dump's reader takes the one for the other."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +115,7 @@ class DatabaseTables:
         """Ask for the driver's own value, but for types that no driver has."""
         if not isinstance(column.type, _KNOWN) and not _is_decimal(column.type):
             return sa.cast(column, sa.Text)
-        raw = sa.type_coerce(column, sa.types.NullType())
-        if self._is_dirts and column.name in _NULL_IF_EMPTY:
-            return sa.func.nullif(raw, "")
-        return raw
-
-    @property
-    def _is_dirts(self) -> bool:
-        return self.names["image"] == DIRT_TABLES["image"]
+        return sa.type_coerce(column, sa.types.NullType())
 
     def _type(self, table: str, column: Any) -> "pa.DataType":
         import pyarrow as pa

@@ -33,6 +33,7 @@ WARNINGS: Final = {
     "unkept-column": "a column that DIRT does not have cannot be kept",
     "kept-number": "a number that DIRT does not define is kept under a placeholder name",
     "no-rater": "sessions without a user: their rater is unknown",
+    "similar-raters": "users who differ only in case or blanks are counted as separate raters",
     "repeated-image": "several images without a slice share (file1, display, step)",
     "no-entities": "a file1 in which no subject can be read",
     "session-step": "a review of an image in a session of another step",

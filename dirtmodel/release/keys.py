@@ -6,7 +6,7 @@ Keys are gathered over a whole file as plain integers: a few dozen bytes a row.
 import numpy as np
 
 from dirtmodel.release.checks import Columns, Describe, Ints
-from dirtmodel.release.columns import Mask
+from dirtmodel.release.conversion import Mask
 
 
 class Ids:

@@ -11,7 +11,7 @@ import numpy as np
 from dirtmodel.draw.header import probe
 from dirtmodel.errors import PictureError
 from dirtmodel.release import checks
-from dirtmodel.release.columns import Mask, valid
+from dirtmodel.release.conversion import Mask, valid
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,16 +18,8 @@ from dirtmodel.errors import ReleaseError
 from dirtmodel.models import JUDGED_BY, JudgedBy
 from dirtmodel.models.lookups import ENUMS
 from dirtmodel.release import checks
-from dirtmodel.release.columns import (
-    COLUMNS,
-    OPTIONAL,
-    Column,
-    Kind,
-    Mask,
-    accepts,
-    convert,
-    integers,
-)
+from dirtmodel.release.columns import COLUMNS, OPTIONAL, Column
+from dirtmodel.release.conversion import Mask, accepts, convert, integers
 from dirtmodel.release.extension import Extension, extra_columns
 from dirtmodel.release.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.release.keys import Ids, ImageKeys, repeats
@@ -113,6 +105,7 @@ class Reader:
             self.findings.add(finding.code, finding.file, finding.n, finding.examples)
         self._numbers: dict[str, set[int]] = {table: set() for table in ENUMS}
         self._rated_steps: set[int] = set()
+        self._raters: set[str] = set()
         self._sessions = checks.Known(("step",))
         self._images = checks.Known(("step", "width", "height"))
         for table in TABLES:
@@ -125,6 +118,12 @@ class Reader:
             )
             for first_row, columns, problems, imgs in parts:
                 yield self._batch(first_row, columns, problems, imgs, keep_rejected=keep_rejected)
+            if table == "session":
+                similar = checks.similar_raters(self._raters)
+                file = self.release.file(table)
+                self.findings.add(
+                    "similar-raters", file, len(similar), (f"{file}: {names}" for names in similar)
+                )
 
     @property
     def extension(self) -> Extension:
@@ -188,7 +187,7 @@ class Reader:
                     "wrong-type",
                     file,
                     1,
-                    [f"{file} column {name} is {physical}; {column.kind.value} are expected"],
+                    [f"{file} column {name} is {physical}, which cannot hold {column.kind.value}"],
                 )
         extra = []
         for name, column_or_reason in extra_columns(table, schema):
@@ -253,8 +252,9 @@ class Reader:
 
     def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[Img]]]":
         """Put the pictures, of which few can be held at a time, beside the other columns."""
+        (img,) = (column for column in COLUMNS["image"] if column.name == "img")
         pictures = itertools.chain.from_iterable(
-            views(convert(Kind.BINARY, raw.column(0))[0]) for _, raw in self._raw("image", ["img"])
+            views(convert(img, raw.column(0))[0]) for _, raw in self._raw("image", ["img"])
         )
         for first_row, columns, problems in narrow:
             start = 0
@@ -364,6 +364,7 @@ class Reader:
         steps = integers(batch.columns["step"])
         if batch.table == "session":
             self._sessions.add(ids, steps)
+            self._raters.update(batch.columns["user"].drop_null().unique().to_pylist())
             return
         described = batch.pictures.described if batch.pictures else []
         sizes = np.zeros((2, len(ids)), np.int64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dirtmodel.release import checks
-from dirtmodel.release.columns import Mask, text_of
+from dirtmodel.release.conversion import Mask, text_of
 from dirtmodel.release.findings import ERRORS
 from dirtmodel.release.pictures import Img
 
