@@ -46,6 +46,10 @@ if TYPE_CHECKING:
         Target,
     )
     from dirtmodel.opening import open  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.pictures.extract import extract
+    from dirtmodel.pictures.heatmap import heatmap
+    from dirtmodel.pictures.image import image
+    from dirtmodel.pictures.sheet import sheet
     from dirtmodel.pseudonyms import use_pseudonyms
     from dirtmodel.queries.agreement import Agreement
     from dirtmodel.queries.bids_filters import BidsFilters
@@ -57,9 +61,6 @@ if TYPE_CHECKING:
     from dirtmodel.queries.kit import KitExclusions
     from dirtmodel.release import check
     from dirtmodel.sql import ask
-    from dirtmodel.viewing.extracting import extract
-    from dirtmodel.viewing.heatmaps import heatmap
-    from dirtmodel.viewing.sheets import sheet
 
 _HOMES = {
     "dirtmodel.sql": ("ask",),
@@ -95,6 +96,10 @@ _HOMES = {
         "Tally",
         "Target",
     ),
+    "dirtmodel.pictures.extract": ("extract",),
+    "dirtmodel.pictures.heatmap": ("heatmap",),
+    "dirtmodel.pictures.image": ("image",),
+    "dirtmodel.pictures.sheet": ("sheet",),
     "dirtmodel.pseudonyms": ("use_pseudonyms",),
     "dirtmodel.queries.agreement": ("Agreement",),
     "dirtmodel.queries.bids_filters": ("BidsFilters",),
@@ -105,9 +110,6 @@ _HOMES = {
     "dirtmodel.queries.images": ("Images",),
     "dirtmodel.queries.kit": ("KitExclusions",),
     "dirtmodel.release": ("check",),
-    "dirtmodel.viewing.extracting": ("extract",),
-    "dirtmodel.viewing.heatmaps": ("heatmap",),
-    "dirtmodel.viewing.sheets": ("sheet",),
 }
 _MODULES = {"irr": "dirtmodel.irr", "errors": "dirtmodel.errors"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -151,6 +153,7 @@ __all__ = [
     "export",
     "extract",
     "heatmap",
+    "image",
     "irr",
     "load",
     "open",

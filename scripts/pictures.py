@@ -33,7 +33,7 @@ def draw() -> None:
         failures = dm.Images(step=dm.Step.FMAP_COREGISTRATION, status="excluded")
         layout = Layout(columns=6, rows=3, tile_width=150, tile_height=112)
         with dm.open(f"{folder}/dirt.db") as db:
-            page = next(iter(dm.sheet(failures, db, layout=layout)))
+            page = next(iter(dm.sheet(db, failures, layout=layout)))
         keep(page, "failures.png", page.width)
 
 

@@ -1,12 +1,28 @@
 """The text below pictures."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from dirtmodel.draw.captions import Review, Subject, caption, label, rings_of, said
+from dirtmodel.draw.captions import caption, label, rings_of, said, verdicts_of
 from dirtmodel.draw.rings import Click
 
-COREG = Subject(
-    img_id=90142,
+
+def image(**known: Any) -> Any:
+    unknown = dict.fromkeys(("slice", "sub", "ses", "task", "run"))
+    named = {name: SimpleNamespace(name=known.pop(name)) for name in ("step", "display")}
+    return SimpleNamespace(**{**unknown, **known, **named})
+
+
+def review(rater: str | None, verdict: str | None = None, **more: Any) -> Any:
+    usual = {"n_clicks": None, "source_data_issue": False, "notes": None, "decides": True}
+    named = None if verdict is None else SimpleNamespace(name=verdict)
+    return SimpleNamespace(**{**usual, "rater": rater, "verdict": named, **more})
+
+
+COREG = image(
+    id=90142,
     step="FMAP_COREGISTRATION",
     file1="sub-10003_ses-V1_task-rest_run-01_desc-coreg_boldref.nii.gz",
     display="X",
@@ -16,13 +32,13 @@ COREG = Subject(
     task="rest",
     run=1,
 )
-NAMELESS = Subject(img_id=7, step="DTIFIT", file1="../odd/dwi_FA.nii.gz", display="Z")
+NAMELESS = image(id=7, step="DTIFIT", file1="../odd/dwi_FA.nii.gz", display="Z")
 
 
 def test_a_caption_describes_the_picture_and_its_reviews() -> None:
     reviews = [
-        Review("ann", "PASS"),
-        Review("bob", "FAIL", source_data_issue=True, note="ghost\n <b>"),
+        review("ann", "PASS"),
+        review("bob", "FAIL", source_data_issue=True, notes="ghost\n <b>"),
     ]
 
     assert caption(COREG, reviews) == [
@@ -41,7 +57,7 @@ def test_a_file_without_entities_is_named_once() -> None:
 
 
 def test_a_label_begins_with_the_entities() -> None:
-    assert label(COREG, [Review(None, "UNSURE")]) == [
+    assert label(COREG, [review(None, "UNSURE")]) == [
         "sub-10003 ses-V1 task-rest run-1",
         "fmap_coregistration, display X, slice 3",
         "image 90142: 1 review: UNSURE by unknown",
@@ -52,51 +68,58 @@ def test_a_label_begins_with_the_entities() -> None:
     ("reviews", "expected"),
     [
         ([], "not reviewed"),
-        ([Review("ann", n_clicks=0)], "1 review: nothing wrong by ann"),
-        ([Review("ann", n_clicks=1)], "1 review: 1 click by ann"),
+        ([review("ann", n_clicks=0)], "1 review: nothing wrong by ann"),
+        ([review("ann", n_clicks=1)], "1 review: 1 click by ann"),
         (
-            [Review(rater, n_clicks=2) for rater in ("ann", "bob")],
+            [review(rater, n_clicks=2) for rater in ("ann", "bob")],
             "2 reviews: 2 clicks each by ann and bob",
         ),
-        ([Review("ann", "PASS")] * 3, "3 reviews: PASS by ann (3 times)"),
+        ([review("ann", "PASS")] * 3, "3 reviews: PASS by ann (3 times)"),
         (
-            [Review("ann", n_clicks=0), Review("bob", n_clicks=1)],
+            [review("ann", n_clicks=0), review("bob", n_clicks=1)],
             "2 reviews: 1 click by bob, nothing wrong by ann",
         ),
         (
-            [Review("ann", "RATING_3"), Review("bob", "UNSURE")],
+            [review("ann", "RATING_3"), review("bob", "UNSURE")],
             "2 reviews: UNSURE by bob, RATING_3 by ann",
         ),
         (
-            [Review("ann", "FAIL", decides=False)],
+            [review("ann", "FAIL", decides=False)],
             "not reviewed (1 review of the other kind does not count)",
         ),
         (
             [
-                Review("ann", "PASS"),
-                Review("bob", n_clicks=2, source_data_issue=True, decides=False),
-                Review("ann", n_clicks=0, decides=False),
+                review("ann", "PASS"),
+                review("bob", n_clicks=2, source_data_issue=True, decides=False),
+                review("ann", n_clicks=0, decides=False),
             ],
             "1 review: PASS by ann (2 reviews of the other kind do not count)",
         ),
     ],
 )
-def test_reviews_are_summarised_the_worst_first(reviews: list[Review], expected: str) -> None:
+def test_reviews_are_summarised_the_worst_first(reviews: list[Any], expected: str) -> None:
     assert said(reviews) == expected
 
 
 def test_a_long_note_is_shortened() -> None:
-    lines = caption(COREG, [Review("ann", "FAIL", note="x" * 500)])
+    lines = caption(COREG, [review("ann", "FAIL", notes="x" * 500)])
 
     assert lines[-1] == f"ann: {'x' * 200}..."
 
 
-def test_only_clicks_that_decide_are_drawn() -> None:
-    first, second, other = Click(1, 2, "ann"), Click(3, 4, "bob"), Click(5, 6, "ann")
+def test_only_reviews_that_decide_are_drawn() -> None:
     reviews = [
-        Review("ann", n_clicks=1, clicks=[first]),
-        Review("ann", n_clicks=1, clicks=[other], decides=False),
-        Review("bob", n_clicks=1, clicks=[second]),
+        review("ann", session_id=1, n_clicks=1),
+        review("ann", session_id=2, n_clicks=1, decides=False),
+        review("bob", session_id=3, n_clicks=2),
+        review("bob", "FAIL", session_id=3),
+        review("bob", "UNSURE", session_id=2, decides=False),
+        review("ann", "PASS", session_id=4),
     ]
+    places = [(3, 5, 6), (1, 1, 2), (2, 3, 4), (3, 7, 8), (1, None, 3)]
+    clicks: Any = [SimpleNamespace(session_id=n, x=x, y=y) for n, x, y in places]
 
-    assert rings_of(reviews) == [first, second]
+    rings = rings_of(reviews, clicks)
+
+    assert rings == [Click(1, 2, "ann"), Click(5, 6, "bob"), Click(7, 8, "bob")]
+    assert verdicts_of(reviews) == ["FAIL", "PASS"]

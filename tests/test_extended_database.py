@@ -25,7 +25,6 @@ from dirtmodel import browse, database, sample
 from dirtmodel.cli import main
 from dirtmodel.models import Rating
 from dirtmodel.release.extension import of_database
-from dirtmodel.showing import _notes
 
 ENGINES = ("sqlite", "postgres")
 ENGINE_PAIRS = [(one, other) for one in ENGINES for other in ENGINES]
@@ -347,7 +346,7 @@ def test_coverage(run: Run) -> None:
 def test_captions(db: orm.Session, img_id: int, step: str, expected: str) -> None:
     image = db.get_one(dm.Image, img_id)
 
-    caption = _notes(image).caption
+    caption = dm.image(db, image.id).notes.caption
 
     assert caption[0].startswith(f"{step}, ")
     assert caption[2] == expected

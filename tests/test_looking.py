@@ -19,6 +19,7 @@ from PIL import Image
 import dirtmodel as dm
 from dirtmodel import database, sample
 from dirtmodel.cli import main
+from dirtmodel.draw import colours
 from dirtmodel.models import JUDGED_BY, STEP, Coordinate, JudgedBy, Rating
 from dirtmodel.models import Image as Row
 
@@ -105,6 +106,8 @@ def test_rings_are_where_reviewers_clicked_and_nothing_else_changes(
         chosen = ids(db, Row.step.in_(BY_CLICKS) & Row.id.in_(clicks))[:8]
         chosen += ids(db, Row.step.in_(BY_CLICKS) & Row.id.not_in(clicks))[:2]
         expected = {i: (db.get(Row, i).img, *clicked(db, i)) for i in chosen}
+        users = db.scalars(sa.select(dm.Session.user).order_by(dm.Session.id))
+        pens = colours.pens(users)
     n_clicked = 0
     for img_id, (data, places, raters) in expected.items():
         result = run("image", img_id, "-o", tmp_path / f"{img_id}.png")
@@ -113,13 +116,14 @@ def test_rings_are_where_reviewers_clicked_and_nothing_else_changes(
         (original,), (drawn,) = rgba(data), rgba(tmp_path / f"{img_id}.png")
         height, width = original.shape[:2]
         drawn = drawn[:height, :width]
-        near = ringed(original.shape, places, 1.5 if len(raters) == 1 else 2.5)
+        near = ringed(original.shape, places, 2.5)
         np.testing.assert_array_equal(drawn[~near], original[~near])
         if len(raters) == 1:
             core = ringed(original.shape, places, 0.49) & near
             inside = [p for p in places if 0 < p[0] < width and 0 < p[1] < height]
             core &= ringed(original.shape, inside, 0.49)
-            assert (drawn[core][:, :3] == GOLD).all()
+            (rater,) = raters
+            assert (drawn[core][:, :3] == pens[rater].colour).all()
             n_clicked += int(core.sum())
     assert n_clicked > 0
 
@@ -158,6 +162,7 @@ def test_clicks_that_do_not_decide_are_not_drawn(own: sa.URL, tmp_path: Path) ->
 def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> None:
     img_id, data = click_on_an_animation(own)
     with database.engine(own).begin() as connection:
+        connection.execute(sa.update(dm.Session).values(user="ann"))
         by_clicks = sa.update(STEP).values(judged_by="clicks")
         connection.execute(by_clicks.where(STEP.c.id == dm.Step.FMAP_COREGISTRATION))
     dm.refresh(own)
@@ -503,7 +508,7 @@ def test_a_heat_map_needs_reviews(run: Run, tmp_path: Path) -> None:
         (["extract"], "pictures are not for stdout; say where they go, for example -o pictures/"),
         (
             ["image", 1, "-o", "x.jpg"],
-            "x.jpg is not a .png or .gif file; write for example -o fail.png",
+            "x.jpg is not a .png, .gif or .apng file; write for example -o fail.png",
         ),
         (["sheet", "-o", "x.gif"], "x.gif is not a .png file; write for example -o failures.png"),
     ],

@@ -22,9 +22,8 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel import database, sample
 from dirtmodel.differences import page
+from dirtmodel.models.notebook import _drawing
 from dirtmodel.queries.images import Clicks, Reviews
-from dirtmodel.showing import _notes
-from dirtmodel.viewing import single
 
 JUDGED_BY_CLICKS = {0, 1, 2}
 VERDICTS = ("PASS", "UNSURE", "FAIL")
@@ -306,7 +305,7 @@ def test_the_queries_of_images(db: orm.Session, expected: Expected) -> None:
     assert [(r.img_id, r.kind, r.id, r.decides) for r in reviews] == [
         (r.img_id, r.kind, r.id, r.decides) for r in expected.reviews
     ]
-    assert collections.Counter((c.img_id, c.session) for c in clicks) == {
+    assert collections.Counter((c.img_id, c.session_id) for c in clicks) == {
         (r.img_id, r.session): r.n_clicks for r in expected.reviews if r.n_clicks
     }
 
@@ -350,7 +349,7 @@ def summary_of(caption: list[str]) -> str:
 
 def test_captions_of_the_orm(db: orm.Session, expected: Expected) -> None:
     for image in db.scalars(sa.select(dm.Image)):
-        notes = _notes(image)
+        notes = _drawing(image).notes
 
         assert parse(summary_of(notes.caption)) == summary(expected, image.id)
         assert len(notes.clicks) == drawn_clicks(expected, image.id)
@@ -366,7 +365,7 @@ def test_captions_of_single_pictures(
     )
 
     for img_id in expected.step:
-        single.annotated(db, img_id)
+        dm.image(db, img_id).encode()
 
     for img_id, notes in drawn.items():
         assert parse(summary_of(notes.caption)) == summary(expected, img_id)
@@ -382,10 +381,10 @@ def test_labels_of_sheets(
 ) -> None:
     cells: list[Any] = []
     monkeypatch.setattr(
-        "dirtmodel.draw.sheets.pages", lambda given, **_options: cells.extend(given)
+        "dirtmodel.draw.sheets.pages", lambda given, **_options: cells.extend(given) or ()
     )
 
-    dm.sheet(list(expected.step), db).pages()
+    list(dm.sheet(db, list(expected.step)))
 
     for cell in cells:
         *_, said = cell.label
@@ -414,7 +413,7 @@ def test_heat_maps(
     assert found.total("n_reviews") == len(reviews)
     assert found.total("n_pictures") == len({review.img_id for review in reviews})
     sessions = {(review.img_id, review.session) for review in reviews}
-    clicks = [c for c in Clicks(chosen).run(db) if (c.img_id, c.session) in sessions]
+    clicks = [c for c in Clicks(chosen).run(db) if (c.img_id, c.session_id) in sessions]
     assert len(clicks) == sum(review.n_clicks or 0 for review in reviews)
     # A click at infinity counts, but has no place on the map.
     assert found.total("n_clicks") == sum(math.isfinite(c.x) and math.isfinite(c.y) for c in clicks)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from dirtmodel import opening
 from dirtmodel.errors import PictureError
 from dirtmodel.models import Image
-from dirtmodel.showing import reviews_of
+from dirtmodel.pictures.fetch import pens_of
 
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 _HEADERS: Final = {
@@ -94,7 +94,11 @@ def draw(path: Path, img_id: int) -> bytes | None:
         image = session.get(Image, img_id)
         if image is None:
             return None
-        notes = Notes(clicks=rings_of(reviews_of(image)), legend=False)
+        notes = Notes(
+            clicks=rings_of(image.reviews, image.coordinates),
+            pens=pens_of(session),
+            legend=False,
+        )
         return annotate(image.img, notes, img_id=img_id)
 
 

@@ -75,22 +75,24 @@ def _is_demo(db: Path) -> bool:
 def _draw(session: "orm.Session", folder: Path) -> None:
     """Draw one picture of each kind."""
     from dirtmodel import outputs
-    from dirtmodel.draw import annotate
+    from dirtmodel.draw import encode
     from dirtmodel.models import DisplayMode, Step
+    from dirtmodel.pictures.heatmap import heatmap
+    from dirtmodel.pictures.image import image
+    from dirtmodel.pictures.sheet import sheet
     from dirtmodel.queries.images import Images, Reviews
-    from dirtmodel.viewing import heatmaps, sheets, single
 
-    clicked = [image.id for image in Images(step=Step.MASK, status="excluded").run(session)]
+    clicked = [row.id for row in Images(step=Step.MASK, status="excluded").run(session)]
     raters = collections.defaultdict(set)
     for review in Reviews(clicked, decides=True).run(session):
         if review.n_clicks:
             raters[review.img_id].add(review.rater)
     by_most = max(clicked, key=lambda img_id: (len(raters[img_id]), -img_id))
-    outputs.save(single.annotated(session, by_most), folder / "annotated.png", replace=True)
+    image(session, by_most).save(folder / "annotated.png", replace=True)
     failures = Images(step=Step.FMAP_COREGISTRATION, status="excluded")
-    sheets.sheet(failures, session).save(folder / "failures.png", replace=True)
-    clicks = heatmaps.heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
-    outputs.save(annotate.png_bytes(clicks), folder / "clicks.png", replace=True)
+    sheet(session, failures).save(folder / "failures.png", replace=True)
+    clicks = heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
+    outputs.save(encode.png(clicks), folder / "clicks.png", replace=True)
     options.warn(
         "\nWhat does it look like?\n"
         f"  {folder / 'annotated.png'}  dirtmodel image {by_most} -o FILE\n"

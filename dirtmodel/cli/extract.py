@@ -22,12 +22,12 @@ def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: An
 
     Example: dirtmodel extract --step mask --sub 10003 -o pictures/
     """
-    from dirtmodel.viewing import extracting
+    from dirtmodel.pictures import extract as pictures
 
     images = selection.images(conditions)
     with options.opened(db) as session:
         found = images.run(session)
         with progress.of_images("Extracting", len(found), quiet=quiet) as advance:
-            written = extracting.extract(images, path, session, replace=replace, progress=advance)
+            written = pictures.extract(session, images, path, replace=replace, progress=advance)
     if not quiet:
         options.warn(f"Extracted {len(written):,} images to {path}")

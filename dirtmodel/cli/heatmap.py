@@ -30,13 +30,13 @@ def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -
     Example: dirtmodel heatmap --step mask --display x --slice 3 -o clicks.png
     """
     from dirtmodel import outputs
-    from dirtmodel.draw import annotate
+    from dirtmodel.draw import encode
+    from dirtmodel.pictures import heatmap as pictures
     from dirtmodel.queries.images import Images
-    from dirtmodel.viewing import heatmaps
 
     outputs.refuse_existing([path], replace=replace)
     with options.opened(db) as session:
         wanted = Images(step=chosen["step"], display=chosen["display"], slice=chosen["slice"])
         with progress.of_images("Adding up", len(wanted.run(session)), quiet=quiet) as advance:
-            drawn = heatmaps.heatmap(session, **chosen, progress=advance)
-    selection.save(annotate.png_bytes(drawn), path, replace=replace)
+            drawn = pictures.heatmap(session, **chosen, progress=advance)
+    selection.save(encode.png(drawn), path, replace=replace)

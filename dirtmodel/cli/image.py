@@ -1,7 +1,6 @@
 """The command that draws one picture."""
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -10,24 +9,25 @@ from dirtmodel.cli import options, selection
 
 @click.command()
 @click.argument("id", type=int)
-@selection.output("fail.png", ".png", ".gif", stdout=True)
+@selection.output("fail.png", ".png", ".gif", ".apng", stdout=True)
 @selection.replace
 @options.pseudonyms
 @options.database
 def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | bytes) -> None:  # noqa: A002 - the argument's name
     """Draw one picture as the reviewers saw it, with rings where they clicked.
 
-    ID is the image's; `dirtmodel exclusions` names them in image_ids. Rings are gold for one rater,
-    of one colour each for several. An animation stays one in a .gif file; in a .png file its frames
-    stand side by side. With -o - the picture is written to stdout, in its own format.
+    ID is the image's; `dirtmodel exclusions` names them in image_ids. A rater has the same colour
+    in all pictures of a database; the only rater of one is drawn in gold. An animation stays one in
+    a .gif or .apng file; in a .png file its frames stand side by side. With -o - the picture is
+    written to stdout, in its own format.
 
     Example: dirtmodel image 15820 -o fail.png
     """
     from dirtmodel import outputs
-    from dirtmodel.viewing import single
+    from dirtmodel.pictures import image as pictures
 
-    forms: dict[str, Literal["PNG", "GIF"]] = {".png": "PNG", ".gif": "GIF"}
     outputs.refuse_existing([path], replace=replace)
     with options.opened(db, pseudonyms) as session:
-        data = single.annotated(session, id, form=forms.get(path.suffix.lower()))
+        drawn = pictures.image(session, id)
+    data = drawn.encode(pictures.FORMS.get(path.suffix.lower()))
     selection.save(data, path, replace=replace)

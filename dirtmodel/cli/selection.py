@@ -27,7 +27,7 @@ def output(example: str, *suffixes: str, stdout: bool = False) -> Callable[[_Com
     stdout
         Whether - may stand for stdout, if that is not a terminal.
     """
-    names = " or ".join(suffixes)
+    names = " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
     metavar = "FILE" if suffixes else "FOLDER"
 
     def check(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path:

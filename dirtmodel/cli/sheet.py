@@ -45,11 +45,11 @@ def sheet(
     Example: dirtmodel sheet --step fmap_coregistration --status excluded -o failures.png
     """
     from dirtmodel.draw.sheets import Layout
-    from dirtmodel.viewing import sheets
+    from dirtmodel.pictures import sheet as pictures
 
     images = selection.images(conditions)
     with options.opened(db, pseudonyms) as session:
-        made = sheets.sheet(images, session, title=title, layout=Layout.of_size(size))
+        made = pictures.sheet(session, images, title=title, layout=Layout.of_size(size))
         with progress.of_images("Drawing", len(made), quiet=quiet) as advance:
             written = made.save(path, replace=replace, progress=advance)
     if not quiet:

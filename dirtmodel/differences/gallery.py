@@ -1,25 +1,15 @@
 """Which pictures illustrate the differences, and how they are drawn: small, ringed, as WebP."""
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
 
 from dirtmodel.database.fragments import in_batches
 from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.rows import ImageRow, RowDifference, image_key
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS
-from dirtmodel.draw.captions import Review
-from dirtmodel.errors import PictureError
+from dirtmodel.pictures.fetch import History, histories, pens_of
 from dirtmodel.queries.images import Reviews
-from dirtmodel.viewing.material import reviews_of
-
-_WIDTH: Final = 420
-_HEIGHT: Final = 340
-_MOST_FRAMES: Final = 8
-_QUALITY: Final = 80
-_FRAME_MS: Final = 500
 
 Ids = tuple[int | None, int | None]
 """Of an image in the old and in the new release."""
@@ -30,21 +20,22 @@ class Half:
     """An image on one side, with its reviews."""
 
     image: ImageRow
-    reviews: list[Review] = field(default_factory=list)
+    history: History
 
     @property
     def verdicts(self) -> list[str]:
         """The deciding verdicts and who gave them, the earliest first."""
         return [
-            f"{review.verdict} by {review.rater or 'unknown'}"
-            for review in self.reviews
+            f"{review.verdict.name} by {review.rater or 'unknown'}"
+            for review in self.history.reviews
             if review.decides and review.verdict is not None
         ]
 
     @property
     def n_clicks(self) -> int | None:
         """The number of clicks that decide; None without a review by clicks."""
-        found = [r.n_clicks for r in self.reviews if r.decides and r.n_clicks is not None]
+        deciding = (review.n_clicks for review in self.history.reviews if review.decides)
+        found = [n_clicks for n_clicks in deciding if n_clicks is not None]
         return sum(found) if found else None
 
 
@@ -128,13 +119,16 @@ class Gallery:
 
 
 def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
-    reviews: dict[int, list[Review]] = {}
+    found: dict[int, History] = {}
     for some in in_batches(ids):
-        reviews.update(reviews_of(side.session, Reviews(some)))
-    return {image.id: Half(image, reviews.get(image.id, [])) for image in side.rows("image", ids)}
+        found.update(histories(side.session, Reviews(some)))
+    return {
+        image.id: Half(image, found.get(image.id, History([], [])))
+        for image in side.rows("image", ids)
+    }
 
 
-def thumbnail(side: Side, half: Half) -> bytes:
+def draw_half(side: Side, half: Half) -> bytes:
     """Draw a picture small, with its clicks as rings; of an animation, a few frames.
 
     Raises
@@ -142,28 +136,12 @@ def thumbnail(side: Side, half: Half) -> bytes:
     PictureError
         If it is damaged.
     """
-    from dirtmodel.draw import decode
-    from dirtmodel.draw.annotate import Notes, ringed
     from dirtmodel.draw.captions import rings_of
+    from dirtmodel.draw.thumbnails import thumbnail
 
-    img_id = half.image.id
-    data = side.picture(img_id)
-    n_frames = decode.count_frames(decode.open_picture(data, img_id), img_id)
-    frames = decode.frames_at(data, img_id, decode.telling_frames(n_frames, _MOST_FRAMES))
-    if not frames:
-        raise PictureError(f"image {img_id}: the picture has no frames")
-    scale = min(_WIDTH / frames[0].width, _HEIGHT / frames[0].height, 1)
-    size = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
-    notes = Notes(clicks=rings_of(half.reviews)).scaled(scale)
-    small = [ringed(frame.resize(size), notes) for frame in frames]
-    out = io.BytesIO()
-    small[0].save(
-        out,
-        "WEBP",
-        quality=_QUALITY,
-        save_all=True,
-        append_images=small[1:],
-        duration=_FRAME_MS,
-        loop=0,
+    return thumbnail(
+        side.picture(half.image.id),
+        rings_of(*half.history),
+        img_id=half.image.id,
+        pens=pens_of(side.session),
     )
-    return out.getvalue()

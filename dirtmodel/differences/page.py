@@ -7,7 +7,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from dirtmodel import pages
 from dirtmodel.differences.comparison import Differences
-from dirtmodel.differences.gallery import Gallery, Half, Pair, thumbnail
+from dirtmodel.differences.gallery import Gallery, Half, Pair, draw_half
 from dirtmodel.differences.report import (
     COUNT_COLUMNS,
     causes,
@@ -159,7 +159,7 @@ def _half(side: Side, half: Half | None, name: str) -> HalfShown:
         return HalfShown(Picture(None, f"not in the {name} release", ""))
     alt = f"image {half.image.id}, {name}"
     try:
-        picture = Picture(thumbnail(side, half), None, alt)
+        picture = Picture(draw_half(side, half), None, alt)
     except PictureError as error:
         picture = Picture(None, str(error), alt)
     verdicts = tuple(Chip(verdict.partition(" ")[0], verdict) for verdict in half.verdicts)

@@ -60,7 +60,7 @@ def _of_kind(
     # In the order of the images, not of their ids.
     for review in sorted(found, key=lambda review: place[review.img_id]):
         image = by_id[review.img_id]
-        own = rows[review.img_id, review.session]
+        own = rows[review.img_id, review.session_id]
         if kind == "rating":
             own = [row for row in own if row.id == review.id]
         if any((row.id, row.created) in before for row in own):
@@ -73,7 +73,7 @@ def _of_kind(
             table=kind,
             ids=[row.id for row in own],
             img_id=image.id,
-            session=review.session,
+            session=review.session_id,
             rater=review.rater,
             created=review.created,
             step=readable("step", image.step),

@@ -14,12 +14,9 @@ from PIL import Image
 from dirtmodel.draw import decode, encode, legend, rings, text
 from dirtmodel.draw.colours import Pen, pens
 from dirtmodel.draw.decode import Frame
-from dirtmodel.draw.encode import png as png_bytes
 from dirtmodel.draw.legend import Entry
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
-
-__all__ = ["Form", "Notes", "annotate", "annotated", "png_bytes", "ringed"]
 
 Form = Literal["PNG", "GIF", "APNG"]
 
@@ -42,7 +39,7 @@ class Notes:
         Lines below the picture; they wrap. Without any there is no caption.
     pens
         The pen of every rater in the database, so that a rater has one colour in all pictures; by
-        default those of the raters of these clicks.
+        default of the raters of these clicks.
     legend
         Whether the rings of several raters, and clicks outside the picture, are explained below it.
     radius
@@ -125,7 +122,7 @@ def annotate(
     if form in {None, image.format} and not notes.points() and not notes.lines():
         return bytes(data)
     if form == "PNG" or image.format == "PNG":
-        return png_bytes(annotated(data, notes, img_id=img_id))
+        return encode.png(annotated(data, notes, img_id=img_id))
     loop = image.info.get("loop")
     if form != "APNG":
         try:

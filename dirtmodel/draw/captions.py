@@ -2,114 +2,80 @@
 
 import collections
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
+from dirtmodel.draw.info import ClickInfo, ImageInfo, ReviewInfo
 from dirtmodel.draw.rings import Click
 
 _WORST_FIRST: Final = ("FAIL", "UNSURE", "PASS")
 _LONGEST_NOTE: Final = 200
 
 
-class Review(NamedTuple):
-    """One review of an image: a verdict, or a set of clicks.
+def rings_of(reviews: Iterable[ReviewInfo], clicks: Iterable[ClickInfo]) -> list[Click]:
+    """Return the clicks to draw: those that decide, the earliest review's first.
 
-    Parameters
-    ----------
-    rater
-        None is unknown.
-    verdict
-        DIRT's name; None where the review is by clicks.
-    n_clicks
-        Number of clicks; None where the review is a verdict.
-    clicks
-        The clicks, to be drawn as rings.
-    decides
-        False for a review of the kind that does not decide about the image's step.
+    Half a point is not a click.
     """
-
-    rater: str | None
-    verdict: str | None = None
-    n_clicks: int | None = None
-    clicks: Sequence[Click] = ()
-    source_data_issue: bool = False
-    note: str | None = None
-    decides: bool = True
-
-
-def rings_of(reviews: Iterable[Review]) -> list[Click]:
-    """Return the clicks to draw: those that decide, the earliest review's first."""
-    return [click for review in reviews if review.decides for click in review.clicks]
+    of_session: dict[int, list[ClickInfo]] = {}
+    for click in clicks:
+        if click.x is None or click.y is None:
+            continue
+        of_session.setdefault(click.session_id, []).append(click)
+    return [
+        Click(click.x, click.y, review.rater)
+        for review in reviews
+        if review.decides and review.verdict is None
+        for click in of_session.get(review.session_id, ())
+    ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What a picture shows; step and display by DIRT's names."""
-
-    img_id: int
-    step: str
-    file1: str
-    display: str
-    slice: int | None = None
-    sub: str | None = None
-    ses: str | None = None
-    task: str | None = None
-    run: int | None = None
-
-    @property
-    def entities(self) -> str:
-        """BIDS entities as in file names; the file's name where it carries none.
-
-        >>> Subject(img_id=1, step="MASK", file1="m.nii", display="X", sub="10003").entities
-        'sub-10003'
-        """
-        named = {"sub": self.sub, "ses": self.ses, "task": self.task, "run": self.run}
-        if self.sub is None:
-            return self.file1
-        return " ".join(f"{key}-{value}" for key, value in named.items() if value is not None)
-
-    @property
-    def cut(self) -> str:
-        """Display axis and, where there is one, slice."""
-        return f"display {self.display}" + ("" if self.slice is None else f", slice {self.slice}")
+def verdicts_of(reviews: Iterable[ReviewInfo]) -> list[str]:
+    """Return the names of the verdicts that decide, the earliest first."""
+    deciding = (review.verdict for review in reviews if review.decides)
+    return [verdict.name for verdict in deciding if verdict is not None]
 
 
-def caption(subject: Subject, reviews: Sequence[Review]) -> list[str]:
+def entities(image: ImageInfo) -> str:
+    """Write BIDS entities as in file names; the file's name where it has none."""
+    if image.sub is None:
+        return image.file1
+    named = {"sub": image.sub, "ses": image.ses, "task": image.task, "run": image.run}
+    return " ".join(f"{key}-{value}" for key, value in named.items() if value is not None)
+
+
+def cut(image: ImageInfo) -> str:
+    """Name the display axis and, where there is one, the slice."""
+    display = f"display {image.display.name}"
+    return display if image.slice is None else f"{display}, slice {image.slice}"
+
+
+def caption(image: ImageInfo, reviews: Sequence[ReviewInfo]) -> list[str]:
     """Write the lines below a single picture: what, which file, what was said, notes."""
-    lines = [f"{subject.step}, {subject.entities}, {subject.cut} (image {subject.img_id})"]
-    if subject.file1 != subject.entities:
-        lines.append(subject.file1)
+    lines = [f"{image.step.name}, {entities(image)}, {cut(image)} (image {image.id})"]
+    if image.file1 != entities(image):
+        lines.append(image.file1)
     lines.append(said(reviews))
     for review in reviews:
-        if review.note:
-            note = " ".join(review.note.split())
+        if review.notes:
+            note = " ".join(review.notes.split())
             note = note if len(note) <= _LONGEST_NOTE else f"{note[:_LONGEST_NOTE]}..."
             lines.append(f"{_name(review.rater)}: {note}")
     return lines
 
 
-def label(subject: Subject, reviews: Sequence[Review]) -> list[str]:
+def label(image: ImageInfo, reviews: Sequence[ReviewInfo]) -> list[str]:
     """Write the lines below a picture of a sheet, the most telling first."""
     return [
-        subject.entities,
-        f"{subject.step.lower()}, {subject.cut}",
-        f"image {subject.img_id}: {said(reviews)}",
+        entities(image),
+        f"{image.step.name.lower()}, {cut(image)}",
+        f"image {image.id}: {said(reviews)}",
     ]
 
 
-def said(reviews: Sequence[Review]) -> str:
+def said(reviews: Sequence[ReviewInfo]) -> str:
     """Summarise what reviewers said, the worst first.
 
     Reviews that decide nothing are counted separately.
-
-    Examples
-    --------
-    >>> said([Review("ann", "PASS"), Review("bob", "FAIL"), Review(None, "PASS")])
-    '3 reviews: FAIL by bob, PASS by ann and unknown'
-    >>> said([Review("ann", n_clicks=1), Review("bob", n_clicks=0)])
-    '2 reviews: 1 click by ann, nothing wrong by bob'
-    >>> said([Review("ann", "FAIL", decides=False)])
-    'not reviewed (1 review of the other kind does not count)'
     """
     deciding = [review for review in reviews if review.decides]
     text = _summary(deciding) if deciding else "not reviewed"
@@ -119,7 +85,7 @@ def said(reviews: Sequence[Review]) -> str:
     return text
 
 
-def _summary(reviews: Sequence[Review]) -> str:
+def _summary(reviews: Sequence[ReviewInfo]) -> str:
     findings: dict[str, list[str]] = {verdict: [] for verdict in _WORST_FIRST}
     for review in sorted(reviews, key=lambda review: -(review.n_clicks or 0)):
         findings.setdefault(_finding(review), []).append(_name(review.rater))
@@ -133,9 +99,9 @@ def _summary(reviews: Sequence[Review]) -> str:
     return f"{_count(len(reviews), 'review')}: {', '.join(parts)}"
 
 
-def _finding(review: Review) -> str:
+def _finding(review: ReviewInfo) -> str:
     if review.verdict is not None:
-        return review.verdict
+        return review.verdict.name
     return _count(review.n_clicks, "click") if review.n_clicks else "nothing wrong"
 
 

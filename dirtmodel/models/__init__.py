@@ -4,6 +4,8 @@
 - `lookups`: what the numbers of steps, displays and verdicts mean
 - `dirt`: the four tables that mirror DIRT's
 - `derived`: what follows from them
+- `raters`: who reviewed, in order
+- `notebook`: how an image shows itself
 - `records`: what was loaded
 - `views`: for ad hoc SQL
 
@@ -14,6 +16,7 @@ Postgres and `dirtmodel sql --tables` are made from them.
 from dirtmodel.models.derived import Picture, Review, Tally, Target
 from dirtmodel.models.dirt import Coordinate, Image, Rating, Session
 from dirtmodel.models.lookups import DISPLAY, STEP, VERDICT
+from dirtmodel.models.raters import raters
 from dirtmodel.models.records import Finding, Quarantine, Release, ReleaseFile
 from dirtmodel.models.types import (
     JUDGED_BY,
@@ -58,4 +61,5 @@ __all__ = [
     "Target",
     "UTCDateTime",
     "member_of",
+    "raters",
 ]

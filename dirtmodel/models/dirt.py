@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 
+from dirtmodel.models.notebook import Shown
 from dirtmodel.models.types import (
     Base,
     BigInt,
@@ -21,7 +23,6 @@ from dirtmodel.models.types import (
     name_of,
     reference,
 )
-from dirtmodel.showing import Shown
 
 if TYPE_CHECKING:
     from dirtmodel.models.derived import Picture, Review, Target
@@ -109,6 +110,11 @@ class Image(Shown, Base):
         back_populates="image",
         viewonly=True,
     )
+    sub: AssociationProxy[str | None] = association_proxy("target", "sub")
+    ses: AssociationProxy[str | None] = association_proxy("target", "ses")
+    task: AssociationProxy[str | None] = association_proxy("target", "task")
+    run: AssociationProxy[int | None] = association_proxy("target", "run")
+    scan: AssociationProxy[str | None] = association_proxy("target", "scan")
 
     def __repr__(self) -> str:
         where = f"{name_of(self.display)}" + ("" if self.slice is None else f" {self.slice}")

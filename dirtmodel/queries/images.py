@@ -181,7 +181,7 @@ class ImageReview(NamedTuple):
     img_id: int
     kind: str
     id: int
-    session: int
+    session_id: int
     rater: str | None
     created: dt.datetime
     verdict: Ratings | None
@@ -196,7 +196,7 @@ class ImageClick(NamedTuple):
     """One click on an image, in pixels of the picture from its top left corner."""
 
     img_id: int
-    session: int
+    session_id: int
     x: float
     y: float
 
@@ -224,11 +224,10 @@ class Reviews:
 
     def select(self) -> Statement:
         """One row per review, as `ImageReview`: by image, the earliest first."""
-        columns = Review.__table__.c
         statement = (
-            sa.select(*(columns[name] for name in ImageReview._fields))
+            sa.select(*(getattr(Review, name).label(name) for name in ImageReview._fields))
             .where(one_of(Review.img_id, self.images))
-            .order_by(Review.img_id, Review.created, ascending(columns.kind), Review.id)
+            .order_by(Review.img_id, Review.created, ascending(Review.kind), Review.id)
         )
         if self.rater is not None:
             statement = statement.where(Review.rater == self.rater)
@@ -264,7 +263,7 @@ class Clicks:
     def select(self) -> Statement:
         """One row per click, as `ImageClick`: by image, the earliest first."""
         return (
-            sa.select(Coordinate.img_id, Coordinate.session_id, Coordinate.x, Coordinate.y)
+            sa.select(*(getattr(Coordinate, name).label(name) for name in ImageClick._fields))
             .where(
                 one_of(Coordinate.img_id, self.images),
                 Coordinate.x.is_not(None),

@@ -6,22 +6,21 @@ import re
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import orm
-
-from dirtmodel import outputs
+from dirtmodel import opening, outputs
 from dirtmodel.errors import OutputError, PictureError
+from dirtmodel.opening import Database
+from dirtmodel.pictures import fetch
+from dirtmodel.pictures.fetch import Progress, Wanted
 from dirtmodel.queries.images import FoundImage, blobs
-from dirtmodel.viewing import material
-from dirtmodel.viewing.material import Progress, Wanted
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9]")
 _LONGEST_VALUE: Final = 32
 
 
 def extract(
+    db: Database,
     images: Wanted,
     folder: str | os.PathLike[str],
-    db: orm.Session | None = None,
     *,
     replace: bool = False,
     progress: Progress | None = None,
@@ -30,12 +29,12 @@ def extract(
 
     Parameters
     ----------
+    db
+        An open session, a path or a URL.
     images
         `Images(...)`; or images themselves: of the ORM, rows of `Images`, or ids.
     folder
         Created if it does not exist. Nothing is ever written outside of it.
-    db
-        Where they are. Images of the ORM know it themselves.
     replace
         Whether existing files are replaced.
     progress
@@ -51,26 +50,27 @@ def extract(
     PictureError
         Some pictures are not the bytes that were loaded; the others have been written.
     """
-    session, found = material.find(images, db)
     folder = Path(folder)
-    paths = {image.id: folder / file_name(image) for image in found}
-    outputs.make_folder(folder)
-    outputs.refuse_existing(list(paths.values()), replace=replace)
     damaged: list[int] = []
-    for n_done, (image, data) in enumerate(blobs(session, found)):
-        if hashlib.sha256(data).hexdigest() == image.sha256:
-            try:
-                outputs.save(data, paths[image.id], replace=replace)
-            except OutputError as error:
-                raise OutputError(
-                    f"{error}. {folder} is incomplete: {n_done - len(damaged):,} of "
-                    f"{len(found):,} pictures have been written"
-                ) from error
-        else:
-            damaged.append(image.id)
-            del paths[image.id]
-        if progress is not None:
-            progress(1)
+    with opening.session_on(db) as session:
+        found = fetch.find(session, images)
+        paths = {image.id: folder / file_name(image) for image in found}
+        outputs.make_folder(folder)
+        outputs.refuse_existing(list(paths.values()), replace=replace)
+        for n_done, (image, data) in enumerate(blobs(session, found)):
+            if hashlib.sha256(data).hexdigest() == image.sha256:
+                try:
+                    outputs.save(data, paths[image.id], replace=replace)
+                except OutputError as error:
+                    raise OutputError(
+                        f"{error}. {folder} is incomplete: {n_done - len(damaged):,} of "
+                        f"{len(found):,} pictures have been written"
+                    ) from error
+            else:
+                damaged.append(image.id)
+                del paths[image.id]
+            if progress is not None:
+                progress(1)
     if damaged:
         raise PictureError(_damaged(damaged, n_written=len(paths)))
     return list(paths.values())

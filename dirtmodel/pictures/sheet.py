@@ -2,29 +2,27 @@
 
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import orm
-
-from dirtmodel import outputs
-from dirtmodel.database.fragments import in_batches
-from dirtmodel.draw import annotate, sheets
-from dirtmodel.draw.captions import label, rings_of
-from dirtmodel.draw.colours import Pen, pens
+from dirtmodel import opening, outputs
+from dirtmodel.draw import encode, sheets
+from dirtmodel.draw.captions import label, rings_of, verdicts_of
 from dirtmodel.draw.sheets import Cell, Layout
-from dirtmodel.queries.images import FoundImage, Images, Reviews
-from dirtmodel.viewing import material
-from dirtmodel.viewing.material import Progress, Wanted
+from dirtmodel.opening import Database
+from dirtmodel.pictures import fetch
+from dirtmodel.pictures.fetch import Progress, Wanted
+from dirtmodel.queries.images import FoundImage, Images
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
+    from sqlalchemy import orm
 
 
 def sheet(
+    db: Database,
     images: Wanted,
-    db: orm.Session | None = None,
     *,
     title: str | None = None,
     layout: Layout | None = None,
@@ -33,11 +31,11 @@ def sheet(
 
     Parameters
     ----------
+    db
+        An open session, a path or a URL.
     images
         `Images(...)`; or images themselves, in the order to show them: of the ORM, rows of
         `Images`, or ids.
-    db
-        Where they are. Images of the ORM know it themselves.
     title
         Heading of every page; by default the conditions of the query.
     layout
@@ -48,10 +46,11 @@ def sheet(
     UsageError
         If there is no such image.
     """
-    session, found = material.find(images, db)
+    with opening.session_on(db) as session:
+        found = fetch.find(session, images)
     if title is None:
         title = _title(images.text if isinstance(images, Images) else "", len(found))
-    return Sheet(session, found, title, layout or Layout())
+    return Sheet(db, found, title, layout or Layout())
 
 
 class Sheet:
@@ -61,7 +60,7 @@ class Sheet:
     """
 
     def __init__(
-        self, db: orm.Session, images: Sequence[FoundImage], title: str, layout: Layout
+        self, db: Database, images: Sequence[FoundImage], title: str, layout: Layout
     ) -> None:
         self.images = images
         self.title = title
@@ -79,7 +78,7 @@ class Sheet:
         return f"<Sheet of {len(self)} images: {self.title}>"
 
     def _repr_png_(self) -> bytes:
-        return annotate.png_bytes(next(self.pages()))
+        return encode.png(next(self.pages()))
 
     def pages(self, progress: Progress | None = None) -> "Iterator[PillowImage.Image]":
         """Draw page after page; only the one being drawn is in memory.
@@ -89,9 +88,13 @@ class Sheet:
         progress
             Called with 1 after every image.
         """
-        return sheets.pages(
-            self._cells(progress), title=self.title, layout=self.layout, pens=self._pens()
-        )
+        with opening.session_on(self._db) as session:
+            yield from sheets.pages(
+                self._cells(session, progress),
+                title=self.title,
+                layout=self.layout,
+                pens=fetch.pens_of(session),
+            )
 
     def save(
         self,
@@ -115,20 +118,17 @@ class Sheet:
         create = functools.partial(outputs.destination, replace=replace)
         return sheets.save(self.pages(progress), path, create)
 
-    def _cells(self, progress: Progress | None) -> Iterator[Cell]:
-        for shown in material.gather(self._db, self.images):
-            verdicts = [r.verdict for r in shown.reviews if r.decides and r.verdict]
-            lines = label(shown.subject, shown.reviews)
-            yield Cell(shown.image.id, shown.data, lines, shown.clicks, verdicts)
+    def _cells(self, session: "orm.Session", progress: Progress | None) -> Iterator[Cell]:
+        for shown in fetch.fetch(session, self.images):
+            yield Cell(
+                shown.image.id,
+                shown.data,
+                label(shown.image, shown.reviews),
+                rings_of(shown.reviews, shown.clicks),
+                verdicts_of(shown.reviews),
+            )
             if progress is not None:
                 progress(1)
-
-    def _pens(self) -> Mapping[str | None, Pen]:
-        raters: set[str | None] = set()
-        for batch in in_batches(image.id for image in self.images):
-            reviews = material.reviews_of(self._db, Reviews(batch, decides=True))
-            raters.update(click.rater for found in reviews.values() for click in rings_of(found))
-        return pens(sorted(raters, key=str))
 
 
 def _title(asked: str, n_images: int) -> str:

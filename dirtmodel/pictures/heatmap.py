@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import orm
 
+from dirtmodel import opening
 from dirtmodel.database.fragments import in_batches
 from dirtmodel.draw import heatmaps
 from dirtmodel.draw.captions import rings_of
 from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, Sample
 from dirtmodel.errors import UsageError
 from dirtmodel.models import DisplayMode, JudgedBy, Step, lookups, member_of
+from dirtmodel.opening import Database
+from dirtmodel.pictures import fetch
+from dirtmodel.pictures.fetch import Progress
 from dirtmodel.queries.images import FoundImage, Images, Reviews, blobs
-from dirtmodel.viewing import material
-from dirtmodel.viewing.material import Progress
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
 
 def heatmap(
-    db: orm.Session,
+    db: Database,
     *,
     step: Step | str | int,
     display: DisplayMode | str | int,
@@ -36,6 +38,8 @@ def heatmap(
 
     Parameters
     ----------
+    db
+        An open session, a path or a URL.
     step
         One that is judged by clicks.
     display, slice
@@ -60,39 +64,46 @@ def heatmap(
         The step is judged by verdicts; no picture matches, or none was reviewed.
     """
     step, display = member_of(Step, step), member_of(DisplayMode, display)
-    if lookups.judged_by(db.connection(), step) is JudgedBy.VERDICT:
-        steps = ", ".join(name.lower() for name in lookups.steps_by_clicks(db.connection()))
+    wanted = Images(step=step, display=display, slice=slice)
+    with opening.session_on(db) as session:
+        _require_clicks(session, step)
+        found = fetch.find(session, wanted)
+        samples = _samples(
+            session, found, Reviews((), rater, decides=True, latest=latest), progress
+        )
+        first = next(samples, None)
+        if first is None:
+            by = "" if rater is None else f" by {rater!r}; raters are named as in session.user"
+            raise UsageError(
+                f"none of the {len(found):,} images that match {wanted.text} has been reviewed{by}"
+            )
+        added = heatmaps.add_up(itertools.chain([first], samples), sigma=sigma)
+    cut = f"display {display.name}" + (", all slices" if slice is None else f", slice {slice}")
+    title = f"{step.name}, {cut}" + ("" if rater is None else f", {rater}")
+    return heatmaps.draw(added, title=title)
+
+
+def _require_clicks(session: orm.Session, step: Step) -> None:
+    if lookups.judged_by(session.connection(), step) is JudgedBy.VERDICT:
+        steps = ", ".join(name.lower() for name in lookups.steps_by_clicks(session.connection()))
         raise UsageError(
             f"{step.name.lower()} is judged by verdicts, and verdicts have no place on a picture; "
             f"choose a step that is judged by clicks: {steps}"
         )
-    wanted = Images(step=step, display=display, slice=slice)
-    _, found = material.find(wanted, db)
-    wanted_reviews = Reviews((), rater, decides=True, latest=latest)
-    samples = _samples(db, found, wanted_reviews, progress)
-    first = next(samples, None)
-    if first is None:
-        by = "" if rater is None else f" by {rater!r}; raters are named as in session.user"
-        raise UsageError(
-            f"none of the {len(found):,} images that match {wanted.text} has been reviewed{by}"
-        )
-    found_clicks = heatmaps.add_up(itertools.chain([first], samples), sigma=sigma)
-    cut = f"display {display.name}" + (", all slices" if slice is None else f", slice {slice}")
-    title = f"{step.name}, {cut}" + ("" if rater is None else f", {rater}")
-    return heatmaps.draw(found_clicks, title=title)
 
 
 def _samples(
-    db: orm.Session, images: Iterable[FoundImage], wanted: Reviews, progress: Progress | None
+    session: orm.Session, images: Iterable[FoundImage], wanted: Reviews, progress: Progress | None
 ) -> Iterator[Sample]:
     """Yield the reviewed pictures with their clicks."""
     for batch in in_batches(images):
         ids = [image.id for image in batch]
-        reviews = material.reviews_of(db, replace(wanted, images=ids))
+        found = fetch.histories(session, replace(wanted, images=ids))
         n_done = len(batch)
-        for image, data in blobs(db, (image for image in batch if image.id in reviews)):
-            found = reviews[image.id]
-            yield Sample(image.id, data, rings_of(found), n_reviews=len(found), slice=image.slice)
+        for image, data in blobs(session, (image for image in batch if image.id in found)):
+            reviews, clicks = found[image.id]
+            rings = rings_of(reviews, clicks)
+            yield Sample(image.id, data, rings, n_reviews=len(reviews), slice=image.slice)
             n_done -= 1
             if progress is not None:
                 progress(1)

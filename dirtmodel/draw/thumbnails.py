@@ -1,0 +1,63 @@
+"""Small pictures with rings, for pages."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from dirtmodel.draw import decode
+from dirtmodel.draw.annotate import Notes, ringed
+from dirtmodel.draw.colours import Pen
+from dirtmodel.draw.rings import Click
+from dirtmodel.draw.shrink import shrink
+from dirtmodel.errors import PictureError
+
+_MOST_FRAMES: Final = 8
+_QUALITY: Final = 80
+_FRAME_MS: Final = 500
+
+
+def thumbnail(
+    data: bytes | memoryview,
+    clicks: Sequence[Click] = (),
+    *,
+    img_id: int,
+    pens: Mapping[str | None, Pen] | None = None,
+    size: tuple[int, int] = (420, 340),
+) -> bytes:
+    """Draw a picture small, with its clicks as rings, and encode it as WebP.
+
+    An animation stays one, of a few telling frames.
+
+    Parameters
+    ----------
+    img_id
+        Named when the picture is damaged.
+    pens
+        Those of the raters of the database; by default of the raters of these clicks.
+    size
+        Largest width and height in pixels. A picture keeps its aspect and is never enlarged.
+
+    Raises
+    ------
+    PictureError
+        The picture is damaged.
+    """
+    n_frames = decode.count_frames(decode.open_picture(data, img_id), img_id)
+    frames = decode.frames_at(data, img_id, decode.telling_frames(n_frames, _MOST_FRAMES))
+    if not frames:
+        raise PictureError(f"image {img_id}: the picture has no frames")
+    scale = min(size[0] / frames[0].width, size[1] / frames[0].height, 1)
+    shrunk = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
+    notes = Notes(clicks, pens=pens).scaled(scale)
+    first, *others = [ringed(shrink(frame, shrunk).convert("RGBA"), notes) for frame in frames]
+    out = io.BytesIO()
+    first.save(
+        out,
+        "WEBP",
+        quality=_QUALITY,
+        save_all=True,
+        append_images=others,
+        duration=_FRAME_MS,
+        loop=0,
+    )
+    return out.getvalue()
