@@ -85,6 +85,14 @@ def loaded_url(
         yield url
 
 
+@pytest.fixture(scope="session")
+def loaded_file(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release loaded into a file; shared, so open it read-only."""
+    path = tmp_path_factory.mktemp("file") / "dirt.db"
+    dm.load(release, path)
+    return path
+
+
 @pytest.fixture
 def db(loaded_url: sa.URL) -> Iterator[orm.Session]:
     """A read-only session on the loaded release, on each engine."""

@@ -44,13 +44,6 @@ def made(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="session")
-def loaded_file(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("file") / "dirt.db"
-    dm.load(release, path)
-    return path
-
-
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -477,7 +470,11 @@ class TestWriting:
         with closing(connect(path)) as other:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(
-                dm.DatabaseError, match=says(f"cannot open {path}: database is locked")
+                dm.DatabaseError,
+                match=says(
+                    f"{path} is locked by another program that writes to it; try again when it has "
+                    "finished"
+                ),
             ):
                 dm.open(path)
 
@@ -723,8 +720,7 @@ class TestUpgrade:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"cannot open {path}: a change to it was cut off; "
-                f"undo that with: dirtmodel upgrade --db {path}"
+                f"a change to {path} was cut off; undo it with: dirtmodel upgrade --db {path}"
             ),
         ):
             dm.open(path)

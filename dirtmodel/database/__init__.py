@@ -4,19 +4,20 @@ Nothing here knows what a release is, or what people ask of it.
 
 - `urls`: what users type, and what is shown of it
 - `fragments`: parts of statements
-- `engines`: connections, connect hooks, failures in plain words
+- `engines`: connections and connect hooks
+- `failures`: what is wrong with a database, in plain words
 - `revisions`: migrations, and the revision that this version needs
 """
 
 from dirtmodel.database.engines import (
     APPLICATION_ID,
-    SQLITE_MAGIC,
     engine,
-    first_line,
+    explained,
     prepare_bulk_writes,
     reach,
     require_psycopg,
 )
+from dirtmodel.database.failures import SQLITE_MAGIC, first_line
 from dirtmodel.database.revisions import (
     check_foreign_keys,
     check_revision,
@@ -41,6 +42,7 @@ __all__ = [
     "current_revision",
     "display",
     "engine",
+    "explained",
     "first_line",
     "is_sqlite",
     "known_revisions",

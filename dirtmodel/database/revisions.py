@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from dirtmodel.database.comments import set_comments
-from dirtmodel.database.engines import first_line, reach
+from dirtmodel.database.engines import reach
+from dirtmodel.database.failures import as_error, first_line
 from dirtmodel.database.urls import DEFAULT, display, parse_url
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import MIRRORED, Base
@@ -87,8 +88,9 @@ def own_revision(connection: sa.Connection, url: sa.URL) -> str:
     try:
         found = current_revision(connection)
         tables = set(sa.inspect(connection).get_table_names())
-    except (sa.exc.DBAPIError, DatabaseError) as error:
-        raise DatabaseError(f"cannot read {display(url)}: {first_line(error)}") from error
+    except sa.exc.DBAPIError as error:
+        unknown = DatabaseError(f"cannot read {display(url)}: {first_line(error)}")
+        raise as_error(url, error, read_only=True) or unknown from error
     if found is None or not tables >= set(MIRRORED):
         raise DatabaseError(
             f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel import irr, pseudonyms
+from dirtmodel import database, irr, pseudonyms
 from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     STEP,
@@ -350,7 +350,10 @@ def _driver_rows(session: orm.Session, statement: Statement) -> Iterator[Sequenc
     sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     # Without a name, psycopg's cursor would hold the whole result.
     named = {"name": "reviews"} if dialect.name == "postgresql" else {}
-    with contextlib.closing(connection.connection.cursor(**named)) as cursor:
+    with (
+        database.explained(connection),
+        contextlib.closing(connection.connection.cursor(**named)) as cursor,
+    ):
         cursor.execute(sql)
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             yield from rows

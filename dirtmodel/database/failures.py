@@ -1,0 +1,162 @@
+"""Failures of a database in plain words: what happened, where, and what to do next."""
+
+import os
+import shlex
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from dirtmodel.database.urls import display, is_sqlite, sqlite_path
+from dirtmodel.errors import DatabaseError
+
+SQLITE_MAGIC: Final = b"SQLite format 3\0"
+
+_READ_ONLY: Final = "{} is open for reading only; to write, open it with read_only=False"
+
+_WAL: Final = 2
+"""The version in byte 18 of a file in WAL mode."""
+
+_LOST: Final = ("08", "57P", "25P03", "25P04")
+"""How the codes begin with which a server ends a connection; without a code, libpq has lost it."""
+
+_IN_FAILED_TRANSACTION: Final = "25P02"
+_READ_ONLY_TRANSACTION: Final = "25006"
+_NO_RIGHT: Final = "42501"
+_DEPENDENT_OBJECTS: Final = "2BP01"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the driver's message, without what SQLAlchemy or `reach` made of it."""
+    cause = _cause(error)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    if getattr(cause, "sqlstate", None) == _DEPENDENT_OBJECTS and cause.diag.message_detail:
+        # Only the second line names the object.
+        return f"{lines[0]} ({cause.diag.message_detail.splitlines()[0]})"
+    return lines[0] if lines else type(cause).__name__
+
+
+def as_error(url: sa.URL, error: BaseException, *, read_only: bool) -> DatabaseError | None:
+    """Describe the failure of a database as an error of ours; None if the statement is wrong."""
+    cause = _cause(error)
+    if is_sqlite(url):
+        message = _sqlite_failure(sqlite_path(url), cause, read_only=read_only)
+    else:
+        message = _postgres_failure(display(url), cause, read_only=read_only)
+    return None if message is None else DatabaseError(message)
+
+
+def _cause(error: BaseException) -> Any:
+    cause = error.__cause__ if isinstance(error, DatabaseError) else None
+    return cause or getattr(error, "orig", None) or error
+
+
+def _postgres_failure(shown: str, cause: Any, *, read_only: bool) -> str | None:
+    import psycopg
+
+    if cause.sqlstate == _READ_ONLY_TRANSACTION:
+        if read_only:
+            return _READ_ONLY.format(shown)
+        return (
+            f"{shown} cannot be written: {first_line(cause)}; connect to the primary server, as a "
+            "role that may write"
+        )
+    if cause.sqlstate == _NO_RIGHT:
+        return (
+            f"{shown} refuses: {first_line(cause)}; ask its owner for the right to read all its "
+            "tables"
+        )
+    if (cause.sqlstate or _LOST[0]).startswith(_LOST):
+        return f"the connection to {shown} was lost: {first_line(cause)}; try again"
+    kinds = (psycopg.OperationalError, psycopg.InternalError)
+    if isinstance(cause, kinds) and cause.sqlstate != _IN_FAILED_TRANSACTION:
+        return f"{shown} failed: {first_line(cause)}"
+    return None
+
+
+def _sqlite_failure(path: Path, cause: Any, *, read_only: bool) -> str | None:
+    extended = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    # The kind of failure is in the lowest byte.
+    code = extended & 0xFF
+    if extended == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return _cut_off(path)
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and _is_unreadable_wal(path):
+        log = path.with_name(f"{path.name}-wal")
+        return (
+            f"{path} is in WAL mode, in which readers write to its folder, too, and {path.parent} "
+            "is read-only; copy it to a folder that you can write to: "
+            f"{_copy(path, *([log] if log.exists() else []))}"
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return _not_writable(path, read_only=read_only)
+    if code == sqlite3.SQLITE_BUSY:
+        return (
+            f"{path} is locked by another program that writes to it; try again when it has finished"
+        )
+    is_failure = isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
+    if code != sqlite3.SQLITE_ERROR and is_failure:
+        return f"{path} failed: {first_line(cause)}"
+    return None
+
+
+def _not_writable(path: Path, *, read_only: bool) -> str:
+    if read_only:
+        return _READ_ONLY.format(path)
+    return (
+        f"{path} cannot be written: the file or its folder is read-only; ask its owner, or "
+        f"copy it to a folder that you can write to: {_copy(path)}"
+    )
+
+
+def _cut_off(path: Path) -> str:
+    """Describe a journal whose change must be undone before the file can be read."""
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        undo = f"dirtmodel upgrade --db {shlex.quote(str(path))}"
+        return f"a change to {path} was cut off; undo it with: {undo}"
+    journal = path.with_name(f"{path.name}-journal")
+    return (
+        f"a change to {path} was cut off, and it is read-only, so that the change cannot be "
+        f"undone in place; copy it with its journal: {_copy(path, journal)}; then undo the change "
+        f"in the copy: dirtmodel upgrade --db {shlex.quote(f'FOLDER/{path.name}')}"
+    )
+
+
+def _copy(*paths: Path) -> str:
+    return f"cp {' '.join(shlex.quote(str(path)) for path in paths)} FOLDER"
+
+
+def _is_unreadable_wal(path: Path) -> bool:
+    """Return whether a file is in WAL mode in a folder that takes no new files."""
+    with path.open("rb") as file:
+        header = file.read(20)
+    return header[18:19] == bytes([_WAL]) and not os.access(path.parent, os.W_OK)
+
+
+def check_sqlite_file(path: Path) -> None:
+    """Make sure that a path is that of a SQLite file, before SQLite opens it."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            if path.is_dir():
+                raise DatabaseError(
+                    f"{path} is a folder, not a database; if it holds a release, load it with: "
+                    f"dirtmodel load {shlex.quote(str(path))} --db dirt.db"
+                )
+            raise DatabaseError(f"{path} is not a file; check the path of the database")
+        with path.open("rb") as file:
+            start = file.read(len(SQLITE_MAGIC))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatabaseError(
+            f"there is no database at {path}; make one with: "
+            f"dirtmodel load RELEASE --db {shlex.quote(str(path))}"
+        ) from error
+    except OSError as error:
+        raise DatabaseError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise DatabaseError(
+            f"{path} is empty; remove it and load a release with: "
+            f"dirtmodel load RELEASE --db {shlex.quote(str(path))}"
+        )
+    if start != SQLITE_MAGIC:
+        raise DatabaseError(f"{path} is not a SQLite database; check the path of the database")
