@@ -525,7 +525,8 @@ def peak(db: str, out: Path, n_rows: int) -> int:
         """
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "sql", COUNTING.format(n_rows), "--db", db, "-o", str(out)],
+        [sys.executable, "-c", program, "sql", COUNTING.format(n_rows), "--db", db, "-o", out,
+         "--replace"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert out.stat().st_size > n_rows

@@ -75,7 +75,7 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
             connection.execute("PRAGMA query_only=ON")
         return connection
 
-    made = sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=sa.NullPool)
+    made = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
 
     # Python's sqlite3 begins a transaction before INSERT but not before DDL, so that a failed
     # migration could not be rolled back; with isolation_level=None and a BEGIN of our own it can.
