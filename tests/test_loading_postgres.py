@@ -292,31 +292,34 @@ def test_unsound_rows_go_to_quarantine(place: sa.URL, tmp_path: Path) -> None:
 # -- where it goes
 
 
-@pytest.mark.parametrize(
-    ("path", "schema"),
-    [
-        ("Release_3.0", "release_3.0"),
-        ('"Release-3.0"', "Release-3.0"),
-        ("it's", "it's"),
-        ('"say ""hi"" 100%"', 'say "hi" 100%'),
-        ("missing,public", "missing"),
-        ('"$user",elsewhere', "elsewhere"),
-    ],
-)
+SCHEMAS = {
+    # search_path: the schema that it names first
+    "Release_3.0": "release_3.0",
+    '"Release-3.0"': "Release-3.0",
+    "it's": "it's",
+    '"say ""hi"" 100%"': 'say "hi" 100%',
+    "missing,public": "missing",
+    '"$user",elsewhere': "elsewhere",
+}
+
+
 def test_a_release_goes_to_the_first_schema_of_the_search_path(
-    own_database: sa.URL, release: Path, path: str, schema: str
+    own_database: sa.URL, release: Path
 ) -> None:
-    # In `options`, libpq takes a backslash before a space for part of the value.
-    url = in_schema(own_database, path.replace(" ", "\\ "))
+    for path, schema in SCHEMAS.items():
+        # In `options`, libpq takes a backslash before a space for part of the value.
+        url = in_schema(own_database, path.replace(" ", "\\ "))
 
-    dm.load(release, url)
-    dm.load(release, url, replace=True)
+        dm.load(release, url)
+        dm.load(release, url, replace=True)
 
-    found = run(own_database, "SELECT DISTINCT schemaname::text FROM pg_tables "
-                "WHERE tablename IN ('image', 'alembic_version', 'quarantine')")  # fmt: skip
-    assert found == [(schema,)]
-    with dm.open(url) as db:
-        assert len(dm.Coverage().run(db)) == 5
+        found = run(own_database, "SELECT DISTINCT schemaname::text FROM pg_tables "
+                    "WHERE tablename IN ('image', 'alembic_version', 'quarantine')")  # fmt: skip
+        assert found == [(schema,)]
+        with dm.open(url) as db:
+            assert len(dm.Coverage().run(db)) == 5
+        quoted = schema.replace('"', '""')
+        run(own_database, f'DROP SCHEMA "{quoted}" CASCADE')
 
 
 def test_the_schema_of_the_user_counts_where_it_exists(own_database: sa.URL, release: Path) -> None:
@@ -930,7 +933,7 @@ for line in sys.stdin:
     os.waitpid(child, 0)
     os.write(1, b"\\n")
 """
-KILLS = 20
+KILLS = 6
 
 
 class Loader:

@@ -94,45 +94,43 @@ def renew(request: pytest.FixtureRequest, path: Path, small: Path) -> Callable[[
 
 
 TABLES = {
+    # kind: (definition, rows); the braces stand for the name
     "constraints and BLOBs": (
         (
-            "CREATE TABLE mine (a TEXT COLLATE NOCASE DEFAULT 'x' CHECK (a <> ''), b BLOB, "
+            "CREATE TABLE {} (a TEXT COLLATE NOCASE DEFAULT 'x' CHECK (a <> ''), b BLOB, "
             "c REAL UNIQUE, d)"
         ),
-        "INSERT INTO mine VALUES ('é', x'00ff', 0.1, 9007199254740993), ('B', NULL, -0.0, 'text')",
+        "INSERT INTO {} VALUES ('é', x'00ff', 0.1, 9007199254740993), ('B', NULL, -0.0, 'text')",
     ),
     "generated columns": (
-        (
-            "CREATE TABLE mine (a INTEGER, b INTEGER AS (a * 2) STORED, c AS (a * 3) VIRTUAL, "
-            "d TEXT)"
-        ),
-        "INSERT INTO mine (a, d) VALUES (1, 'one'), (2, 'two')",
+        ("CREATE TABLE {} (a INTEGER, b INTEGER AS (a * 2) STORED, c AS (a * 3) VIRTUAL, d TEXT)"),
+        "INSERT INTO {} (a, d) VALUES (1, 'one'), (2, 'two')",
     ),
     "WITHOUT ROWID": (
-        "CREATE TABLE mine (a TEXT PRIMARY KEY, b INTEGER) WITHOUT ROWID",
-        "INSERT INTO mine VALUES ('z', 1), ('a', 2)",
+        "CREATE TABLE {} (a TEXT PRIMARY KEY, b INTEGER) WITHOUT ROWID",
+        "INSERT INTO {} VALUES ('z', 1), ('a', 2)",
     ),
     "STRICT": (
-        "CREATE TABLE mine (a INTEGER PRIMARY KEY, b ANY, c TEXT) STRICT",
-        "INSERT INTO mine VALUES (1, '1', 'text'), (2, 2, NULL), (3, x'02', 'x')",
+        "CREATE TABLE {} (a INTEGER PRIMARY KEY, b ANY, c TEXT) STRICT",
+        "INSERT INTO {} VALUES (1, '1', 'text'), (2, 2, NULL), (3, x'02', 'x')",
     ),
     "a column named rowid": (
-        "CREATE TABLE mine (rowid TEXT, _rowid_ TEXT, a)",
-        "INSERT INTO mine VALUES ('x', 'y', 1)",
+        "CREATE TABLE {} (rowid TEXT, _rowid_ TEXT, a)",
+        "INSERT INTO {} VALUES ('x', 'y', 1)",
     ),
     "every name of the rowid taken": (
-        "CREATE TABLE mine (rowid, _rowid_, oid)",
-        "INSERT INTO mine VALUES (1, 2, 3)",
+        "CREATE TABLE {} (rowid, _rowid_, oid)",
+        "INSERT INTO {} VALUES (1, 2, 3)",
     ),
 }
 
 
-@pytest.mark.parametrize("kind", TABLES)
-def test_a_table_keeps_its_definition_and_rows(
-    kind: str, path: Path, renew: Callable[[], None]
-) -> None:
-    change(path, *TABLES[kind])
-    queries = ("SELECT sql FROM sqlite_master WHERE name = 'mine'", "SELECT * FROM mine")
+def test_a_table_keeps_its_definition_and_rows(path: Path, renew: Callable[[], None]) -> None:
+    names = [f"mine_{number}" for number in range(len(TABLES))]
+    for name, statements in zip(names, TABLES.values(), strict=True):
+        change(path, *(statement.format(name) for statement in statements))
+    queries = [f"SELECT sql FROM sqlite_master WHERE name = '{name}'" for name in names]
+    queries += [f"SELECT * FROM {name}" for name in names]
     before = [rows(path, query) for query in queries]
 
     renew()
@@ -140,26 +138,27 @@ def test_a_table_keeps_its_definition_and_rows(
     assert [rows(path, query) for query in queries] == before
 
 
-@pytest.mark.parametrize(
-    "name", ["select", "Table of mine", 'say "hi"', "it's", "[x]", "naïve", "a.b", "100%", "index"]
-)
-def test_a_table_may_have_any_name(name: str, path: Path, renew: Callable[[], None]) -> None:
-    quoted = '"' + name.replace('"', '""') + '"'
-    change(
-        path,
-        f"CREATE TABLE {quoted} ({quoted} INTEGER)",
-        f"INSERT INTO {quoted} VALUES (7)",
-        f'CREATE INDEX "i {name.replace(chr(34), chr(39))}" ON {quoted} ({quoted})',
-        f'CREATE VIEW "v {name.replace(chr(34), chr(39))}" AS SELECT {quoted} FROM {quoted}',
-    )
+NAMES = ("select", "Table of mine", 'say "hi"', "it's", "[x]", "naïve", "a.b", "100%", "index")
+
+
+def test_a_table_may_have_any_name(path: Path, renew: Callable[[], None]) -> None:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in NAMES]
+    for name, mine in zip(NAMES, quoted, strict=True):
+        change(
+            path,
+            f"CREATE TABLE {mine} ({mine} INTEGER)",
+            f"INSERT INTO {mine} VALUES (7)",
+            f'CREATE INDEX "i {name.replace(chr(34), chr(39))}" ON {mine} ({mine})',
+            f'CREATE VIEW "v {name.replace(chr(34), chr(39))}" AS SELECT {mine} FROM {mine}',
+        )
     listed = "SELECT * FROM sqlite_master WHERE name LIKE 'i %' OR name LIKE 'v %' ORDER BY name"
     before = [(kind, name, sql) for kind, name, _, _, sql in rows(path, listed)]
 
     renew()
 
-    assert rows(path, f"SELECT * FROM {quoted}") == [(7,)]
+    assert [rows(path, f"SELECT * FROM {mine}") for mine in quoted] == [[(7,)]] * len(NAMES)
     after = [(kind, name, sql) for kind, name, _, _, sql in rows(path, listed)]
-    assert len(after) == 2
+    assert len(after) == 2 * len(NAMES)
     assert after == before
 
 
