@@ -1,6 +1,7 @@
 """Ad hoc statements: they read, and nothing else."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 import dirtmodel as dm
 from dirtmodel import database
 from dirtmodel.cli import main
-from dirtmodel.errors import DirtmodelError, QueryError
+from dirtmodel.errors import DirtmodelError, QueryError, UsageError
 from dirtmodel.sql import ask
 from dirtmodel.sql.statement import Statement, point_at
 
@@ -432,8 +433,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["sql"], "give one of: a statement, -f FILE, --tables"),
-            (["sql", "SELECT 1", "--tables"], "give one of: a statement, -f FILE, --tables"),
+            (
+                ["sql", "SELECT 1", "--tables"],
+                "STATEMENT, -f FILE and --tables do not go together; use one of them",
+            ),
             (["sql", "-f", "missing.sql"], "cannot read missing.sql: No such file"),
             (["sql", "SELECT :a", "-p", "a", "1", "-p", "a", "2"], "-p a is given twice"),
             (["sql", "SELECT 1", "--db", "missing.db"], "there is no database at missing.db"),
@@ -444,6 +447,14 @@ class TestErrors:
         assert done.exit_code == 2
         assert message in done.stderr
         assert done.stdout == ""
+
+    def test_of_no_statement_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from dirtmodel.cli import sql
+
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+        with pytest.raises(UsageError, match=r"^there is no statement; write one, for example: "):
+            sql._text(None, None)
 
 
 class TestResults:
@@ -482,8 +493,9 @@ class TestResults:
         script.write_text("\ufeffSELECT count(*) AS n\nFROM rating -- é\n;\n")
         options = ["--db", shown(loaded_url), "--format", "csv"]
         from_file = dirtmodel("sql", "-f", str(script), *options)
-        from_stdin = dirtmodel("sql", "-f", "-", *options, input=script.read_text())
-        assert from_file.stdout == from_stdin.stdout
+        for from_stdin in (["-f", "-"], ["-"], []):
+            done = dirtmodel("sql", *from_stdin, *options, input=script.read_text())
+            assert done.stdout == from_file.stdout
         assert from_file.stdout.splitlines()[0] == "n"
 
     def test_of_tables_name_every_column(self) -> None:

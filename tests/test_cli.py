@@ -24,6 +24,7 @@ from click.testing import CliRunner, Result
 import dirtmodel as dm
 from dirtmodel import database, sample
 from dirtmodel.cli import main, options
+from dirtmodel.cli.command import Command
 
 PROGRAM = "from dirtmodel.cli import main; main(prog_name='dirtmodel')"
 ROOT = Path(__file__).parent.parent
@@ -101,6 +102,11 @@ class TestHelp:
         )
         assert listed == list(main.commands)
         assert listed[:4] == ["demo", "load", "check", "info"]
+
+    def test_fits_eighty_columns(self, run: Run) -> None:
+        listed = run("--help", terminal_width=80).stdout.partition("Commands:")[2].splitlines()[1:]
+        assert [line for line in listed if line.endswith("...")] == []
+        assert len(listed) == len(main.commands)
 
     def test_version(self, run: Run) -> None:
         assert run("--version").stdout == f"main {dm.__version__}\n"
@@ -300,10 +306,19 @@ class TestExitCodes:
                 "Error: Invalid value for '--step': '100' is not a step; ",
             ),
             (["coverage", "--format", "xml"], "Error: Invalid value for '--format': 'xml' is not"),
-            (["coverage", "--nonsense"], "Error: No such option"),
-            (["nonsense"], "Error: No such command"),
-            (["load"], "Error: Missing argument 'RELEASE'"),
+            (["coverage", "--xyz"], "Error: No such option '--xyz'; see main coverage -h\n"),
+            (["xyz"], "Error: No such command 'xyz'; see main -h\n"),
+            (["covrage"], "Error: No such command 'covrage'. Did you mean 'coverage'? See main -h"),
+            (["load"], "Error: Missing argument 'RELEASE'; see main load -h\n"),
             (["coverage", "-o", "."], "Error: Invalid value for '-o'"),
+            (
+                ["demo", "here", "there"],
+                "Error: there is an argument too many; see main demo -h\n",
+            ),
+            (
+                ["info", "postgresql://me:secret@host/qc"],
+                "; a database is named with --db: main info --db URL\n",
+            ),
         ],
     )
     def test_what_cannot_be_done_is_an_error(
@@ -320,6 +335,30 @@ class TestExitCodes:
         assert message in result.stderr
         assert "Traceback" not in result.stderr
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("args", "example"),
+        [
+            (["info"], "main info --db {db}"),
+            (["browse"], "main browse --db {db}"),
+            (["load", "release"], "main load RELEASE --db {db}"),
+            (["exclusions", "--kit"], "main exclusions --db {db}"),
+            (["export", "release"], "main export RELEASE --db {db}"),
+        ],
+    )
+    def test_a_database_as_an_argument_is_answered_with_the_right_command(
+        self, run: Run, loaded: Path, args: list[str], example: str
+    ) -> None:
+        result = run(*args, loaded)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "Error: there is an argument too many; a database is named with --db: "
+            f"{example.format(db=loaded)}\n"
+        )
+
+    @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+    def test_every_command_answers_so(self, name: str, command: click.Command) -> None:
+        assert isinstance(command, Command), name
 
     def test_an_error_is_one_line(self, run: Run, tmp_path: Path) -> None:
         assert run("info", "--db", tmp_path / "no.db").stderr.count("\n") == 1

@@ -95,6 +95,7 @@ def test_a_participant_can_be_exported_alone(loaded_url: sa.URL, tmp_path: Path)
         cli.main,
         [
             "export",
+            "--db",
             loaded_url.render_as_string(hide_password=False)
             if not database.is_sqlite(loaded_url)
             else str(loaded_url.database),

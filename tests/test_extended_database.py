@@ -597,7 +597,7 @@ def test_a_new_step_can_be_exported_alone(places: Places, tmp_path: Path) -> Non
 
 
 def test_a_step_that_is_not_there_cannot_be_exported(places: Places, tmp_path: Path) -> None:
-    result = dirtmodel("export", shown(places.plain), tmp_path / "out", "--step", "5")
+    result = dirtmodel("export", tmp_path / "out", "--step", "5", "--db", shown(places.plain))
 
     assert result.exit_code == 2
     assert result.stderr == (

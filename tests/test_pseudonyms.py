@@ -209,7 +209,7 @@ class TestCommands:
             assert notes.null_count() == len(notes) > 0
 
     def test_an_export_without_users_has_no_pseudonyms(self, run: Run, tmp_path: Path) -> None:
-        result = run("export", "any.db", tmp_path / "out", "--no-users", "--pseudonyms")
+        result = run("export", tmp_path / "out", "--no-users", "--pseudonyms")
 
         assert (result.exit_code, result.stderr) == (
             2,

@@ -37,6 +37,7 @@ from dirtmodel.cli import (
 )
 from dirtmodel.errors import DirtmodelError, OutputError
 
+FAILED = 2
 INTERRUPTED = 130
 """What shells give a command ended by Ctrl-C."""
 
@@ -100,16 +101,32 @@ class _Main(click.Group):
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except DirtmodelError as error:
-            click.secho("Error: ", fg="red", nl=False, err=True)
-            click.echo(str(error), err=True)
-            code = 2
-        except click.ClickException as error:
+            code = _fail(str(error))
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = 2
+        except click.ClickException as error:
+            code = _fail(_message(error))
         except (click.Abort, KeyboardInterrupt):
             click.echo("Interrupted.", err=True)
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    click.secho("Error: ", fg="red", nl=False, err=True)
+    click.echo(message, err=True)
+    return FAILED
+
+
+def _message(error: click.ClickException) -> str:
+    """Write an error of click's like ours: one line, which says what to do next."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or ";" in message:
+        return message
+    see = " See" if message.endswith("?") else "; see"
+    return f"{message}{see} {context.command_path} -h"
 
 
 def _drop_stdout() -> None:

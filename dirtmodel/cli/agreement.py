@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import orm
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
 @click.option(
     "--rater",
@@ -91,7 +92,7 @@ def agreement(
     path: Path | None,
     **asked: Any,
 ) -> None:
-    """Report how far the raters of a step agree, who differs, and which images to look at.
+    """Report how far the raters of a step agree, and who differs.
 
     The table format is a page to read; json has all numbers, the other formats have the
     coefficients, one per row.

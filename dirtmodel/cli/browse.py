@@ -3,9 +3,10 @@
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -16,7 +17,7 @@ from dirtmodel.cli import options
 @click.option("--open", "show", is_flag=True, help="Also open it in the web browser.")
 @options.database
 def browse(db: str, *, port: int, show: bool) -> None:
-    """Click through a database with Datasette: filter, facet, ask SQL, see pictures with rings.
+    """Open a database in the web browser, with its pictures.
 
     Serves a SQLite file, to this machine only and only to read, until Ctrl-C. Needs the extra
     `browse`: pip install 'dirtmodel[browse]'.

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from dirtmodel.cli import options, progress
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.EXISTING_RELEASE
 @options.extend
 @options.migration

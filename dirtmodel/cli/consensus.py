@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 from dirtmodel.errors import UsageError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
 @click.option(
     "--level",
@@ -49,7 +50,7 @@ def consensus(
     format_: str | None,
     path: Path | None,
 ) -> None:
-    """Estimate the true verdicts, and how often each rater misses them.
+    """Estimate the true verdicts and each rater's error rates.
 
     The model is that of Dawid and Skene (1979). json has the raters and the verdicts, the other
     formats have one row per image, target or scan.

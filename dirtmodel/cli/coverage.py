@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--step", type=options.STEP, help="Only this step.")
 @click.option("--targets", is_flag=True, help="One row per target instead of one per step.")
 @options.database

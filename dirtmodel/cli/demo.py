@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 from dirtmodel.errors import DatabaseError, OutputError
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 _LABEL: Final = "demo"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("dirtmodel-demo"))
 def demo(folder: Path) -> None:
-    """Make a small synthetic release, load it, and answer the main questions.
+    """Make a sample release, load it, and answer the main questions.
 
     The release, its database and three pictures are written to FOLDER (default: dirtmodel-demo),
     which must be empty or hold an earlier demo.

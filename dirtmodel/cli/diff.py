@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dirtmodel.cli import columns, options, rules
+from dirtmodel.cli.command import Command
 
 if TYPE_CHECKING:
     from dirtmodel.differences import Differences
 
 
-@click.command()
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.command(cls=Command)
+@click.argument("old", metavar="OLD", type=options.PLACE)
+@click.argument("new", metavar="NEW", type=options.PLACE)
 @click.option(
     "--table",
     type=click.Choice(["session", "image", "rating", "coordinate"]),
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     help="Read pictures whose bytes differ, to find those with equal pixels (re-encoded).",
 )
 @options.migration
-@options.kit_steps
+@options.steps
 @rules.exclusion_rule
 @options.results
 def diff(
@@ -50,12 +51,13 @@ def diff(
     path: Path | None,
     **rule: Any,
 ) -> int:
-    """Report what changed from one release to another: rows, pictures, verdicts, schema.
+    """Report what changed between two releases.
 
-    OLD and NEW are databases (SQLite files or URLs, of any revision) or release folders. Without
-    --table or --verdicts a summary; with --format json all of it. The exit code is 0 when nothing
-    differs in what was asked for, 1 when something does. Verdicts are those of the exclusion rule
-    given by the options, the starter kit's by default.
+    OLD and NEW are databases (SQLite files or URLs, of any revision) or release folders. The report
+    counts the rows, pictures and verdicts that differ, and names differences of the schema; --table
+    and --verdicts list them, and --format json contains everything. The exit code is 0 when nothing
+    differs in what was asked for, 1 when something does. Verdicts follow the rule that the options
+    describe, as in `dirtmodel exclusions`, with the same defaults.
 
     Example: dirtmodel diff release-3.0.db release-3.1.db --verdicts
     """

@@ -49,6 +49,7 @@ def _file_or_folder(ctx: click.Context, param: click.Parameter, path: str | None
     "--output",
     "path",
     metavar="FILE",
+    type=click.Path(),
     callback=_file_or_folder,
     help="Write to FILE instead of stdout; a .tsv gets its .json sidecar beside it. "
     "With --format bids-filter, a folder (or a name that ends in /) gets a file per participant.",

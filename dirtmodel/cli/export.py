@@ -6,15 +6,16 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
-@click.argument("db", metavar="DB")
+@click.command(cls=Command)
 @click.argument("release", metavar="RELEASE", type=click.Path(file_okay=False, path_type=Path))
 @options.steps
 @click.option("--sub", multiple=True, metavar="ID", help="Only this participant; may be repeated.")
 @click.option("--no-users", is_flag=True, help="Leave out who the raters were.")
 @options.pseudonyms
+@options.database
 @options.quiet
 def export(
     db: str,
@@ -26,12 +27,13 @@ def export(
     pseudonyms: bool | bytes,
     quiet: bool,
 ) -> None:
-    """Write a database out as a release: the four parquet files in the documented layout.
+    """Write a database as a release: the four parquet files.
 
-    RELEASE is a new folder. With --step or --sub only those images, with their reviews and the
-    sessions of these. Loading the release gives an equal database.
+    RELEASE is a new folder, which receives the files in the documented layout. --step and --sub
+    select images, with their reviews and the sessions of these reviews. Loading the release makes
+    an equal database.
 
-    Example: dirtmodel export dirt.db fmap-only --step fmap_coregistration --no-users
+    Example: dirtmodel export fmap-only --step fmap_coregistration --no-users
     """
     from dirtmodel import exporting
 

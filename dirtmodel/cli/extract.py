@@ -6,16 +6,17 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options, progress, selection
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @selection.conditions
 @selection.output("pictures/")
 @selection.replace
 @options.database
 @options.quiet
 def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any) -> None:
-    """Write the original pictures to a folder, byte for byte as they were loaded.
+    """Write the original pictures to a folder, byte for byte.
 
     Conditions may be repeated; an image meets them all. Files are named by participant, session,
     task, run, step, display, slice and image. Nothing is written outside of the folder.

@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options, progress, selection
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--step", type=options.STEP, required=True, help="A step judged by clicks.")
 @click.option("--display", type=options.DISPLAY, required=True, help="The axis of the cut.")
 @click.option("--slice", type=int, metavar="N", help="Only this slice.  [default: all]")
@@ -22,7 +23,7 @@ from dirtmodel.cli import options, progress, selection
 @options.database
 @options.quiet
 def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -> None:
-    """Draw where reviewers click, over the mean of the pictures that were reviewed.
+    """Draw where reviewers click, over the mean of the pictures.
 
     There is one panel for each slice. The scale is in clicks per ring area, a disc of radius 10
     pixels; the axes are in pixels. Pictures of another size than most are scaled, and counted.

@@ -5,16 +5,17 @@ from pathlib import Path
 import click
 
 from dirtmodel.cli import options, selection
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("id", type=int)
 @selection.output("fail.png", ".png", ".gif", ".apng", stdout=True)
 @selection.replace
 @options.pseudonyms
 @options.database
 def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | bytes) -> None:  # noqa: A002 - the argument's name
-    """Draw one picture as the reviewers saw it, with rings where they clicked.
+    """Draw one picture, with rings where reviewers clicked.
 
     ID is the image's; `dirtmodel exclusions` names them in image_ids. A rater has the same colour
     in all pictures of a database; the only rater of one is drawn in gold. An animation stays one in

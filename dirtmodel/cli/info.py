@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.database
 @options.report_format
 def info(db: str, format_: str) -> None:

@@ -3,9 +3,10 @@
 import click
 
 from dirtmodel.cli import options, progress
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.EXISTING_RELEASE
 @options.database
 @click.option(

@@ -27,11 +27,15 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE")
+PLACE: Final = click.Path(readable=False)
+"""A path or a URL, unchecked; the shell completes paths."""
+
+EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE", type=PLACE)
 
 database: Final = click.option(
     "--db",
     metavar="URL",
+    type=PLACE,
     envvar="DIRTMODEL_DB",
     default="dirt.db",
     show_default="$DIRTMODEL_DB, else dirt.db",
@@ -193,17 +197,7 @@ steps: Final = click.option(
     multiple=True,
     callback=_chosen,
     metavar="STEP",
-    help="Only this step; may be repeated.  [default: all]",
-)
-kit_steps: Final = click.option(
-    "--step",
-    type=StepsParam("Step"),
-    multiple=True,
-    callback=_chosen,
-    default=["fmap_coregistration"],
-    show_default=True,
-    metavar="STEP",
-    help="What the verdicts are of: a step, or all; may be repeated.",
+    help="Only this step; may be repeated.  [default: all steps]",
 )
 
 

@@ -3,12 +3,13 @@
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.database
 def refresh(db: str) -> None:
-    """Compute the derived tables anew, after another program wrote to the database.
+    """Recompute the derived tables after another program wrote.
 
     These are target, picture, review and tally. A load, an upgrade and a session of
     dirtmodel.open keep them up to date by themselves.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from dirtmodel.cli.command import Command
+
 if TYPE_CHECKING:
     _Choice = click.Choice[Any]
 else:
@@ -28,7 +30,7 @@ class _Rule(_Choice):
         return super().convert(value, param, ctx)
 
 
-class RuleCommand(click.Command):
+class RuleCommand(Command):
     """Takes `--rule min-fails 2` without quotes, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -50,8 +52,8 @@ _OPTIONS: Final = (
         default="any-fail",
         show_default=True,
         metavar="RULE",
-        help="How verdicts make an image bad (fmap_coregistration, dtifit): any-fail, majority, "
-        "unanimous, or min-fails N.",
+        help="On steps judged by verdict (fmap_coregistration, dtifit): an image is bad by "
+        "any-fail, majority, unanimous, or min-fails N.",
     ),
     click.option("--min-fails", type=int, metavar="N", help="The N of --rule min-fails N."),
     click.option(
@@ -59,7 +61,7 @@ _OPTIONS: Final = (
         type=click.Choice(["pass", "fail", "ignore"], case_sensitive=False),
         default="ignore",
         show_default=True,
-        help="What an UNSURE counts as.",
+        help="On steps judged by verdict: what an UNSURE counts as.",
     ),
     click.option(
         "--min-clicks",
@@ -67,7 +69,8 @@ _OPTIONS: Final = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Clicks that make a review bad (mask, spatial_normalization, surface_localization).",
+        help="On steps judged by clicks (mask, spatial_normalization, surface_localization): a "
+        "review is bad with N clicks or more.",
     ),
     click.option(
         "--min-raters",
@@ -75,18 +78,21 @@ _OPTIONS: Final = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Raters whose reviews must be bad; above 1 only named raters count.",
+        help="On steps judged by clicks: an image is bad with N bad reviews or more; if N is above "
+        "1, by different raters with a name.",
     ),
     click.option("--latest", is_flag=True, help="Only each rater's latest review of an image."),
     click.option(
-        "--source-data-issue", is_flag=True, help="Also exclude where the raw data were flagged."
+        "--source-data-issue",
+        is_flag=True,
+        help="Also exclude where the raw data were flagged.",
     ),
     click.option(
         "--level",
         type=click.Choice(["target", "scan", "session", "participant"], case_sensitive=False),
         default="scan",
         show_default=True,
-        help="What is excluded as a whole.",
+        help="What is excluded as a whole when a target in it is.",
     ),
     click.option(
         "--images",
@@ -94,7 +100,7 @@ _OPTIONS: Final = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Bad images that a target needs.",
+        help="A target is excluded with N bad images or more.",
     ),
 )
 

@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options, progress, selection
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @selection.conditions
 @click.option("--title", help="Heading of every page.  [default: what was asked for]")
 @click.option(
@@ -35,7 +36,7 @@ def sheet(
     quiet: bool,
     **conditions: Any,
 ) -> None:
-    """Lay pictures out on a sheet, with rings and labels; many fill several pages.
+    """Lay pictures out on one or more pages, with rings and labels.
 
     Conditions may be repeated; an image meets them all. A frame shows the worst verdict on a
     picture: red for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so

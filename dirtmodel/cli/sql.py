@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 from dirtmodel.errors import UsageError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("statement", required=False)
 @click.option(
     "-f",
@@ -20,7 +21,7 @@ from dirtmodel.errors import UsageError
     "script",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-    help="Read the statement from FILE; - is stdin.",
+    help="Read the statement from FILE.",
 )
 @click.option(
     "-p",
@@ -31,14 +32,14 @@ from dirtmodel.errors import UsageError
     metavar="NAME VALUE",
     help="The value of :NAME in the statement; may be repeated.",
 )
-@click.option("--tables", is_flag=True, help="List the tables, views and columns there are.")
+@click.option("--tables", is_flag=True, help="List the tables, views and columns.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Give the statement up after so long; 0 is never.",
+    help="Stop the statement after this time; 0 means never.",
 )
 @options.database
 @options.results
@@ -53,17 +54,17 @@ def sql(
     format_: str | None,
     path: Path | None,
 ) -> None:
-    """Ask anything in SQL: one statement that reads, on either engine.
+    """Print the result of one SQL statement that only reads.
 
-    STATEMENT may use :name for values that -p gives. Nothing it says can change the database, read
-    other files or run programs. Tables keep enums as DIRT's numbers, the views name them; pictures
-    are described instead of printed.
+    Without STATEMENT, or with -, it is read from stdin. It may contain :name for the values of -p.
+    It cannot change the database, read other files or run programs. Tables contain DIRT's numbers
+    for steps, displays and verdicts; the views that end in _labels contain their names.
 
     Example: dirtmodel sql "SELECT sub, verdict FROM review JOIN target ON target.id = target_id
     WHERE rater = :who" -p who ada --format csv
     """
-    if sum((statement is not None, script is not None, tables)) != 1:
-        raise click.UsageError("give one of: a statement, -f FILE, --tables")
+    if sum((statement is not None, script is not None, tables)) > 1:
+        raise UsageError("STATEMENT, -f FILE and --tables do not go together; use one of them")
     if tables:
         from dirtmodel.sql.catalogue import Described, describe
 
@@ -73,11 +74,21 @@ def sql(
 
     # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    text = statement if script is None else _read(script)
-    with ask(db, text or "", _by_name(parameters), timeout=timeout or None) as answer:
+    with ask(db, _text(statement, script), _by_name(parameters), timeout=timeout or None) as answer:
         for warning in answer.warnings:
             options.warn(f"Warning: {warning}")
         options.emit_rows(answer.columns, _without_bytes(answer.rows), format_, path)
+
+
+def _text(statement: str | None, script: Path | None) -> str:
+    if statement not in {None, "-"}:
+        return str(statement)
+    if statement is None and script is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError(
+            "there is no statement; write one, for example: dirtmodel sql 'SELECT * FROM target', "
+            "or list the tables: dirtmodel sql --tables"
+        )
+    return _read(script or Path("-"))
 
 
 def _read(script: Path) -> str:

@@ -3,13 +3,14 @@
 import click
 
 from dirtmodel.cli import options
+from dirtmodel.cli.command import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.database
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
 def upgrade(db: str, *, dry_run: bool) -> None:
-    """Bring a database of an earlier dirtmodel to this one's schema, in place.
+    """Bring a database of an earlier version to the current schema.
 
     All or nothing: a failed upgrade leaves the database unchanged.
 

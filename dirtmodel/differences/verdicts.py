@@ -15,7 +15,7 @@ from dirtmodel.differences.rows import (
     image_key,
 )
 from dirtmodel.differences.sides import Side
-from dirtmodel.models import JudgedBy, Ratings, Step
+from dirtmodel.models import JudgedBy, Ratings
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import nulls_last
 from dirtmodel.queries.rules import KEYS, Level, Status
@@ -28,8 +28,7 @@ KINDS: Final = (
 )
 """The kinds of change; one unit can have several, such as newly reviewed and newly excluded."""
 
-DEFAULT_RULE: Final = Exclusions(step=Step.FMAP_COREGISTRATION, level=Level.SCAN)
-"""The starter kit's."""
+DEFAULT_RULE: Final = Exclusions()
 
 _UNITS_AT_A_TIME: Final = 100
 _NOT_EVIDENCE: Final = frozenset({*KEYS[Level.TARGET], "rule", "release"})
