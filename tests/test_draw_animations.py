@@ -325,7 +325,7 @@ def test_a_gif_asked_for_with_too_many_colours_is_refused_with_the_way_out() -> 
 
     assert str(caught.value) == (
         "image 8: its frames use too many colours to be drawn on as a GIF; "
-        "write a .png file instead"
+        "write a .apng or a .png file instead"
     )
 
 

@@ -17,6 +17,7 @@ from dirtmodel.draw.decode import (
     open_picture,
     stored_frames,
     telling_frames,
+    verify,
 )
 from dirtmodel.errors import PictureError
 
@@ -193,7 +194,7 @@ NOT_A_PICTURE = [
         + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 8, 0, 0, 0, 0))
         + chunk(b"IDAT", zlib.compress(b"\0\1"))
         + chunk(b"IEND", b""),
-        r"damaged \(image file is truncated.*\)",
+        r"damaged \(its pixels end early\)",
     ),
     (
         b"\x89PNG\r\n\x1a\n"
@@ -214,8 +215,46 @@ def test_what_is_wrong_is_one_line_that_names_the_image(data: bytes, message: st
 
     assert caught.match(
         rf"^image 4711: the picture is {message}; "
-        r"`dirtmodel check RELEASE` lists every such picture of a release$"
+        r"`dirtmodel check --decode RELEASE` lists every such picture of a release$"
     )
+
+
+def png_of(raw: bytes, *more: bytes) -> bytes:
+    """Write a PNG of 8×6 greys whose inflated pixels are `raw`."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(raw))
+    return b"\x89PNG\r\n\x1a\n" + b"".join([header, *more, pixels, chunk(b"IEND", b"")])
+
+
+def test_pixels_that_end_early_are_not_drawn_black() -> None:
+    rows = [b"\0" + bytes([200] * 8)] * 6
+
+    verify(memoryview(png_of(b"".join(rows))))
+
+    for raw in (b"".join(rows)[:-1], b"".join(rows[:3]), b""):
+        with pytest.raises(PictureError, match=r"^damaged \(its pixels end early\)$"):
+            verify(memoryview(png_of(raw)))
+
+
+def test_an_early_end_code_in_a_gif_is_noticed() -> None:
+    screen = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x81, 0, 0) + bytes(12)
+    # Three bits for each code: clear (4), one pixel of colour 0, end (5).
+    pixels = b"\2\2" + struct.pack("<H", 4 | 0 << 3 | 5 << 6) + b"\0"
+    broken = screen + b"," + struct.pack("<HHHHB", 0, 0, 4, 4, 0) + pixels + b";"
+
+    with pytest.raises(PictureError, match=r"^damaged \(image file is truncated"):
+        verify(memoryview(broken))
+
+
+def test_long_texts_do_not_damage_a_png() -> None:
+    text = b"Comment\0" + b"x" * 2_000_000
+    packed = b"Comment\0\0" + zlib.compress(b"x" * 100_000_000)
+    profile = b"icc\0\0" + zlib.compress(bytes(100_000_000))
+    chunks = [chunk(b"tEXt", text), chunk(b"zTXt", packed), chunk(b"iCCP", profile)]
+
+    image = open_picture(png_of(b"".join([b"\0" + bytes([200] * 8)] * 6), *chunks), 1)
+
+    assert (image.size, image.getpixel((7, 5)), image.info) == ((8, 6), 200, {})
 
 
 def test_no_flipped_byte_of_a_gif_raises_anything_else() -> None:

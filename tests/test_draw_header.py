@@ -1,6 +1,8 @@
 """`header.probe`: every picture of a release passes through it."""
 
 import io
+import itertools
+import math
 import struct
 import subprocess
 import sys
@@ -12,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dirtmodel.draw.header import MAX_PIXELS, Header, probe
+from dirtmodel.draw.header import (
+    MAX_FRAME_PIXELS,
+    MAX_FRAMES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Header,
+    png_bytes_of_pixels,
+    probe,
+)
 from dirtmodel.errors import PictureError
 
 
@@ -129,17 +139,66 @@ def test_a_spurious_terminator_between_blocks_is_tolerated() -> None:
     assert probe(data[:-1] + b"\0;") == probe(data)
 
 
-def test_the_largest_plausible_picture_passes_and_one_more_row_does_not() -> None:
+@pytest.mark.parametrize(
+    ("width", "height"), [(5000, MAX_PIXELS // 5000), (MAX_SIDE, 1)], ids=["pixels", "side"]
+)
+def test_the_largest_plausible_picture_passes_and_a_larger_one_does_not(
+    width: int, height: int
+) -> None:
     pixels = chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    width, height = 5, MAX_PIXELS // 5
+    larger = (width + 1, height + 1)
 
     assert probe(SIGNATURE + ihdr(width, height) + pixels) == ("PNG", width, height)
-    with pytest.raises(PictureError, match=rf"^absurdly large \({width}×{height + 1} pixels\)$"):
-        probe(SIGNATURE + ihdr(width, height + 1) + pixels)
+    with pytest.raises(PictureError, match=r"^absurdly large \(%d×%d pixels\)$" % larger):  # noqa: UP031 - braces are for the pattern
+        probe(SIGNATURE + ihdr(*larger) + pixels)
 
 
-def test_the_limit_is_pillows_own() -> None:
-    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
+def test_pillow_never_warns_of_a_size_that_passes() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
+
+
+def animated(width: int, height: int, n_frames: int) -> bytes:
+    """Write a GIF whose frames cover one pixel of its screen, and are empty."""
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\1x\0"
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
+    return screen + n_frames * frame + b";"
+
+
+@pytest.mark.parametrize(
+    ("size", "n_frames"),
+    [((10, 10), MAX_FRAMES), ((1000, 1000), MAX_FRAME_PIXELS // 10**6)],
+    ids=["frames", "pixels of all frames"],
+)
+def test_the_longest_plausible_animation_passes_and_one_more_frame_does_not(
+    size: tuple[int, int], n_frames: int
+) -> None:
+    assert probe(animated(*size, n_frames)) == ("GIF", *size)
+    with pytest.raises(PictureError) as caught:
+        probe(animated(*size, n_frames + 1))
+    assert str(caught.value) == (
+        f"absurdly large ({n_frames + 1:,} frames or more of {size[0]}×{size[1]} pixels)"
+    )
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize(("depth", "colour", "bits"), [(1, 3, 1), (4, 0, 4), (8, 6, 32)])
+def test_the_inflated_size_of_a_png_is_known(
+    depth: int, colour: int, bits: int, interlace: int
+) -> None:
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
+    passes = [*passes, (0, 1, 1, 2)] if interlace else [(0, 0, 1, 1)]
+    for width, height in itertools.product(range(1, 11), repeat=2):
+        rows = [
+            len(range(x, width, right))
+            for x, y, right, down in passes
+            for _ in range(y, height, down)
+        ]
+        head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+
+        found = png_bytes_of_pixels(memoryview(SIGNATURE + chunk(b"IHDR", head)))
+
+        assert found == sum(1 + math.ceil(n * bits / 8) for n in rows if n)
 
 
 SCREEN = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0)

@@ -178,7 +178,7 @@ def test_nothing_to_draw_is_told() -> None:
     assert str(none.value) == "no picture matches, so there is no heat map; try fewer conditions"
     assert str(damaged.value) == (
         "none of the 7 pictures of this heat map can be decoded (the first is image 0); "
-        "`dirtmodel check RELEASE` says why"
+        "`dirtmodel check --decode RELEASE` says why"
     )
 
 

@@ -263,7 +263,7 @@ def test_a_damaged_picture_is_named_in_one_line(own: sa.URL, tmp_path: Path) -> 
         2,
         (
             f"Error: image {img_id}: the picture is truncated (nothing after 14 bytes); "
-            "`dirtmodel check RELEASE` lists every such picture of a release\n"
+            "`dirtmodel check --decode RELEASE` lists every such picture of a release\n"
         ),
     )
     assert (extracted.exit_code, extracted.stderr) == (

@@ -797,6 +797,21 @@ def test_a_decompression_bomb_is_refused(sound: Tables, tmp_path: Path) -> None:
     assert found.examples[0].endswith("the picture is absurdly large (100000×100000 pixels)")
 
 
+def test_pixels_that_end_early_are_found_by_decoding(sound: Tables, tmp_path: Path) -> None:
+    png = next(p for p in sound["image"]["img"].to_pylist() if p.startswith(b"\x89PNG"))
+    pixels = b"IDAT" + zlib.compress(b"\0")
+    short = len(pixels[4:]).to_bytes(4, "big") + pixels + zlib.crc32(pixels).to_bytes(4, "big")
+    end = bytes(4) + b"IEND" + zlib.crc32(b"IEND").to_bytes(4, "big")
+    tables = appended("image", id=NEW, slice=99, img=png[:33] + short + end)(sound)
+    release = write(tables, tmp_path)
+
+    (found,) = releases.check(release, decode=True)
+
+    assert releases.check(release) == []
+    assert (found.code, found.file, found.n) == ("bad-picture", "image.parquet", 1)
+    assert found.examples == (f"image {NEW}: the picture is damaged (its pixels end early)",)
+
+
 # -- damaged files
 
 

@@ -131,8 +131,8 @@ def test_a_notebook_shows_why_a_picture_is_damaged() -> None:
 
     assert image._repr_png_() is None
     assert (image._repr_html_() or "").endswith(
-        "\nimage 7: the picture is truncated (nothing after 8 bytes); `dirtmodel check RELEASE` "
-        "lists every such picture of a release</pre>"
+        "\nimage 7: the picture is truncated (nothing after 8 bytes); "
+        "`dirtmodel check --decode RELEASE` lists every such picture of a release</pre>"
     )
     with pytest.raises(PictureError, match=r"^image 7: the picture is truncated"):
         image.open()

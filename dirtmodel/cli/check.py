@@ -13,9 +13,14 @@ from dirtmodel.cli.command import Command
 @options.extend
 @options.migration
 @options.replace
+@click.option(
+    "--decode", is_flag=True, help="Decode every picture, too: slower, and finds missing pixels."
+)
 @options.report_format
 @options.quiet
-def check(release: str, format_: str, *, extend: bool, migration: Path | None, quiet: bool) -> int:
+def check(
+    release: str, format_: str, *, extend: bool, decode: bool, migration: Path | None, quiet: bool
+) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
     Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
@@ -26,7 +31,7 @@ def check(release: str, format_: str, *, extend: bool, migration: Path | None, q
     from dirtmodel.release.findings import describe
 
     with progress.of_release("Checking", release, quiet=quiet) as advance:
-        examined = examine(release, advance, extend=extend or migration is not None)
+        examined = examine(release, advance, extend=extend or migration is not None, decode=decode)
     found = examined.findings
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])

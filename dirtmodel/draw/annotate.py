@@ -5,7 +5,7 @@ below it. Outside the rings no pixel differs from the original, in any frame.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -131,7 +131,7 @@ def annotate(
             if form == "GIF":
                 raise PictureError(
                     f"image {img_id}: its frames use too many colours to be drawn on as a GIF; "
-                    "write a .png file instead"
+                    "write a .apng or a .png file instead"
                 ) from error
     return encode.apng(_moving(data, notes, img_id, smooth=True), loop=loop)
 
@@ -147,11 +147,15 @@ def annotated(data: bytes | memoryview, notes: Notes, *, img_id: int) -> Image.I
     PictureError
         The picture is damaged.
     """
-    n_frames = decode.stored_frames(decode.open_picture(data, img_id), img_id)
-    drawn = [ringed(frame.image, notes) for frame in decode.frames(data, img_id)]
-    size = drawn[0].size
-    still = drawn[0] if n_frames == 1 else _side_by_side(drawn, n_frames)
-    return _opaque(_with_margin(still, _margin(notes, size, still.width)))
+    image = decode.open_picture(data, img_id)
+    n_frames = decode.stored_frames(image, img_id)
+    drawn = (ringed(frame.image, notes) for frame in decode.frames(data, img_id))
+    if n_frames == 1:
+        still = next(drawn)
+    else:
+        corners = grid(decode.count_frames(image, img_id), image.size)
+        still = _side_by_side(drawn, corners, image.size, n_frames)
+    return _opaque(_with_margin(still, _margin(notes, image.size, still.width)))
 
 
 def ringed(image: Image.Image, notes: Notes, *, smooth: bool = True) -> Image.Image:
@@ -209,12 +213,14 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.getchannel("A").getextrema() == (255, 255) else image
 
 
-def _side_by_side(drawn: list[Image.Image], n_frames: int) -> Image.Image:
-    size = drawn[0].size
-    corners = grid(len(drawn), size)
-    label_height = text.line_height(_FRAME_LABEL)
+def _side_by_side(
+    drawn: Iterable[Image.Image],
+    corners: list[tuple[int, int]],
+    size: tuple[int, int],
+    n_frames: int,
+) -> Image.Image:
     width = max(x for x, _ in corners) + size[0]
-    height = max(y for _, y in corners) + size[1] + label_height
+    height = max(y for _, y in corners) + size[1] + text.line_height(_FRAME_LABEL)
     whole = Image.new("RGBA", (width, height), text.PAPER)
     for number, (image, (x, y)) in enumerate(zip(drawn, corners, strict=True), start=1):
         whole.paste(image, (x, y))

@@ -1,7 +1,8 @@
 """From bytes to Pillow images as a browser shows them; whatever fails becomes one PictureError.
 
-Pillow is held to PNG and GIF. Its decompression-bomb limit is an error here, because `probe`
-refuses such sizes, those of later GIF frames included, before Pillow sees the bytes.
+Pillow is held to PNG and GIF, and never meets the sizes that it warns of: `probe` refuses smaller
+ones, those of later GIF frames included. Nor does it see what accompanies the pixels of a PNG,
+such as texts, for which it has limits of its own.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from dirtmodel.draw import header
-from dirtmodel.draw.header import GifFrame
+from dirtmodel.draw.header import GifFrame, PngChunk
 from dirtmodel.errors import PictureError
 
 _PILLOW_RAISES: Final = (
@@ -34,6 +35,9 @@ _PILLOW_RAISES: Final = (
 _PNG_KIND: Final = struct.Struct(">BB")
 _PNG_KIND_AT: Final = 24
 """Where a PNG has its bit depth and colour type, 0 of which is grey."""
+_NOT_PIXELS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
+"""Chunks that Pillow reads, although no pixel depends on them."""
+_INFLATED_AT_ONCE: Final = 1 << 20
 _PACKED_BITS: Final = (1, 2, 4)
 _CLEAR, _RESTORE = 2, 3
 """What becomes of a GIF frame before the next one: its box transparent; or what was there."""
@@ -46,7 +50,7 @@ class Frame(NamedTuple):
     duration: int
 
 
-def open_picture(data: bytes | memoryview, img_id: int) -> Image.Image:
+def open_picture(data: bytes | memoryview, img_id: int | None) -> Image.Image:
     """Open a picture with Pillow and decode its first frame.
 
     Raises
@@ -55,15 +59,22 @@ def open_picture(data: bytes | memoryview, img_id: int) -> Image.Image:
         The bytes are not a complete PNG or GIF; the message names the image.
     """
     with _reporting(img_id):
-        header.probe(data)
-        image = Image.open(io.BytesIO(data), formats=("PNG", "GIF"))
+        form = header.probe(data).format
+        view = memoryview(data)
+        if form == "PNG":
+            chunks = list(header.png_chunks(view))
+            _require_all_pixels(view, chunks)
+            view = memoryview(
+                b"".join([view[:8], *(c.whole for c in chunks if c.name not in _NOT_PIXELS)])
+            )
+        image = Image.open(io.BytesIO(view), formats=("PNG", "GIF"))
         image.load()
-        if image.format == "PNG":
+        if form == "PNG":
             _scale_transparent_level(image, data)
     return image
 
 
-def frames(data: bytes | memoryview, img_id: int) -> Iterator[Frame]:
+def frames(data: bytes | memoryview, img_id: int | None) -> Iterator[Frame]:
     """Yield the frames of a picture; a PNG, even an animated one, has its first frame only.
 
     All frames have the size of the first.
@@ -74,6 +85,18 @@ def frames(data: bytes | memoryview, img_id: int) -> Iterator[Frame]:
         return
     with _reporting(img_id):
         yield from _composited(memoryview(data), image.size)
+
+
+def verify(data: memoryview) -> None:
+    """Decode a picture, of an animated PNG the first frame, and forget it.
+
+    Raises
+    ------
+    PictureError
+        It cannot be decoded. As with `header.probe`, the message completes "the picture is …".
+    """
+    for _ in frames(data, None):
+        pass
 
 
 def telling_frames(n_frames: int, at_most: int) -> list[int]:
@@ -125,6 +148,19 @@ def as_rgba(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.stack([grey, grey, grey, alpha], axis=-1).astype(np.uint8))
 
 
+def _require_all_pixels(view: memoryview, chunks: list[PngChunk]) -> None:
+    """Inflate the pixels of a PNG and count them: where they end early, Pillow draws black."""
+    n_missing = header.png_bytes_of_pixels(view)
+    stream = zlib.decompressobj()
+    for chunk in chunks:
+        waiting = chunk.body if chunk.name == b"IDAT" else b""
+        while waiting and n_missing > 0 and not stream.eof:
+            n_missing -= len(stream.decompress(waiting, _INFLATED_AT_ONCE))
+            waiting = stream.unconsumed_tail
+    if n_missing > 0:
+        raise PictureError("damaged (its pixels end early)")
+
+
 def _scale_transparent_level(image: Image.Image, data: bytes | memoryview) -> None:
     """Pillow scales greys of few bits to 8, but not the level that is transparent."""
     bits, colour_type = _PNG_KIND.unpack_from(data, _PNG_KIND_AT)
@@ -164,8 +200,8 @@ def _pixels(frame: GifFrame, screen: memoryview) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _reporting(img_id: int) -> Iterator[None]:
-    """Turn whatever is wrong with a picture into a PictureError that names the image."""
+def _reporting(img_id: int | None) -> Iterator[None]:
+    """Turn whatever is wrong with a picture into a PictureError that names the image, if known."""
     try:
         yield
     except PictureError as error:
@@ -174,8 +210,10 @@ def _reporting(img_id: int) -> Iterator[None]:
         raise PictureError(_message(img_id, f"damaged ({error})")) from error
 
 
-def _message(img_id: int, what: str) -> str:
+def _message(img_id: int | None, what: str) -> str:
+    if img_id is None:
+        return what
     return (
         f"image {img_id}: the picture is {what}; "
-        "`dirtmodel check RELEASE` lists every such picture of a release"
+        "`dirtmodel check --decode RELEASE` lists every such picture of a release"
     )

@@ -12,8 +12,13 @@ from typing import Final, Literal, NamedTuple
 
 from dirtmodel.errors import PictureError
 
-MAX_PIXELS: Final = 89_478_485
-"""Pillow's own limit, beyond which it warns of a decompression bomb."""
+MAX_PIXELS: Final = 25_000_000
+"""80 times those of DIRT's largest pictures; decoded they take 100 MB."""
+MAX_SIDE: Final = 16_383
+"""The longest side of a WebP, in which pages show pictures."""
+MAX_FRAMES: Final = 1_000
+MAX_FRAME_PIXELS: Final = 50_000_000
+"""The pixels of all frames together; ten times those of DIRT's longest animation."""
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_IHDR: Final = struct.Struct(">IIBBBBB")
@@ -28,6 +33,19 @@ _PNG_DEPTHS: Final = {
     6: (8, 16),
 }
 """Which bit depths each colour type may have."""
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""How many numbers a pixel of each colour type has."""
+_PLAIN: Final = ((0, 0, 1, 1),)
+_ADAM7: Final = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+"""Where each pass of an interlaced PNG begins, and its steps to the right and down."""
 
 _GIF_SIGNATURES: Final = (b"GIF87a", b"GIF89a")
 _GIF_SCREEN: Final = struct.Struct("<HHB")
@@ -100,12 +118,26 @@ def probe(data: bytes | bytearray | memoryview) -> Header:
     return header
 
 
-def _probe_png(view: memoryview) -> Header:
+class PngChunk(NamedTuple):
+    """One chunk of a PNG; `whole` includes its length, name and checksum."""
+
+    name: bytes
+    body: memoryview
+    whole: memoryview
+
+
+def png_chunks(view: memoryview) -> Iterator[PngChunk]:
+    """Walk through a PNG and yield its chunks up to the last one, IEND.
+
+    Raises
+    ------
+    PictureError
+        A chunk is damaged, or the end is missing.
+    """
     n_bytes = len(view)
     position = len(_PNG_SIGNATURE)
-    size: tuple[int, int] | None = None
-    has_pixels = False
-    while True:
+    name = b""
+    while name != b"IEND":
         if position + 8 > n_bytes:
             raise PictureError(_truncated(n_bytes))
         length, name = _PNG_CHUNK.unpack_from(view, position)
@@ -116,20 +148,40 @@ def _probe_png(view: memoryview) -> Header:
             raise PictureError(_truncated(n_bytes))
         if zlib.crc32(view[position + 4 : end]) != _PNG_CRC.unpack_from(view, end)[0]:
             raise PictureError(f"damaged (wrong checksum of the chunk at byte {position})")
-        if size is None:
-            size = _png_size(view, name, length)
-        elif name == b"IDAT":
-            has_pixels = True
-        elif name == b"IEND":
-            break
+        yield PngChunk(name, view[position + 8 : end], view[position : end + 4])
         position = end + 4
-    if not has_pixels:
+
+
+def _probe_png(view: memoryview) -> Header:
+    size: tuple[int, int] | None = None
+    has_pixels = False
+    for chunk in png_chunks(view):
+        if size is None:
+            size = _png_size(view, chunk)
+        has_pixels = has_pixels or chunk.name == b"IDAT"
+    if size is None or not has_pixels:
         raise PictureError("damaged (a PNG without pixels)")
     return Header("PNG", *size)
 
 
-def _png_size(view: memoryview, name: bytes, length: int) -> tuple[int, int]:
-    if name != b"IHDR" or length != _PNG_IHDR.size:
+def png_bytes_of_pixels(view: memoryview) -> int:
+    """Return how many bytes the pixels of a PNG take when they are inflated.
+
+    Each row begins with one byte that names its filter. An interlaced picture is stored as seven
+    smaller ones.
+    """
+    width, height, depth, colour, _, _, interlace = _PNG_IHDR.unpack_from(view, 16)
+    bits = depth * _PNG_CHANNELS[colour]
+    return sum(
+        n_rows * (1 + (n_columns * bits + 7) // 8)
+        for left, top, right, down in (_ADAM7 if interlace else _PLAIN)
+        if (n_columns := -(-(width - left) // right)) > 0
+        and (n_rows := -(-(height - top) // down)) > 0
+    )
+
+
+def _png_size(view: memoryview, chunk: PngChunk) -> tuple[int, int]:
+    if chunk.name != b"IHDR" or len(chunk.body) != _PNG_IHDR.size:
         raise PictureError("damaged (a PNG that does not begin with IHDR)")
     width, height, depth, colour, compression, filters, interlace = _PNG_IHDR.unpack_from(view, 16)
     if depth not in _PNG_DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
@@ -147,11 +199,15 @@ def _probe_gif(view: memoryview) -> Header:
 def _walk_gif(view: memoryview) -> Header:
     size: tuple[int, int] | None = None
     width, height, _ = _GIF_SCREEN.unpack_from(view, 6)
-    for frame in gif_frames(view):
+    for number, frame in enumerate(gif_frames(view), start=1):
         extent = _plausible(
             max(width, frame.left + frame.width), max(height, frame.top + frame.height)
         )
         size = size or extent
+        if number > MAX_FRAMES or number * size[0] * size[1] > MAX_FRAME_PIXELS:
+            raise PictureError(
+                f"absurdly large ({number:,} frames or more of {size[0]}×{size[1]} pixels)"
+            )
     if size is None:
         raise PictureError("damaged (a GIF without frames)")
     return Header("GIF", *size)
@@ -220,7 +276,7 @@ def _colour_table_bytes(flags: int) -> int:
 def _plausible(width: int, height: int) -> tuple[int, int]:
     if not width or not height:
         raise PictureError(f"damaged (a size of {width}×{height} pixels)")
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise PictureError(f"absurdly large ({width}×{height} pixels)")
     return width, height
 

@@ -378,6 +378,6 @@ def _nothing(damaged: list[int]) -> str:
     if damaged:
         return (
             f"none of the {len(damaged)} pictures of this heat map can be decoded "
-            f"(the first is image {damaged[0]}); `dirtmodel check RELEASE` says why"
+            f"(the first is image {damaged[0]}); `dirtmodel check --decode RELEASE` says why"
         )
     return "no picture matches, so there is no heat map; try fewer conditions"

@@ -1,10 +1,14 @@
 """A release checked as a load would check it, without a database."""
 
+from collections.abc import Iterator
+from concurrent import futures
 from typing import NamedTuple
 
+from dirtmodel.errors import PictureError
 from dirtmodel.release.extension import Extension
 from dirtmodel.release.findings import Finding
-from dirtmodel.release.reader import InvalidReleaseError, Progress, Reader
+from dirtmodel.release.layout import file_name
+from dirtmodel.release.reader import Batch, InvalidReleaseError, Progress, Reader
 from dirtmodel.release.sources import Place, opened
 
 
@@ -17,9 +21,16 @@ class Examined(NamedTuple):
 
 
 def check(
-    release: Place, progress: Progress | None = None, *, extend: bool = False
+    release: Place,
+    progress: Progress | None = None,
+    *,
+    extend: bool = False,
+    decode: bool = False,
 ) -> list[Finding]:
     """Check a release as a load would, pictures included, and return all findings.
+
+    A load walks through the structure of each picture and hashes it. Whether its pixels are
+    complete is known only when they are decoded.
 
     Parameters
     ----------
@@ -27,23 +38,56 @@ def check(
         As in `load`.
     progress
         Called after each batch with its table, rows and bytes of pictures.
+    decode
+        Decode all pictures, on all processors.
 
     Raises
     ------
     ReleaseError
         If there is no release.
     """
-    return examine(release, progress, extend=extend).findings
+    return examine(release, progress, extend=extend, decode=decode).findings
 
 
-def examine(release: Place, progress: Progress | None = None, *, extend: bool = False) -> Examined:
+def examine(
+    release: Place,
+    progress: Progress | None = None,
+    *,
+    extend: bool = False,
+    decode: bool = False,
+) -> Examined:
     """Check a release as `check` does, and return what a database needs to hold it, too."""
     with opened(release) as source:
         try:
             reader = Reader(source, extend=extend)
             for batch in reader.batches(pictures=True):
+                if decode:
+                    damaged = list(_undecodable(batch))
+                    reader.findings.add("bad-picture", file_name("image"), len(damaged), damaged)
                 if progress is not None:
                     progress(batch.table, len(batch), batch.n_bytes)
         except InvalidReleaseError as error:
             return Examined(source.name, error.findings, Extension())
         return Examined(source.name, reader.findings.report(), reader.extension)
+
+
+def _undecodable(batch: Batch) -> Iterator[str]:
+    """Describe the pictures of a batch that cannot be decoded."""
+    if batch.pictures is None:
+        return
+    # Pillow does not hold the GIL while it decodes.
+    with futures.ThreadPoolExecutor() as decoders:
+        problems = decoders.map(_problem, batch.pictures.img)
+        for img_id, problem in zip(batch.columns["id"].to_pylist(), problems, strict=True):
+            if problem is not None:
+                yield f"image {img_id}: the picture is {problem}"
+
+
+def _problem(img: memoryview) -> str | None:
+    from dirtmodel.draw import decode
+
+    try:
+        decode.verify(img)
+    except PictureError as error:
+        return str(error)
+    return None
