@@ -145,7 +145,7 @@ def test_an_image_without_its_session_explains_what_is_missing(loaded_url: sa.UR
         image = of_format(db, "PNG")
     message = (
         f"image {image.id} has lost its database, whose session is closed; look at pictures "
-        "inside `with dirtmodel.open(...) as db:`"
+        "before you close it"
     )
 
     with pytest.raises(DatabaseError) as caught:

@@ -1,6 +1,6 @@
 """Which pictures illustrate the differences, and how they are drawn: small, ringed, as WebP."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dirtmodel.database.fragments import in_batches
@@ -8,6 +8,7 @@ from dirtmodel.differences.comparison import Differences
 from dirtmodel.differences.rows import ImageRow, RowDifference, image_key
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS
+from dirtmodel.draw.colours import Pen
 from dirtmodel.pictures.fetch import History, histories, pens_of
 from dirtmodel.queries.images import Reviews
 
@@ -21,6 +22,7 @@ class Half:
 
     image: ImageRow
     history: History
+    pens: Mapping[str | None, Pen]
 
     @property
     def verdicts(self) -> list[str]:
@@ -122,8 +124,9 @@ def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
     found: dict[int, History] = {}
     for some in in_batches(ids):
         found.update(histories(side.session, Reviews(some)))
+    chosen = pens_of(side.session)
     return {
-        image.id: Half(image, found.get(image.id, History([], [])))
+        image.id: Half(image, found.get(image.id, History([], [])), chosen)
         for image in side.rows("image", ids)
     }
 
@@ -143,5 +146,5 @@ def draw_half(side: Side, half: Half) -> bytes:
         side.picture(half.image.id),
         rings_of(*half.history),
         img_id=half.image.id,
-        pens=pens_of(side.session),
+        pens=half.pens,
     )

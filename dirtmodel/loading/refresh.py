@@ -30,7 +30,7 @@ from dirtmodel.models import (
     Target,
 )
 from dirtmodel.models.derived import tally
-from dirtmodel.release.pictures import describe
+from dirtmodel.release.blobs import describe
 
 _PICTURES_AT_ONCE: Final = 64
 

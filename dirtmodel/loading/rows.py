@@ -8,7 +8,7 @@ from dirtmodel.loading.refresh import target_row
 from dirtmodel.loading.writer import Rows, Writer
 from dirtmodel.models import Base
 from dirtmodel.release import Batch, Column, Pictures, Rejected
-from dirtmodel.release.pictures import Described
+from dirtmodel.release.blobs import Described
 
 Targets = dict[tuple[int, str], int]
 """(step, file1) → target.id"""

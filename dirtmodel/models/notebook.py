@@ -87,5 +87,5 @@ def _attached(image: Any, ask: Callable[[], _T]) -> _T:
     except DetachedInstanceError as error:
         raise DatabaseError(
             f"image {image.id} has lost its database, whose session is closed; look at pictures "
-            "inside `with dirtmodel.open(...) as db:`"
+            "before you close it"
         ) from error

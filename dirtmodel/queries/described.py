@@ -1,46 +1,28 @@
 """What images show: their names and places, and the groups that they form."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from dirtmodel.database.fragments import in_batches
 from dirtmodel.entities import cohort
 from dirtmodel.errors import UsageError
 from dirtmodel.models import DisplayMode, Image, Picture, Step, Target
+from dirtmodel.queries.images import Images
 
 GROUPS: Final = ("display", "slice", "scan", "cohort")
 
-_IDS_AT_ONCE: Final = 5000
+_Leading = tuple[int, str, str | None, DisplayMode, int | None, str | None, str | None, str | None]
 
 
-class Described(NamedTuple):
-    """An image, and the derivative that it shows."""
-
-    img_id: int
-    file1: str
-    file2: str | None
-    display: DisplayMode
-    slice: int | None
-    sub: str | None
-    ses: str | None
-    scan: str | None
-
-
-def describe(session: orm.Session, ids: Sequence[int]) -> Iterator[Described]:
-    """Yield what some images show, in the order of the ids."""
-    columns = (Image.id, Image.file1, Image.file2, Image.display, Image.slice)
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        some = ids[start : start + _IDS_AT_ONCE]
-        rows = session.execute(
-            sa.select(*columns, Target.sub, Target.ses, Target.scan)
-            .join_from(Image, Picture, Picture.img_id == Image.id)
-            .join(Target, Target.id == Picture.target_id)
-            .where(Image.id.in_(some))
-        )
-        found = {row.id: Described(*row) for row in rows}
-        yield from (found[image] for image in some)
+def describe(session: orm.Session, ids: Iterable[int]) -> Iterator[_Leading]:
+    """Yield the columns with which rows about images begin, in the order of the ids."""
+    for some in in_batches(ids):
+        found = {image.id: image for image in Images(id=some).run(session)}
+        for one in (found[img_id] for img_id in some):
+            yield one.id, one.file1, one.file2, one.display, one.slice, one.sub, one.ses, one.scan
 
 
 def group_labels(

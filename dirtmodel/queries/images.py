@@ -52,6 +52,7 @@ class FoundImage(NamedTuple):
     id: int
     step: Step
     file1: str
+    file2: str | None
     sub: str | None
     ses: str | None
     task: str | None
@@ -132,6 +133,7 @@ class Images:
                 image.id,
                 target.step,
                 target.file1,
+                image.file2,
                 target.sub,
                 target.ses,
                 target.task,

@@ -9,18 +9,18 @@
 - `findings`: what is wrong or odd, with stable codes
 - `checks`: what makes a row unsound or odd
 - `keys`: which rows repeat a key
-- `pictures`: the pictures of a batch, hashed and checked to be whole
+- `blobs`: the pictures of a batch, hashed and checked to be whole
 - `rejected`: rows that cannot be loaded, kept whole
 - `reader`: all of it in bounded memory, checked
 - `examine`: the check without a load
 """
 
+from dirtmodel.release.blobs import Pictures
 from dirtmodel.release.columns import Column
 from dirtmodel.release.examine import check
 from dirtmodel.release.extension import Extension
 from dirtmodel.release.findings import Finding, Findings
 from dirtmodel.release.layout import ReleaseFiles, find
-from dirtmodel.release.pictures import Pictures
 from dirtmodel.release.reader import Batch, Reader
 from dirtmodel.release.rejected import Rejected
 from dirtmodel.release.sources import Place, Source, opened

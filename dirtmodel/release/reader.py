@@ -18,13 +18,13 @@ from dirtmodel.errors import ReleaseError
 from dirtmodel.models import JUDGED_BY, JudgedBy
 from dirtmodel.models.lookups import ENUMS
 from dirtmodel.release import checks
+from dirtmodel.release.blobs import Img, Pictures, check_pictures, group_of, views
 from dirtmodel.release.columns import COLUMNS, OPTIONAL, Column
 from dirtmodel.release.conversion import Mask, accepts, convert, integers
 from dirtmodel.release.extension import Extension, extra_columns
 from dirtmodel.release.findings import ERRORS, FATAL, Finding, Findings, describe
 from dirtmodel.release.keys import Ids, ImageKeys, repeats
 from dirtmodel.release.layout import TABLES
-from dirtmodel.release.pictures import Img, Pictures, check_pictures, group_of, views
 from dirtmodel.release.rejected import Rejected, rejected
 from dirtmodel.release.sources import Source
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dirtmodel.release import checks
+from dirtmodel.release.blobs import Img
 from dirtmodel.release.conversion import Mask, text_of
 from dirtmodel.release.findings import ERRORS
-from dirtmodel.release.pictures import Img
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from dirtmodel.sample.brains import make_painter
 from dirtmodel.sample.images import NO_SLICE, Images, Ints, make_images, row_order
-from dirtmodel.sample.pictures import make_painter
 from dirtmodel.sample.recipe import Recipe
 from dirtmodel.sample.reviews import (
     Sessions,
