@@ -6,6 +6,8 @@ an exception outside it is a bug and keeps its traceback.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -35,6 +37,31 @@ class OutputError(DirtmodelError):
 
 class QueryError(DirtmodelError):
     """A statement typed in that the database refuses, or cannot finish in time."""
+
+
+_SHORTAGES = {
+    errno.ENOMEM: "there is too little memory; close other programs, or use a larger machine",
+    errno.EMFILE: "too many files are open; allow more with: ulimit -n 1024",
+    errno.ENFILE: "too many files are open on this machine; close other programs, and try again",
+    errno.EAGAIN: "no more threads can be started; close other programs, or raise ulimit -u",
+}
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what the system has too little of, if an exception means that; otherwise None.
+
+    >>> shortage(MemoryError())
+    'there is too little memory; close other programs, or use a larger machine'
+    """
+    if isinstance(error, MemoryError):
+        return _SHORTAGES[errno.ENOMEM]
+    if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        return _SHORTAGES[error.errno]
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return _SHORTAGES[errno.EAGAIN]
+    # Other modules pass on only the system's words.
+    numbers = (number for number in _SHORTAGES if os.strerror(number) in str(error))
+    return next((_SHORTAGES[number] for number in numbers if number != errno.EAGAIN), None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,8 +6,6 @@ no empty rows. A selection is complete: every review comes with its image and it
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from dirtmodel import opening
+from dirtmodel import opening, partial
 from dirtmodel.errors import OutputError, UsageError
 from dirtmodel.models import (
     Base,
@@ -153,13 +151,13 @@ def export(
     selection = Selection(steps=steps, subs=subs, users=users)
     folder = Path(os.path.realpath(release))
     _check_folder(folder)
-    with opening.open(db) as session, _complete_or_not(folder) as partial:
+    with opening.open(db) as session, _complete_or_not(folder) as unfinished:
         connection = session.connection()
         if connection.dialect.name != "sqlite":
             # All four files show the same state, whoever writes meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         _check_selection(connection, selection)
-        qc = partial / QC_FOLDER
+        qc = unfinished / QC_FOLDER
         qc.mkdir(parents=True)
         extra = of_database(connection).columns
         raters = None if pseudonyms is False else numbering(connection, pseudonyms)
@@ -214,16 +212,12 @@ def _check_folder(folder: Path) -> None:
 def _complete_or_not(folder: Path) -> Iterator[Path]:
     """Yield a folder to write to, which receives its name only once it is complete."""
     try:
-        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
-        partial.mkdir()
-        try:
-            yield partial
+        with partial.folder(folder.parent) as made:
+            yield made.path
             if folder.exists():
-                partial.chmod(folder.stat().st_mode & 0o777)
+                made.path.chmod(folder.stat().st_mode & 0o777)
             # Replaces an empty folder only.
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            made.move_to(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; choose another place"

@@ -1,6 +1,7 @@
 """The command line: words, options, streams and exit codes; answers are tested elsewhere."""
 
 import csv
+import errno
 import functools
 import io
 import json
@@ -25,6 +26,7 @@ import dirtmodel as dm
 from dirtmodel import database, sample
 from dirtmodel.cli import main, options
 from dirtmodel.cli.command import Command
+from dirtmodel.release import layout
 
 PROGRAM = "from dirtmodel.cli import main; main(prog_name='dirtmodel')"
 ROOT = Path(__file__).parent.parent
@@ -373,7 +375,40 @@ class TestExitCodes:
         with pytest.raises(ZeroDivisionError):
             run("coverage", "--db", loaded)
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (
+                MemoryError(),
+                "there is too little memory; close other programs, or use a larger machine",
+            ),
+            (
+                OSError(errno.EMFILE, "Too many open files"),
+                "too many files are open; allow more with: ulimit -n 1024",
+            ),
+            (
+                RuntimeError("can't start new thread"),
+                "no more threads can be started; close other programs, or raise ulimit -u",
+            ),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_a_shortage_is_one_line(
+        self,
+        run: Run,
+        release: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        message: str,
+    ) -> None:
+        def fail(*_args: object) -> None:
+            raise error
+
+        monkeypatch.setattr(layout.ReleaseFiles, "_open", fail)
+        result = run("check", release)
+        assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_interrupted(self, release: Path, tmp_path: Path, number: int) -> None:
         program = (
             "import sys, time\n"

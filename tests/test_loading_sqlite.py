@@ -73,8 +73,7 @@ def program(release: Path, db: Path, *, before: str = "", progress: str = "None"
         f"""
         import os, signal, sys, time
         import dirtmodel as dm
-        from dirtmodel.cli import _interrupt
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         {before}
         def slowly(table, rows, n_bytes):
             print("begun", flush=True)
@@ -483,6 +482,27 @@ def test_an_exception_leaves_no_trace(
 
     with pytest.raises(error):
         dm.load(small, destination, replace=True, progress=stop)
+
+
+def test_a_partial_file_that_another_process_exchanged_replaces_nothing(
+    small: Path, destination: Path
+) -> None:
+    partial = destination.with_name("dirt.db.dirtmodel-partial")
+
+    def exchange(table: str, _rows: int, _n_bytes: int) -> None:
+        if table == "coordinate":
+            partial.unlink()
+            partial.touch()
+
+    existed = destination.exists()
+    with pytest.raises(dm.DatabaseError) as caught:
+        dm.load(small, destination, replace=True, progress=exchange)
+
+    partial.unlink()
+    assert str(caught.value) == (
+        f"could not write {partial}: another process removed or replaced {partial}; "
+        + (f"{destination} is unchanged" if existed else "nothing was loaded")
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

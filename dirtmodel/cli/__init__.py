@@ -4,9 +4,9 @@ Every command is a plain function of the package first; here are only its words 
 Modules are light, and what is heavy is imported by the command that needs it.
 """
 
+import contextlib
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,10 +32,11 @@ from dirtmodel.cli import (
     load,
     refresh,
     sheet,
+    signals,
     sql,
     upgrade,
 )
-from dirtmodel.errors import DirtmodelError, OutputError
+from dirtmodel.errors import DirtmodelError, OutputError, shortage
 
 FAILED = 2
 INTERRUPTED = 130
@@ -64,11 +65,11 @@ class _Main(click.Group):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; code that runs the command line inside another program calls `main`."""
         sys.meta_path.insert(0, _WithoutPandas())
-        signal.signal(signal.SIGTERM, _interrupt)
         if sys.stdout is None:
             # Closed by the caller, who wants nothing of it.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
-        return super().__call__(*args, **kwargs)
+        with signals.handled():
+            return super().__call__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
@@ -76,13 +77,16 @@ class _Main(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader of stdout that leaves early, `head` say, has what it wanted."""
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
+            with signals.reported():
+                code = super().invoke(ctx)
+                sys.stdout.flush()
         except BrokenPipeError:
             _drop_stdout()
             return 0
-        except OSError as error:
-            if error.errno not in _UNWRITABLE:
+        except (MemoryError, OSError, RuntimeError, ImportError) as error:
+            if missing := shortage(error):
+                raise DirtmodelError(missing) from error
+            if not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
                 raise
             _drop_stdout()
             raise OutputError(
@@ -108,7 +112,9 @@ class _Main(click.Group):
         except click.ClickException as error:
             code = _fail(_message(error))
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted.", err=True)
+            # The terminal may be gone.
+            with contextlib.suppress(OSError):
+                click.echo("Interrupted.", err=True)
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -132,10 +138,6 @@ def _message(error: click.ClickException) -> str:
 def _drop_stdout() -> None:
     """Let what is still buffered go nowhere; Python would complain of it once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @click.group(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from dirtmodel import database
+from dirtmodel import database, partial
 from dirtmodel.database.fragments import quote
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import extending, keep
@@ -40,8 +40,6 @@ _SORTING: Final = "cache_size=-98304"
 _REVIEWS: Final = frozenset({"review", "tally"})
 """Tables that are filled from the others."""
 _FLUSH_SECONDS: Final = 0.2
-_PARTIAL: Final = ".dirtmodel-partial"
-"""No other program uses this name: what is found under it is cleared away."""
 
 
 class SqliteWriter:
@@ -52,7 +50,7 @@ class SqliteWriter:
         self._path = Path(os.path.realpath(database.sqlite_path(url)))
         self._shown = database.sqlite_path(url)
         self._replace = replace
-        self._partial = self._path.with_name(f"{self._path.name}{_PARTIAL}")
+        self._partial = self._path.with_name(f"{self._path.name}{partial.SUFFIX}")
         self._connection: sqlite3.Connection | None = None
 
     def check_destination(self, n_bytes: int) -> None:
@@ -192,7 +190,7 @@ class SqliteWriter:
         if self._path.exists():
             # The new file is readable by exactly those who may read the old one.
             os.fchmod(handle, self._path.stat().st_mode & 0o777)
-        own: int | None = os.fstat(handle).st_ino
+        own = True
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
         try:
             with engine.connect() as connection:
@@ -200,14 +198,14 @@ class SqliteWriter:
                 assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
                 self._connection = raw
                 try:
-                    if not _lock(raw) or _inode(self._partial) != own:
-                        own = None
+                    if not _lock(raw) or not partial.is_at(handle, self._partial):
+                        own = False
                         raise self._busy()
                     for pragma in (*_WRITING, f"application_id={database.APPLICATION_ID}"):
                         raw.execute(f"PRAGMA {pragma}")
                     yield connection, handle
                 finally:
-                    if own is not None and _inode(self._partial) == own:
+                    if own and partial.is_at(handle, self._partial):
                         self._partial.unlink()
         finally:
             self._connection = None
@@ -230,7 +228,7 @@ class SqliteWriter:
     def _put_in_place(self, handle: int) -> None:
         os.fsync(handle)
         self._check_existing()
-        self._partial.replace(self._path)
+        partial.move(handle, self._partial, self._path)
         _sync(self._path.parent)
 
     @property

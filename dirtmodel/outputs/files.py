@@ -7,12 +7,12 @@ the place of the link itself. Devices and pipes are written to.
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from dirtmodel import partial
 from dirtmodel.errors import OutputError
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
@@ -90,23 +90,18 @@ def destination(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
             yield file
         return
     refuse_existing([path], replace=replace)
-    # Not by tempfile, whose files only their owner can read; and finding out the usual rights means
-    # changing those of the whole process for a moment.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with _unwritable(path, "choose another path"):
-        handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     existed = os.path.lexists(path)
     left = "the existing file is left unchanged" if existed else "no file is left behind"
-    try:
+    with contextlib.ExitStack() as stack:
+        with _unwritable(path, "choose another path"):
+            made = stack.enter_context(partial.file(path.parent))
         with _unwritable(path, left):
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(made.handle, "wb", closefd=False) as file:
                 yield file
             if path.is_file() and not path.is_symlink():
-                partial.chmod(path.stat().st_mode & 0o777)
+                os.fchmod(made.handle, path.stat().st_mode & 0o777)
             refuse_existing([path], replace=replace)
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            made.move_to(path)
 
 
 def _spare_database(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dirtmodel import database
-from dirtmodel.errors import ReleaseError
+from dirtmodel.errors import ReleaseError, shortage
 from dirtmodel.models import JUDGED_BY, JudgedBy
 from dirtmodel.models.lookups import ENUMS
 from dirtmodel.release import checks
@@ -220,6 +220,8 @@ class Reader:
         try:
             yield
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            if shortage(error):
+                raise
             first = database.first_line(error)
             unreadable = Findings()
             file = self.release.file(table)
