@@ -199,6 +199,17 @@ def test_a_png_shows_the_frames_of_an_animation_side_by_side(
         assert image.width >= 2 * 96
 
 
+def test_an_animation_stays_one_in_an_apng(run: Run, loaded_url: sa.URL, tmp_path: Path) -> None:
+    with dm.open(loaded_url) as db:
+        (img_id, *_) = ids(db, Row.step == dm.Step.FMAP_COREGISTRATION)
+
+    result = run("image", img_id, "-o", tmp_path / "coreg.apng")
+
+    assert result.exit_code == 0
+    with Image.open(tmp_path / "coreg.apng") as image:
+        assert (image.format, image.n_frames, image.width) == ("PNG", 2, 300)
+
+
 def test_a_sheet_of_failures_shows_each_bad_image_once(
     run: Run, loaded_url: sa.URL, tmp_path: Path
 ) -> None:

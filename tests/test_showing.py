@@ -18,8 +18,12 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel import models
 from dirtmodel.draw import encode
+from dirtmodel.draw.colours import pens
 from dirtmodel.draw.sheets import Layout
 from dirtmodel.errors import DatabaseError, OutputError, PictureError, UsageError
+from dirtmodel.models.notebook import _drawing
+from dirtmodel.pictures import fetch
+from dirtmodel.pictures.thumbnails import thumbnails
 
 HOSTILE = "\"><script>alert('é')</script>&"
 
@@ -230,6 +234,47 @@ def test_the_database_is_a_session_a_path_or_a_url(db: orm.Session, loaded_url: 
     pages = {encode.png(next(iter(dm.sheet(place, [img_id])))) for place in places}
 
     assert (len(drawn), len(pages)) == (1, 1)
+
+
+def test_a_rater_has_one_colour_in_all_pictures(
+    db: orm.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "dirtmodel.draw.sheets.pages", lambda _cells, pens, **_: drawn.append(pens) or ()
+    )
+    sittings = db.execute(sa.select(dm.Session.user).order_by(dm.Session.id))
+    expected = pens(sittings.scalars())
+
+    for form in ("PNG", "GIF"):
+        image = of_format(db, form)
+        drawn += [dm.image(db, image.id).notes.pens, _drawing(image).notes.pens]
+    list(dm.sheet(db, [image]))
+
+    assert len(expected) > 2
+    assert [dict(one) for one in drawn] == [expected] * 5
+
+
+def test_pens_of_pseudonyms_follow_their_numbers(loaded_url: sa.URL) -> None:
+    with dm.open(loaded_url) as db:
+        dm.use_pseudonyms(db, b"key")
+        names = list(fetch.pens_of(db))
+
+    assert names[-1] is None
+    assert names[:-1] == [f"rater-{number:02}" for number in range(1, len(names))]
+
+
+def test_thumbnails_are_small_and_keep_the_order(db: orm.Session) -> None:
+    ids = [of_format(db, form).id for form in ("GIF", "PNG")]
+
+    found = list(thumbnails(db, ids, size=(40, 40)))
+
+    assert [one.image.id for one in found] == ids
+    for one in found:
+        with PillowImage.open(io.BytesIO(one.webp or b"")) as image:
+            assert (image.format, max(image.size)) == ("WEBP", 40)
+            assert image.n_frames == (2 if one.image.format == "GIF" else 1)
+        assert {review.img_id for review in one.reviews} <= {one.image.id}
 
 
 def test_a_heat_map_of_one_rater_counts_their_reviews_only(
