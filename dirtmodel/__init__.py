@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from dirtmodel.exporting import export
     from dirtmodel.loading import load
-    from dirtmodel.loading.refresh import refresh
     from dirtmodel.loading.upgrading import upgrade
     from dirtmodel.models import (
         Coordinate,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
         Tally,
         Target,
     )
-    from dirtmodel.opening import open  # noqa: A004 - `dm.open(...)` is how it reads
+    from dirtmodel.opening import open, refresh  # noqa: A004 - `dm.open(...)` is how it reads
     from dirtmodel.pictures.extract import extract
     from dirtmodel.pictures.heatmap import heatmap
     from dirtmodel.pictures.image import image
@@ -76,9 +75,8 @@ _HOMES = {
     ),
     "dirtmodel.exporting": ("export",),
     "dirtmodel.loading": ("load",),
-    "dirtmodel.loading.refresh": ("refresh",),
     "dirtmodel.loading.upgrading": ("upgrade",),
-    "dirtmodel.opening": ("open",),
+    "dirtmodel.opening": ("open", "refresh"),
     "dirtmodel.models": (
         "Coordinate",
         "DisplayMode",

@@ -26,6 +26,7 @@ from dirtmodel.models import (
     lookups,
     member_of,
 )
+from dirtmodel.opening import Database
 from dirtmodel.pseudonyms import Choice, numbering
 from dirtmodel.release.columns import COLUMNS, Column, Kind
 from dirtmodel.release.extension import of_database
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 _NARROW_ROWS: Final = 65_536
 _PICTURES: Final = 64
 """Rows of a group, which has to be held as a whole to be written: some megabytes of pictures."""
-
-Place = str | sa.URL | os.PathLike[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +109,7 @@ class Selection:
 
 
 def export(
-    db: Place,
+    db: Database,
     release: str | os.PathLike[str],
     *,
     steps: Collection[Step | str | int] | None = None,
@@ -123,7 +122,8 @@ def export(
     Parameters
     ----------
     db
-        Path of a SQLite file, or a SQLAlchemy URL.
+        An open session, the path of a SQLite file, or a SQLAlchemy URL. What a session has not
+        committed is not part of the release.
     release
         Folder to write to, which must be new or empty; it receives the documented layout.
     steps, subs, users
@@ -151,7 +151,7 @@ def export(
     selection = Selection(steps=steps, subs=subs, users=users)
     folder = Path(os.path.realpath(release))
     _check_folder(folder)
-    with opening.open(db) as session, _complete_or_not(folder) as unfinished:
+    with opening.open(opening.url_of(db)) as session, _complete_or_not(folder) as unfinished:
         connection = session.connection()
         if connection.dialect.name != "sqlite":
             # All four files show the same state, whoever writes meanwhile.

@@ -1,9 +1,10 @@
 """Sessions on a database; those that write keep its derived tables up to date."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -14,6 +15,10 @@ from dirtmodel.models import Coordinate, Image, Picture, Rating, Review, Session
 
 Database = orm.Session | str | sa.URL | os.PathLike[str]
 """An open session, the path of a SQLite file, or a SQLAlchemy URL."""
+
+_Self = TypeVar("_Self")
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
 class OpenSession(orm.Session):
@@ -114,6 +119,67 @@ def _bind(session: orm.Session) -> sa.Engine | sa.Connection:
     if isinstance(bind, sa.Connection) and bind.closed:
         raise UsageError("the session is closed; open the database again with dirtmodel.open")
     return bind
+
+
+def accepts_database(
+    method: Callable[Concatenate[_Self, orm.Session, _Parameters], _Result],
+) -> Callable[Concatenate[_Self, Database, _Parameters], _Result]:
+    """Have a method that takes a session take a path or a URL as well."""
+
+    @functools.wraps(method)
+    def run(
+        self: _Self, db: Database, /, *arguments: _Parameters.args, **options: _Parameters.kwargs
+    ) -> _Result:
+        with session_on(db) as session:
+            return method(self, session, *arguments, **options)
+
+    return run
+
+
+class Refreshed(NamedTuple):
+    """How many derived rows a database has."""
+
+    n_targets: int
+    n_pictures: int
+    n_reviews: int
+
+
+def refresh(db: Database = database.DEFAULT) -> Refreshed:
+    """Compute the derived tables of a database anew, after another program wrote to it.
+
+    Parameters
+    ----------
+    db
+        Path of a SQLite file, or a SQLAlchemy URL; then the result is committed. A session that is
+        passed commits itself.
+
+    Raises
+    ------
+    DatabaseError
+        If a stored picture is damaged, or the database cannot be opened or written; then nothing
+        is changed.
+    """
+    if isinstance(db, orm.Session):
+        with session_on(db) as session:
+            session.flush()
+            refreshed = _refresh(session.connection())
+            _expire_derived(session)
+            return refreshed
+    with database.connect(database.parse_url(db), read_only=False) as connection:
+        # Checking each of a million rows takes longer than writing it.
+        database.prepare_bulk_writes(connection)
+        with connection.begin():
+            return _refresh(connection)
+
+
+def _refresh(connection: sa.Connection) -> Refreshed:
+    from dirtmodel.loading.refresh import refresh_all
+
+    refresh_all(connection)
+    database.check_foreign_keys(connection)
+    tables = (Target, Picture, Review)
+    counts = [sa.select(sa.func.count()).select_from(table) for table in tables]
+    return Refreshed(*(connection.scalar(count) or 0 for count in counts))
 
 
 class _Changed:

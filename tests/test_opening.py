@@ -1,6 +1,7 @@
 """Opened databases: with and without `with`, and as arguments of functions."""
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,66 @@ def test_a_session_without_a_database_is_refused() -> None:
         "the session has no database; open one with dirtmodel.open, for example "
         'dirtmodel.open("dirt.db")'
     )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda db, _folder: dm.ask(db, "SELECT 1").__enter__(),
+        lambda db, folder: dm.export(db, folder / "release"),
+        lambda db, _folder: dm.diff(db, db).__enter__(),
+        lambda db, _folder: dm.refresh(db),
+        lambda db, _folder: dm.Coverage().run(db),
+        lambda db, _folder: dm.Coverage().run_targets(db),
+        lambda db, _folder: dm.Exclusions().run(db),
+        lambda db, _folder: dm.Images(step="mask").run(db),
+        lambda db, _folder: dm.Agreement("mask").run(db),
+        lambda db, _folder: dm.Consensus("fmap_coregistration").run(db),
+        lambda db, _folder: dm.Consensus("fmap_coregistration").next(db, 1),
+        lambda db, _folder: dm.Crossed().run(db),
+        lambda db, _folder: dm.KitExclusions().run(db),
+        lambda db, _folder: dm.BidsFilters(dm.Exclusions()).run(db),
+    ],
+)
+def test_every_function_refuses_what_is_not_an_open_database(
+    use: Callable[[Any, Path], Any], demo_db: Path, tmp_path: Path
+) -> None:
+    closed = dm.open(demo_db)
+    closed.close()
+    for wrong in (None, 7, closed, tmp_path / "no such.db"):
+        with pytest.raises((dm.UsageError, dm.DatabaseError)) as refused:
+            use(wrong, tmp_path)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_query_runs_on_a_path_as_on_a_session(demo_db: Path) -> None:
+    with dm.open(demo_db) as db:
+        assert dm.KitExclusions().run(demo_db) == dm.KitExclusions().run(db)
+        assert dm.Coverage().run_targets(str(demo_db)) == dm.Coverage().run_targets(db)
+
+
+def test_functions_with_a_connection_of_their_own_take_a_session(
+    db: orm.Session, tmp_path: Path
+) -> None:
+    db.scalars(sa.select(dm.Image.id)).first()
+
+    exported = dm.export(db, tmp_path / "release")
+
+    with dm.ask(db, "SELECT count(*) FROM image") as answer:
+        assert list(answer.rows) == [(exported["image"],)]
+    with dm.diff(db, tmp_path / "release") as found:
+        assert found.count()["rating"].n_differences == 0
+
+
+def test_a_refresh_of_a_session_is_part_of_its_transaction(new_url: sa.URL, release: Path) -> None:
+    dm.load(release, new_url)
+    with dm.open(new_url, read_only=False) as db:
+        before = db.scalars(sa.select(dm.Review.id)).all()
+        db.execute(sa.text("DELETE FROM review"))
+
+        refreshed = dm.refresh(db)
+
+        assert refreshed.n_reviews == len(before)
+        db.rollback()
+    with dm.open(new_url) as db:
+        assert len(db.scalars(sa.select(dm.Review.id)).all()) == len(before)

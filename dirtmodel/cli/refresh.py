@@ -17,7 +17,7 @@ def refresh(db: str) -> None:
     Example: dirtmodel refresh --db dirt.db
     """
     from dirtmodel import database
-    from dirtmodel.loading.refresh import refresh as refresh_database
+    from dirtmodel.opening import refresh as refresh_database
 
     done = refresh_database(db)
     options.warn(

@@ -133,8 +133,9 @@ def diff(
     Parameters
     ----------
     old, new
-        Path of a SQLite file, a SQLAlchemy URL, or the folder of a release (loaded into a temporary
-        database that is removed afterwards). The engines may differ.
+        An open session, the path of a SQLite file, a SQLAlchemy URL, or the folder of a release
+        (loaded into a temporary database that is removed afterwards). The engines may differ. What
+        a session has not committed is not compared.
     rule
         The exclusion rule behind the verdicts; its `status` does not matter.
     pixels

@@ -39,7 +39,8 @@ from dirtmodel.queries.ordering import ascending
 from dirtmodel.release import Column, Extension
 from dirtmodel.release.extension import of_database
 
-Place = str | sa.URL | os.PathLike[str]
+Place = opening.Database
+"""A database, or the folder of a release."""
 
 _FETCHED: Final = 2_000
 """Rows fetched at a time."""
@@ -234,11 +235,11 @@ def opened(place: Place) -> Iterator[Side]:
     ReleaseError
         If a release has errors.
     """
-    if not isinstance(place, sa.URL) and Path(place).is_dir():
+    if isinstance(place, str | os.PathLike) and Path(place).is_dir():
         with _loaded(place) as session:
             yield Side(str(place), None, session, of_database(session.connection()))
         return
-    url = database.parse_url(place)
+    url = opening.url_of(place)
     revision, is_source = _look(url)
     with _loaded(url) if is_source else _snapshot(url) as session:
         _require_pictures(session, database.display(url))
@@ -272,7 +273,7 @@ def _look(url: sa.URL) -> tuple[str | None, bool]:
 
 
 @contextlib.contextmanager
-def _loaded(place: Place) -> Iterator[orm.Session]:
+def _loaded(place: str | sa.URL | os.PathLike[str]) -> Iterator[orm.Session]:
     from dirtmodel.loading import load
 
     with tempfile.TemporaryDirectory(prefix="dirtmodel-diff-") as folder:

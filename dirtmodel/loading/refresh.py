@@ -5,14 +5,12 @@ session all call it.
 """
 
 import itertools
-import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel import database
 from dirtmodel.database.fragments import in_batches, one_of
 from dirtmodel.entities import parse, scan
 from dirtmodel.errors import DatabaseError, PictureError
@@ -34,47 +32,7 @@ from dirtmodel.release.blobs import describe
 
 _PICTURES_AT_ONCE: Final = 64
 
-Place = str | sa.URL | os.PathLike[str]
-
 Statement = sa.Select[*tuple[Any, ...]]
-
-
-class Refreshed(NamedTuple):
-    """How many derived rows a database has."""
-
-    n_targets: int
-    n_pictures: int
-    n_reviews: int
-
-
-def refresh(db: Place = database.DEFAULT) -> Refreshed:
-    """Compute the derived tables of a database anew, after another program wrote to it.
-
-    Parameters
-    ----------
-    db
-        Path of a SQLite file, or a SQLAlchemy URL.
-
-    Raises
-    ------
-    DatabaseError
-        If a stored picture is damaged, or the database cannot be opened or written; then nothing
-        is changed.
-    """
-    url = database.parse_url(db)
-    with database.connect(url, read_only=False) as connection:
-        # Checking each of a million rows takes longer than writing it.
-        database.prepare_bulk_writes(connection)
-        with connection.begin():
-            return _refreshed(connection)
-
-
-def _refreshed(connection: sa.Connection) -> Refreshed:
-    refresh_all(connection)
-    database.check_foreign_keys(connection)
-    tables = (Target, Picture, Review)
-    counts = [sa.select(sa.func.count()).select_from(table) for table in tables]
-    return Refreshed(*(connection.scalar(count) or 0 for count in counts))
 
 
 def refresh_all(connection: sa.Connection) -> None:

@@ -1,6 +1,7 @@
 """Bringing a database of an earlier revision to this version's schema, in place."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError
 from dirtmodel.loading import keep
-from dirtmodel.loading.refresh import Place, refresh_all
+from dirtmodel.loading.refresh import refresh_all
 
 
-def upgrade(db: Place = database.DEFAULT, revision: str = "head") -> tuple[str, str]:
+def upgrade(
+    db: str | sa.URL | os.PathLike[str] = database.DEFAULT, revision: str = "head"
+) -> tuple[str, str]:
     """Migrate a database in place and compute its derived rows, all or nothing.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel import irr
+from dirtmodel import irr, opening
 from dirtmodel.errors import UsageError
 from dirtmodel.irr import Coefficient, Estimate, Sampling, intervals
 from dirtmodel.irr.coefficients import NO_PAIRS
@@ -126,11 +126,13 @@ class Agreement:
         """Select the reviews that count."""
         return select(self._step, rater=self.rater)
 
+    @opening.accepts_database
     def coefficients(self, session: orm.Session) -> list[Coefficient]:
         """Return the coefficients alone, in a fraction of the time."""
         reviews = self._read(session, flags=False)
         return self._coefficients(reviews, reviews.ratings, reviews.judging.categories)
 
+    @opening.accepts_database
     def run(self, session: orm.Session) -> AgreementResult:
         """Return everything."""
         reviews = self._read(session)
@@ -182,6 +184,7 @@ class Agreement:
             clicks=self._clicks(session, reviews) if how.by_clicks else None,
         )
 
+    @opening.accepts_database
     def by(self, session: orm.Session, group: str) -> Rows[GroupAgreement]:
         """Return the headline coefficients per `display`, `slice`, `scan` or `cohort`.
 
@@ -208,6 +211,7 @@ class Agreement:
             ],
         )
 
+    @opening.accepts_database
     def disagreements(self, session: orm.Session) -> Rows[Disagreement]:
         """Return the images on which raters disagree, worst first."""
         return disagreements(session, self._read(session, flags=False))

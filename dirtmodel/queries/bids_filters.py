@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.models import Target
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.rules import KEYS, Exclusion, Level, Status
@@ -59,6 +60,7 @@ class BidsFilters:
 
     exclusions: Exclusions
 
+    @accepts_database
     def run(self, session: orm.Session) -> list[BidsFilter]:
         """Return one filter per participant with a functional run or an exclusion, in order."""
         query = replace(self.exclusions, status=Status.EXCLUDED)

@@ -11,6 +11,7 @@ from sqlalchemy import orm
 from dirtmodel import irr
 from dirtmodel.errors import UsageError
 from dirtmodel.models import Ratings, Step, Target, member_of
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.consensus_result import (
     ConsensusRater,
     ConsensusResult,
@@ -74,6 +75,7 @@ class Consensus:
         """Select the reviews that count."""
         return select(self._step)
 
+    @accepts_database
     def run(self, session: orm.Session) -> ConsensusResult:
         """Return the raters' error rates, and the verdicts of everything with a review."""
         items = self._items(session)
@@ -90,6 +92,7 @@ class Consensus:
             list(_warnings(items)),
         )
 
+    @accepts_database
     def next(self, session: orm.Session, n: int) -> Rows[NextReview]:
         """Return the n images for which one more review would be most informative.
 

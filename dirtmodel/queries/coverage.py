@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.models import Review, Step, Tally, Target, member_of
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 
@@ -90,10 +91,12 @@ class Coverage:
             .order_by(target.step, ascending(target.file1))
         )
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[StepCoverage]:
         """Return one row per step, in DIRT's order."""
         return Rows(StepCoverage, map(StepCoverage._make, session.execute(self.select())))
 
+    @accepts_database
     def run_targets(self, session: orm.Session) -> Rows[TargetCoverage]:
         """Return one row per target, in the order of (step, file1)."""
         found = session.execute(self.select_targets())

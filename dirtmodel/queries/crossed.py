@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.models import Coordinate, Review, Step, member_of
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -54,6 +55,7 @@ class Crossed:
             clicks.scalar_subquery().label("clicks_on_verdict_steps"),
         )
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[CrossedCount]:
         """Return the one row."""
         return Rows(CrossedCount, map(CrossedCount._make, session.execute(self.select())))

@@ -21,6 +21,7 @@ from dirtmodel.models import (
     member_of,
 )
 from dirtmodel.models.derived import tally
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.rules import (
@@ -226,6 +227,7 @@ class Exclusions:
         images = self._images().subquery("judged_images")
         return sa.select(images.c.img_id).where(images.c.bad == 1)
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[Exclusion]:
         """Return the rows, ordered by the keys of the level (targets by step and file1)."""
         columns = columns_of(Level(self.level))

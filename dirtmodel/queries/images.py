@@ -23,6 +23,7 @@ from dirtmodel.models import (
     Target,
     member_of,
 )
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
@@ -165,6 +166,7 @@ class Images:
             statement = statement.where(one_of(image.id, self.id))  # type: ignore[arg-type]  # a tuple since __post_init__
         return statement if self.status is None else self._of_status(statement)
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[FoundImage]:
         """Return one row per image."""
         return Rows(FoundImage, map(FoundImage._make, session.execute(self.select())))
@@ -237,6 +239,7 @@ class Reviews:
             statement = statement.where(Review.decides)
         return statement.where(Review.latest) if self.latest else statement
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[ImageReview]:
         """Return one row per review; raters and notes as `pseudonyms` shows them."""
         found: Iterable[ImageReview] = map(ImageReview._make, session.execute(self.select()))
@@ -274,6 +277,7 @@ class Clicks:
             .order_by(Coordinate.img_id, Coordinate.created, Coordinate.id)
         )
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[ImageClick]:
         """Return one row per click."""
         return Rows(ImageClick, map(ImageClick._make, session.execute(self.select())))

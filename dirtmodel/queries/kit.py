@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.models import Step, Tally, Target
+from dirtmodel.opening import accepts_database
 from dirtmodel.queries.ordering import ascending, nulls_last
 from dirtmodel.queries.results import Rows, Statement
 
@@ -45,6 +46,7 @@ class KitExclusions:
             .order_by(ascending(Target.file1))
         )
 
+    @accepts_database
     def run(self, session: orm.Session) -> Rows[KitExclusion]:
         """Return the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
         found = {_kit(file1) for file1 in session.scalars(self.select())}

@@ -9,13 +9,10 @@ only a query can have, in a READ ONLY transaction, with the rights of a role tha
 """
 
 import contextlib
-import os
 from collections.abc import Mapping
 from typing import Final
 
-import sqlalchemy as sa
-
-from dirtmodel import database
+from dirtmodel import database, opening
 from dirtmodel.errors import QueryError
 from dirtmodel.sql.statement import Answer, Statement
 
@@ -26,7 +23,7 @@ TIMEOUT: Final = 300.0
 
 
 def ask(
-    db: str | sa.URL | os.PathLike[str],
+    db: opening.Database,
     text: str,
     parameters: Mapping[str, str] | None = None,
     *,
@@ -37,7 +34,8 @@ def ask(
     Parameters
     ----------
     db
-        Path of a SQLite file, or a SQLAlchemy URL.
+        An open session, the path of a SQLite file, or a SQLAlchemy URL. The statement runs on a
+        connection of its own, and does not see what a session has not committed.
     text
         One statement; `:name` stands for a parameter.
     parameters
@@ -60,7 +58,7 @@ def ask(
     ...     answer.columns, next(answer.rows)
     (['step', 'n'], (0, 4))
     """
-    url = database.parse_url(db)
+    url = opening.url_of(db)
     if database.is_sqlite(url):
         from dirtmodel.sql import sqlite as engine
     else:
