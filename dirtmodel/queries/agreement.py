@@ -201,15 +201,10 @@ class Agreement:
         groups = sorted(set(labels), key=_natural)
         number = {label: n for n, label in enumerate(groups)}
         of_image = np.array([number[label] for label in labels], dtype=np.int64)
-        return Rows(
-            GroupAgreement,
-            [
-                self._group(
-                    label, reviews, reviews.ratings.take(of_image[reviews.ratings.unit] == n)
-                )
-                for n, label in enumerate(groups)
-            ],
-        )
+        ratings, of_rating = reviews.ratings, of_image[reviews.ratings.unit]
+        parts = [ratings.take(of_rating == n) for n in range(len(groups))]
+        found = (self._group(*named, reviews) for named in zip(groups, parts, strict=True))
+        return Rows(GroupAgreement, found)
 
     @opening.accepts_database
     def disagreements(self, session: orm.Session) -> Rows[Disagreement]:
@@ -343,7 +338,7 @@ class Agreement:
         return ClickResult(matched, chance, found[0], n_nowhere)
 
     def _group(
-        self, label: str | None, reviews: StepReviews, ratings: irr.Ratings
+        self, label: str | None, ratings: irr.Ratings, reviews: StepReviews
     ) -> GroupAgreement:
         how = reviews.judging
         of = self._coefficients(reviews, ratings, how.categories, ["identity", "ordinal"])

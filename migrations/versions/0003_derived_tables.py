@@ -260,31 +260,48 @@ DIRTS_VIEWS = {
     "ratings_image": """SELECT r.id, r.img, r.slice, r.file1, r.file2, r.display, r.step,
   {created} AS created FROM image AS r""",
     "ratings_rating": """SELECT r.id, r.source_data_issue, {created} AS created, r.rating,
-  r.img_id AS image_id, r.session AS session_id, coalesce(r.notes, '') AS comments
+  r.img_id AS image_id, r.session AS session_id, {comments} AS comments
 FROM rating AS r""",
     "ratings_clickedcoordinate": """SELECT r.id, r.source_data_issue, {created} AS created,
-  r.x, r.y, r.img_id AS image_id, r.session AS session_id, coalesce(r.notes, '') AS comments
+  r.x, r.y, r.img_id AS image_id, r.session AS session_id, {comments} AS comments
 FROM coordinate AS r""",
 }
 """Views under DIRT's names of tables and columns, for DIRT's own code."""
+
+
+COMMENTS = "coalesce(r.notes, '')"
+
+
+def typed(expression: str, column: str, table: str) -> str:
+    """Return an expression that has the declared type of a column on SQLite.
+
+    Without a declared type, many clients cannot read a column. SQLite declares a subquery as what
+    its last SELECT selects, which here selects no row.
+    """
+    return f"(SELECT {expression} UNION ALL SELECT t.{column} FROM {table} AS t WHERE 0)"
 
 
 def create_dirts_views_on_postgres() -> None:
     # A view of more than one relation refuses every write; a view of one relation passes it on.
     for name, select in DIRTS_VIEWS.items():
         op.execute(
-            f"CREATE VIEW {name} AS {select.format(created='r.created')} "
+            f"CREATE VIEW {name} AS {select.format(created='r.created', comments=COMMENTS)} "
             "CROSS JOIN (SELECT 1) AS read_only"
         )
 
 
 def create_dirts_views_on_sqlite() -> None:
-    # Django looks a whole second up without a fraction.
-    created = (
-        "CASE substr(r.created, 20) WHEN '.000000' THEN substr(r.created, 1, 19) ELSE r.created END"
+    # Django looks a whole second up without a fraction. DuckDB runs views by itself, and would not
+    # take the time for a text without the casts.
+    text = "CAST(r.created AS text)"
+    created = typed(
+        f"CASE substr({text}, 20) WHEN '.000000' THEN substr({text}, 1, 19) ELSE {text} END",
+        "created",
+        "session",
     )
+    comments = typed(COMMENTS, "notes", "rating")
     for name, select in DIRTS_VIEWS.items():
-        op.execute(f"CREATE VIEW {name} AS {select.format(created=created)}")
+        op.execute(f"CREATE VIEW {name} AS {select.format(created=created, comments=comments)}")
         # Without these, SQLite accepts INSERT ... RETURNING on a view and does nothing.
         for event in ("INSERT", "UPDATE", "DELETE"):
             op.execute(
