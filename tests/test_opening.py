@@ -123,7 +123,7 @@ def test_a_session_without_a_database_is_refused() -> None:
     [
         lambda db, _folder: dm.ask(db, "SELECT 1").__enter__(),
         lambda db, folder: dm.export(db, folder / "release"),
-        lambda db, _folder: dm.diff(db, db).__enter__(),
+        lambda db, _folder: dm.diff(db, db),
         lambda db, _folder: dm.refresh(db),
         lambda db, _folder: dm.image(db, 1),
         lambda db, _folder: dm.sheet(db, dm.Images()),

@@ -102,8 +102,8 @@ def agreement(
     from dirtmodel import outputs
     from dirtmodel.irr import Coefficient
     from dirtmodel.queries.agreement import Agreement
+    from dirtmodel.queries.report.agreement import group_table
     from dirtmodel.queries.results import Rows
-    from dirtmodel.report.agreement import group_table, report
 
     if disagreements + bool(group) + methods > 1:
         raise UsageError("--disagreements, --by and --methods are three questions; ask one")
@@ -132,7 +132,7 @@ def agreement(
             return
     match outputs.format_of(path, format_):
         case "table":
-            options.emit_text(report(result) + "\n", path)
+            options.emit_text(result.text() + "\n", path)
         case "json":
             options.emit_json(result.to_dict(), path)
         case _:
@@ -143,7 +143,7 @@ def _methods(session: "orm.Session", result: Any) -> str:
     import sqlalchemy as sa
 
     from dirtmodel.models import Release
-    from dirtmodel.report.methods import paragraph
+    from dirtmodel.queries.report.methods import paragraph
 
     label = session.scalar(sa.select(Release.label).order_by(Release.id).limit(1))
     return paragraph(result, label) + "\n"

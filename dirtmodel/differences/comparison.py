@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from dirtmodel.differences import sides
 from dirtmodel.differences.pixels import show_the_same
@@ -19,13 +19,16 @@ from dirtmodel.differences.schema import compare_schemas
 from dirtmodel.differences.sides import Place, Side
 from dirtmodel.differences.stale import StaleReview, stale_reviews
 from dirtmodel.differences.verdicts import DEFAULT_RULE, VerdictChange, compare_verdicts
+from dirtmodel.outputs import Report, table_text
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.release import Column
 
 
-@dataclass
-class Differences:
+@dataclass(repr=False)
+class Differences(Report):
     """What differs between two opened releases; each method streams again.
+
+    A notebook shows its `text()`. It is a context manager, which closes both sides at the end.
 
     Parameters
     ----------
@@ -46,6 +49,29 @@ class Differences:
 
     _moved: dict[int, int] | None = None
     _same: dict[tuple[int, int], bool] = field(default_factory=dict)
+
+    _opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Closes both sides."""
+
+    def close(self) -> None:
+        """Close both sides and remove temporary databases."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Differences between {self.old.place} and {self.new.place}>"
+
+    def text(self) -> str:
+        """Return what `dirtmodel diff` prints."""
+        from dirtmodel.differences import report
+
+        counts = table_text(report.COUNT_COLUMNS, list(report.count_rows(self)))
+        return "\n".join([counts, *report.lines(self)])
 
     def rows(self, table: str) -> Iterator[RowDifference]:
         """Yield the rows of a table that differ, in the order of their keys."""
@@ -120,15 +146,14 @@ class Differences:
         return self._same[key]
 
 
-@contextlib.contextmanager
 def diff(
     old: Place,
     new: Place,
     *,
     rule: Exclusions = DEFAULT_RULE,
     pixels: bool = True,
-) -> Iterator[Differences]:
-    """Compare two releases.
+) -> Differences:
+    """Compare two releases; close the result, or use it as a context manager.
 
     Parameters
     ----------
@@ -148,5 +173,6 @@ def diff(
     ...     for change in found.verdicts():
     ...         print(change.unit, change.kinds)
     """
-    with sides.opened(old) as one, sides.opened(new) as other:
-        yield Differences(one, other, rule, pixels)
+    with contextlib.ExitStack() as stack:
+        one, other = (stack.enter_context(sides.opened(place)) for place in (old, new))
+        return Differences(one, other, rule, pixels, _opened=stack.pop_all())

@@ -7,6 +7,7 @@ from dirtmodel.irr import ClickAgreement, Coefficient, Estimate, OverPairs, Repe
 from dirtmodel.irr.pairs import MEASURES
 from dirtmodel.irr.repeats import TIMES
 from dirtmodel.models import Step
+from dirtmodel.outputs import Report
 
 FEW_COMMON_UNITS: Final = 10
 """A pair of raters with fewer images in common is marked."""
@@ -104,9 +105,11 @@ class ClickResult:
     n_nowhere: int
 
 
-@dataclasses.dataclass(frozen=True)
-class AgreementResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class AgreementResult(Report):
     """Do the raters of a step agree?
+
+    A notebook shows its `text()`.
 
     Parameters
     ----------
@@ -173,6 +176,15 @@ class AgreementResult:
     def note(self) -> str | None:
         """What a reader of the numbers must know about the raters."""
         return MIXED if self.rater == "session" else None
+
+    def text(self) -> str:
+        """Return the page that `dirtmodel agreement` prints."""
+        from dirtmodel.queries.report.agreement import report
+
+        return report(self)
+
+    def __repr__(self) -> str:
+        return f"<AgreementResult of {self.step.name}: {self.reviews:,} reviews>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `dirtmodel agreement --format json` writes."""

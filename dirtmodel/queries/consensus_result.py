@@ -1,11 +1,13 @@
 """The answer of `Consensus`: typed, and as the JSON object that other programs read."""
 
 import enum
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dirtmodel.models import DisplayMode, Step
+from dirtmodel.outputs import Report, table_html, table_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,9 +90,11 @@ class NextReview(NamedTuple):
     bits: float
 
 
-@dataclass(frozen=True)
-class ConsensusResult:
+@dataclass(frozen=True, repr=False)
+class ConsensusResult(Report):
     """The fitted model of Dawid and Skene (1979).
+
+    A notebook shows the warnings, the raters and the first rows.
 
     Parameters
     ----------
@@ -119,6 +123,19 @@ class ConsensusResult:
     iterations: int
     converged: bool
     warnings: list[str]
+
+    def text(self) -> str:
+        """Return the table that `dirtmodel consensus` prints."""
+        return table_text(self.columns, list(self.rows()))
+
+    def __repr__(self) -> str:
+        return f"<ConsensusResult of {self.step.name}: {len(self.judged):,} {self.level}s>"
+
+    def _repr_html_(self) -> str:
+        """Show warnings, raters and the first rows in a notebook."""
+        warned = "".join(f"<p>Warning: {html.escape(text)}.</p>\n" for text in self.warnings)
+        raters = table_html(RaterRates._fields, [rater[:4] for rater in self.raters])
+        return f"{warned}{raters}\n{table_html(self.columns, list(self.rows()))}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `dirtmodel consensus --format json` writes."""

@@ -1,6 +1,7 @@
 """The result of a query: typed rows that table libraries read."""
 
 import enum
+import importlib
 import operator
 import types
 import typing
@@ -9,7 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import sqlalchemy as sa
 
+from dirtmodel.errors import UsageError
+
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 Statement = sa.Select[*tuple[Any, ...]]
@@ -22,8 +27,9 @@ class Rows(Generic[RowT]):
     """Rows of one NamedTuple type.
 
     A sequence of the rows, and an Arrow stream (`__arrow_c_stream__`), so that
-    `pandas.DataFrame.from_arrow(rows)`, `polars.DataFrame(rows)`, `pyarrow.table(rows)` and DuckDB
-    take it as it is. Enums become DIRT's names there.
+    polars, pyarrow and DuckDB take it as it is; for the others there are `to_pandas()`,
+    `to_polars()` and `to_arrow()`. Enums become DIRT's names there. A notebook shows the first rows
+    as a table, and `text()` is what the command line prints.
     """
 
     # Not a subclass of Sequence: polars would look at the rows one by one, and at no Arrow stream.
@@ -61,6 +67,46 @@ class Rows(Generic[RowT]):
     def __repr__(self) -> str:
         return f"<{len(self)} rows of {self.row_type.__name__}>"
 
+    def text(self) -> str:
+        """Return the table that the command line prints."""
+        from dirtmodel.outputs import table_text
+
+        return table_text(self.columns, list(self.values()))
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        """Show the first rows and the number of rows in a notebook."""
+        from dirtmodel.outputs import table_html
+
+        return table_html(self.columns, list(self.values()))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a pandas data frame; integers with NULL among them stay integers (Int64).
+
+        Raises
+        ------
+        UsageError
+            If pandas is not installed.
+        """
+        pandas = _library("pandas")
+        import pyarrow as pa
+
+        nullable = {pa.int64(): pandas.Int64Dtype(), pa.bool_(): pandas.BooleanDtype()}
+        return self.to_arrow().to_pandas(types_mapper=nullable.get)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return a polars data frame.
+
+        Raises
+        ------
+        UsageError
+            If polars is not installed.
+        """
+        frame: pl.DataFrame = _library("polars").DataFrame(self)
+        return frame
+
     def to_arrow(self) -> "pa.Table":
         """Return a pyarrow table."""
         import pyarrow as pa
@@ -92,6 +138,13 @@ class Rows(Generic[RowT]):
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(f"{name} is not installed; install it with: pip install {name}") from error
 
 
 def column_names(row_type: type[tuple[Any, ...]]) -> list[str]:
