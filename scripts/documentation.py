@@ -47,14 +47,15 @@ Ctrl-C.
 
 ## Completion in the shell
 
-The shell completes commands, options and the names of steps after you add a line to the file that
-it reads when it starts:
+The Tab key completes commands, options, the names of steps, and paths after you add these lines to
+a file that the shell reads:
 
 ```
 # bash 4.4 or newer: ~/.bashrc
 eval "$(_DIRTMODEL_COMPLETE=bash_source dirtmodel)"
 
 # zsh: ~/.zshrc
+autoload -Uz compinit && compinit
 eval "$(_DIRTMODEL_COMPLETE=zsh_source dirtmodel)"
 
 # fish: ~/.config/fish/completions/dirtmodel.fish

@@ -63,7 +63,7 @@ def run(command: Command, folder: Path, *, before: str = "") -> None:
     environment = {
         "HOME": str(folder),
         "PATH": os.pathsep.join(
-            [str(_tools(folder)), str(Path(sys.executable).parent), os.environ["PATH"]]
+            [str(tools(folder)), str(Path(sys.executable).parent), os.environ["PATH"]]
         ),
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
@@ -88,7 +88,7 @@ def run(command: Command, folder: Path, *, before: str = "") -> None:
         raise AssertionError(f"line {command.line}: $ {command.text}\n{diff}")
 
 
-def _tools(folder: Path) -> Path:
+def tools(folder: Path) -> Path:
     """Make sure that `dirtmodel` is this one, and that there is a `sqlite3`."""
     tools = folder / ".tools"
     tools.mkdir(exist_ok=True)

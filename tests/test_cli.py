@@ -650,12 +650,23 @@ class TestCheck:
         assert {finding["severity"] for finding in found} == {"warning"}
         assert all(len(finding["examples"]) <= 5 for finding in found)
 
+    @pytest.mark.parametrize("n", [0, 1, 7])
+    def test_shows_as_many_examples_as_asked_for(self, run: Run, release: Path, n: int) -> None:
+        result = run("check", release, "--examples", n, "--format", "json")
+        assert max(len(finding["examples"]) for finding in json.loads(result.stdout)) == n
+
+    def test_ends_with_the_total(self, run: Run, release: Path) -> None:
+        found = json.loads(run("check", release, "--format", "json").stdout)
+        n = sum(finding["n"] for finding in found)
+        last = run("check", release).stdout.splitlines()[-1]
+        assert last == f"0 errors and {n} warnings."
+
     def test_of_a_spotless_release(self, run: Run, tmp_path: Path) -> None:
         release = sample.write_release(
             tmp_path, style="pandas", hazards=False, subjects=1, slices=1, pictures="tiny"
         )
         result = run("check", release)
-        assert (result.exit_code, result.stdout) == (0, "Nothing wrong, nothing odd.\n")
+        assert (result.exit_code, result.stdout) == (0, "0 errors and 0 warnings.\n")
 
 
 class TestUpgrade:

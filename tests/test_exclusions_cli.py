@@ -1,5 +1,6 @@
 """`dirtmodel exclusions`: files, sidecars, filters and messages on stderr."""
 
+import collections
 import csv
 import datetime as dt
 import io
@@ -64,8 +65,8 @@ def test_a_table_shows_the_rule_and_the_release_once(ask: Ask) -> None:
     table = ask("--step", "3")
 
     assert not {"rule", "release"} & set(table.stdout.split())
-    assert f"Rule: {rows[0]['rule']}\nRelease: {rows[0]['release']}\n" in table.stderr
-    assert "Rule:" not in ask("--step", "3", "--quiet").stderr
+    assert f" of release {rows[0]['release']}; " in table.stderr
+    assert f" Rule: {rows[0]['rule']}. " in table.stderr
 
 
 @pytest.mark.parametrize(
@@ -155,11 +156,27 @@ def test_an_unknown_value_is_rejected_with_a_list_of_the_known_ones(
     assert all(word in result.stderr for word in words)
 
 
+@pytest.mark.parametrize("level", ["scan", "participant"])
+def test_one_line_counts_the_excluded_of_those_reviewed(ask: Ask, level: str) -> None:
+    every = ask("--level", level, "--status", "all", "--columns", "status", "--format", "csv", "-q")
+    n = collections.Counter(every.stdout.splitlines()[1:])
+
+    result = ask("--level", level)
+
+    assert result.stderr.splitlines()[0] == (
+        f"Excluded {n['excluded']} of {n.total() - n['unreviewed']} reviewed {level}s of release "
+        f"made-up; {n['unreviewed']} have no review. Rule: --step all --rule any-fail --unsure "
+        f"ignore --min-clicks 1 --min-raters 1 --level {level} --images 1 --status excluded. The "
+        "published rule is --kit."
+    )
+
+
 def test_crossed_rows_are_counted_on_stderr(ask: Ask, db: orm.Session) -> None:
     (crossed,) = dm.Crossed().run(db)
     result = ask("--format", "csv")
     assert all(n > 0 for n in crossed)
-    assert result.stderr == (
+    assert result.stderr.endswith(
+        "The published rule is --kit.\n"
         f"Left out: {crossed.verdicts_on_click_steps} verdicts on click steps and "
         f"{crossed.clicks_on_verdict_steps} clicks on verdict steps.\n"
     )

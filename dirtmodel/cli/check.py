@@ -16,27 +16,49 @@ from dirtmodel.cli.command import Command
 @click.option(
     "--decode", is_flag=True, help="Decode every picture, too: slower, and finds missing pixels."
 )
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Show N examples of each kind of finding.",
+)
 @options.report_format
 @options.quiet
 def check(
-    release: str, format_: str, *, extend: bool, decode: bool, migration: Path | None, quiet: bool
+    release: str,
+    format_: str,
+    *,
+    extend: bool,
+    decode: bool,
+    migration: Path | None,
+    examples: int,
+    quiet: bool,
 ) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
-    Errors keep rows from being loaded, warnings do not. The exit code is 1 when there are errors.
+    Rows with errors cannot be loaded, rows with warnings can. The exit code is 1 if there is an
+    error.
 
     Example: dirtmodel check path/to/release --format json
     """
     from dirtmodel.release.examine import examine
-    from dirtmodel.release.findings import describe
+    from dirtmodel.release.findings import describe, total
 
     with progress.of_release("Checking", release, quiet=quiet) as advance:
-        examined = examine(release, advance, extend=extend or migration is not None, decode=decode)
+        examined = examine(
+            release,
+            advance,
+            extend=extend or migration is not None,
+            decode=decode,
+            n_examples=examples,
+        )
     found = examined.findings
     if format_ == "json":
         options.emit_json([finding._asdict() for finding in found])
     else:
-        click.echo(describe(found) if found else "Nothing wrong, nothing odd.")
+        click.echo(f"{describe(found)}\n{total(found)}" if found else total(found))
     has_errors = any(finding.severity == "error" for finding in found)
     if migration is not None and has_errors:
         options.warn(f"The release has errors; {migration} was not written.")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.results import Rows
+    from dirtmodel.queries.rules import Exclusion
 
 _BIDS_FILTER: Final = "bids-filter"
 _SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
@@ -101,16 +102,36 @@ def exclusions(
         if format_ == _BIDS_FILTER:
             _emit_filters(query, session, path, quiet=quiet)
         else:
-            rows = query.run(session)
+            rows, summary = _judged(query, session)
             _emit(rows, format_, path)
-            if rows and not quiet and _chosen(format_, path) == "table":
-                options.warn(f"\nRule: {rows[0].rule}\nRelease: {rows[0].release}")
+            if not quiet:
+                options.warn(summary)
         (crossed,) = Crossed(query.steps).run(session)
     if any(crossed) and not quiet:
         options.warn(
             f"Left out: {crossed.verdicts_on_click_steps:,} verdicts on click steps and "
             f"{crossed.clicks_on_verdict_steps:,} clicks on verdict steps."
         )
+
+
+def _judged(query: "Exclusions", session: "orm.Session") -> "tuple[Rows[Exclusion], str]":
+    """Return the rows that are asked for, and a sentence on those of all statuses."""
+    import collections
+    import dataclasses
+
+    from dirtmodel.queries.results import Rows
+    from dirtmodel.queries.rules import Status
+
+    every = dataclasses.replace(query, status=None).run(session)
+    chosen = [row._replace(rule=query.rule_text) for row in every if row.status in query.statuses]
+    n = collections.Counter(row.status for row in every)
+    n_reviewed = len(every) - n[Status.UNREVIEWED]
+    summary = (
+        f"Excluded {n[Status.EXCLUDED]:,} of {n_reviewed:,} reviewed {query.level}s"
+        f"{f' of release {every[0].release}' if every else ''}; {n[Status.UNREVIEWED]:,} have no "
+        f"review. Rule: {query.rule_text}. The published rule is --kit."
+    )
+    return Rows(every.row_type, chosen, every.columns), summary
 
 
 def _check_kit(ctx: click.Context, given: set[str], format_: str | None) -> None:

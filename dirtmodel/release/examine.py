@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dirtmodel.errors import PictureError
 from dirtmodel.release.extension import Extension
-from dirtmodel.release.findings import Finding
+from dirtmodel.release.findings import N_EXAMPLES, Finding
 from dirtmodel.release.layout import file_name
 from dirtmodel.release.reader import Batch, InvalidReleaseError, Progress, Reader
 from dirtmodel.release.sources import Place, opened
@@ -26,6 +26,7 @@ def check(
     *,
     extend: bool = False,
     decode: bool = False,
+    n_examples: int = N_EXAMPLES,
 ) -> list[Finding]:
     """Check a release as a load would, pictures included, and return all findings.
 
@@ -40,13 +41,15 @@ def check(
         Called after each batch with its table, rows and bytes of pictures.
     decode
         Decode all pictures, on all processors.
+    n_examples
+        Examples of each kind of finding.
 
     Raises
     ------
     ReleaseError
         If there is no release.
     """
-    return examine(release, progress, extend=extend, decode=decode).findings
+    return examine(release, progress, extend=extend, decode=decode, n_examples=n_examples).findings
 
 
 def examine(
@@ -55,11 +58,12 @@ def examine(
     *,
     extend: bool = False,
     decode: bool = False,
+    n_examples: int = N_EXAMPLES,
 ) -> Examined:
     """Check a release as `check` does, and return what a database needs to hold it, too."""
     with opened(release) as source:
         try:
-            reader = Reader(source, extend=extend)
+            reader = Reader(source, extend=extend, n_examples=n_examples)
             for batch in reader.batches(pictures=True):
                 if decode:
                     damaged = list(_undecodable(batch))

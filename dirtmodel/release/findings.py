@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from dirtmodel.models.types import LARGEST_NUMBER
 
-MAX_EXAMPLES: Final = 5
+N_EXAMPLES: Final = 5
 MAX_EXAMPLE_LENGTH: Final = 300
 
 ERRORS: Final = {
@@ -61,9 +61,10 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """Collects findings, counting all and keeping the first few examples of each kind."""
+    """Collects findings, counting all and keeping the first examples of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_examples: int = N_EXAMPLES) -> None:
+        self.n_examples = n_examples
         self._counts: dict[tuple[str, str], int] = {}
         self._examples: dict[tuple[str, str], list[str]] = {}
 
@@ -75,7 +76,7 @@ class Findings:
         self._counts[key] = self._counts.get(key, 0) + n
         kept = self._examples.setdefault(key, [])
         for example in examples:
-            if len(kept) >= MAX_EXAMPLES:
+            if len(kept) >= self.n_examples:
                 break
             kept.append(_shown(example))
 
@@ -126,3 +127,15 @@ def describe(findings: Sequence[Finding]) -> str:
         if found.examples and found.n > len(found.examples):
             lines.append(f"           and {found.n - len(found.examples):,} more")
     return "\n".join(lines)
+
+
+def total(findings: Iterable[Finding]) -> str:
+    """Return the number of errors and warnings as a sentence.
+
+    >>> total([])
+    '0 errors and 0 warnings.'
+    """
+    n = {"error": 0, "warning": 0}
+    for finding in findings:
+        n[finding.severity] += finding.n
+    return " and ".join(f"{n[s]:,} {s}{'' if n[s] == 1 else 's'}" for s in n) + "."

@@ -22,7 +22,7 @@ from dirtmodel.release.blobs import Img, Pictures, check_pictures, group_of, vie
 from dirtmodel.release.columns import COLUMNS, OPTIONAL, Column
 from dirtmodel.release.conversion import Mask, accepts, convert, integers
 from dirtmodel.release.extension import Extension, extra_columns
-from dirtmodel.release.findings import ERRORS, FATAL, Finding, Findings, describe
+from dirtmodel.release.findings import ERRORS, FATAL, N_EXAMPLES, Finding, Findings, describe
 from dirtmodel.release.keys import Ids, ImageKeys, repeats
 from dirtmodel.release.layout import TABLES
 from dirtmodel.release.rejected import Rejected, rejected
@@ -70,8 +70,8 @@ class Reader:
 
     Parameters
     ----------
-    extend
-        Accept numbers of steps, displays and verdicts that DIRT does not define.
+    extend, n_examples
+        As in `check`.
 
     Raises
     ------
@@ -81,7 +81,8 @@ class Reader:
 
     release: Source
     extend: bool = False
-    findings: Findings = field(default_factory=Findings)
+    n_examples: int = N_EXAMPLES
+    findings: Findings = field(init=False)
     n_empty_rows: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
     columns: dict[str, tuple[Column, ...]] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Reader:
     _duplicates: dict[str, dict[str, checks.Ints]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.findings = Findings(self.n_examples)
         self._check_files()
         self._schema_findings = self.findings.report()
         for table in TABLES:
@@ -100,7 +102,7 @@ class Reader:
         `findings`, `n_rows` (without the empty ones) and `n_empty_rows` start anew with each call
         and are complete when the iterator is exhausted.
         """
-        self.findings = Findings()
+        self.findings = Findings(self.n_examples)
         for finding in self._schema_findings:
             self.findings.add(finding.code, finding.file, finding.n, finding.examples)
         self._numbers: dict[str, set[int]] = {table: set() for table in ENUMS}
