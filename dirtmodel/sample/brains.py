@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from dirtmodel.draw import encode
 from dirtmodel.sample.images import HALF_AXES, Images, shrinkage
 from dirtmodel.sample.recipe import DTIFIT, FMAP, MASK, NORMALIZATION, Recipe
 
@@ -49,7 +50,7 @@ def make_painter(images: Images, recipe: Recipe) -> Callable[[int], bytes]:
     """Return the function that makes the picture of the image at a position."""
     if recipe.pictures == "drawn":
         return lambda at: _Drawing(images, recipe, at).encoded()
-    png = _png(Image.new("1", recipe.picture_size))
+    png = encode.png(Image.new("1", recipe.picture_size))
     if recipe.pictures == "noise":
         return lambda at: _with_noise(png, recipe, at)
     first = Image.new("L", recipe.picture_size)
@@ -110,7 +111,7 @@ class _Drawing(NamedTuple):
             return _gif(frames, duration=300)
         picture = _enlarged(Image.fromarray(self._overlaid(step, *grid)), size)
         self._label(picture)
-        return _png(picture.convert("RGBA"))
+        return encode.png(picture.convert("RGBA"))
 
     def _overlaid(self, step: int, x: Field, y: Field) -> Colours:
         """Draw a brain with what is judged on it: mask, outline of the template, or surfaces."""
@@ -320,12 +321,6 @@ def _write(
         left, top, right, bottom = pencil.textbbox(place, words, font)
         pencil.rectangle((left - 3, top - 3, right + 3, bottom + 3), fill=background)
     pencil.text(place, words, colour, font)
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=4)
-    return file.getvalue()
 
 
 def _gif(frames: list[Image.Image], *, duration: int) -> bytes:
