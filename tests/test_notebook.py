@@ -44,7 +44,8 @@ ROWS = Rows(
 class TestRows:
     def test_a_notebook_shows_them_escaped_with_their_number(self) -> None:
         assert ROWS._repr_html_() == (
-            "<table>\n<thead><tr><th>id</th><th>run</th><th>step</th><th>notes</th>"
+            '<table style="white-space: nowrap">\n'
+            "<thead><tr><th>id</th><th>run</th><th>step</th><th>notes</th>"
             "<th>decides</th><th>created</th></tr></thead>\n<tbody>\n"
             '<tr><td style="text-align: right">1</td><td style="text-align: right">2</td>'
             '<td style="text-align: left">MASK</td>'
@@ -70,9 +71,7 @@ class TestRows:
         shown = ROWS[1:]._repr_html_()
 
         assert "<th>run</th>" not in shown
-        assert shown.endswith(
-            "<p>1 row; not shown, because NULL in all rows: run, notes, decides</p>"
-        )
+        assert shown.endswith("<p>1 row; NULL in all rows: run, notes, decides</p>")
 
     def test_without_any_a_notebook_shows_the_columns(self) -> None:
         shown = ROWS[:0]._repr_html_()
@@ -85,7 +84,15 @@ class TestRows:
 
         shown = Rows(Row, [row._replace(notes="x" * 100)])._repr_html_()
 
-        assert f'title="{"x" * 100}">{"x" * 59}…</td>' in shown
+        assert f'title="{"x" * 100}">{"x" * 39}…</td>' in shown
+
+    def test_a_long_text_that_all_have_is_shown_once(self) -> None:
+        row = ROWS[0]._replace(notes="x" * 50)
+
+        shown = Rows(Row, [row, row])._repr_html_()
+
+        assert "<th>notes</th>" not in shown
+        assert shown.endswith(f"<p>2 rows; notes in all rows: {'x' * 50}</p>")
 
     def test_become_a_pandas_data_frame_with_integers(self) -> None:
         frame = ROWS.to_pandas()
@@ -154,7 +161,8 @@ def test_a_consensus_is_shown_with_its_warnings_and_raters(db: orm.Session) -> N
 
     shown = consensus._repr_html_()
 
-    assert shown.startswith("<p>Warning: a &lt; b.</p>\n<table>\n<thead><tr><th>rater</th>")
+    assert shown.startswith("<p>Warning: a &lt; b.</p>\n<table ")
+    assert "<th>rater</th><th>n_reviews</th>" in shown
     assert repr(consensus) == (
         f"<ConsensusResult of FMAP_COREGISTRATION: {len(consensus.judged)} images>"
     )

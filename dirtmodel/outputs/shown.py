@@ -12,7 +12,7 @@ FIRST_ROWS: Final = 10
 """Rows that a notebook shows of a result that has more than `MOST_ROWS`."""
 
 MOST_ROWS: Final = 20
-_LONGEST: Final = 60
+_LONGEST: Final = 40
 _NULL: Final = '<span style="opacity: 0.5">NULL</span>'
 
 
@@ -41,35 +41,44 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Write rows as an HTML table for notebooks, with their number below.
 
-    Of many rows the first are shown. Columns that are NULL in all rows are left out and named.
+    Of many rows the first are shown. Columns that are NULL in all rows, and long texts that are the
+    same in all rows, stand below the table.
     """
-    kept = [
-        place
-        for place in range(len(columns))
-        if not rows or any(row[place] is not None for row in rows)
-    ]
+    notes, kept = [], []
+    empty = []
+    for place, name in enumerate(columns):
+        values = [row[place] for row in rows]
+        if rows and all(value is None for value in values):
+            empty.append(name)
+        elif rows[1:] and _is_long(values[0]) and all(value == values[0] for value in values):
+            notes.append(f"{name} in all rows: {table_cell(values[0])}")
+        else:
+            kept.append(place)
+    if empty:
+        notes.append(f"NULL in all rows: {', '.join(empty)}")
     shown = rows if len(rows) <= MOST_ROWS else rows[:FIRST_ROWS]
     head = "".join(f"<th>{html.escape(columns[place])}</th>" for place in kept)
     body = "".join(f"<tr>{''.join(_cell(row[place]) for place in kept)}</tr>\n" for row in shown)
-    empty = [name for place, name in enumerate(columns) if place not in kept]
-    notes = [_number_of_rows(len(shown), len(rows))]
-    if empty:
-        notes.append(f"not shown, because NULL in all rows: {', '.join(empty)}")
+    below = html.escape("; ".join([_number_of_rows(len(shown), len(rows)), *notes]))
     return (
-        f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
-        f"<p>{html.escape('; '.join(notes))}</p>"
+        f'<table style="white-space: nowrap">\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody>\n</table>\n<p>{below}</p>"
     )
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > _LONGEST
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return f"<td>{_NULL}</td>"
     text = str(table_cell(value))
-    side = "right" if is_number(value) else "left"
+    style = f"text-align: {'right' if is_number(value) else 'left'}"
     if len(text) <= _LONGEST:
-        return f'<td style="text-align: {side}">{html.escape(text)}</td>'
+        return f'<td style="{style}">{html.escape(text)}</td>'
     cut = html.escape(text[: _LONGEST - 1] + "…")
-    return f'<td style="text-align: {side}" title="{html.escape(text)}">{cut}</td>'
+    return f'<td style="{style}" title="{html.escape(text)}">{cut}</td>'
 
 
 def _number_of_rows(n_shown: int, n_rows: int) -> str:
