@@ -50,7 +50,8 @@ class BidsFilters:
 
     Such a filter names sessions, tasks and runs that each may be used, so that it selects every
     combination of them. It is the narrowest one that selects every run that remains; excluded runs
-    that it selects nevertheless are listed. Unreviewed runs remain.
+    that it selects nevertheless are listed. Unreviewed runs remain. Runs are written as strings:
+    with numbers, fMRIPrep 24.0.0 to 25.2.5 fails.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
         return BidsFilter(sub, None, runs, not_runs)
     # An entity that some runs lack cannot select them.
     chosen = {
-        entity: sorted({getattr(run, name) for run in remaining})
+        entity: [str(value) for value in sorted({getattr(run, name) for run in remaining})]
         for entity, name in _ENTITIES.items()
         if all(getattr(run, name) is not None for run in runs)
     }
@@ -110,7 +111,7 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
         run
         for run in runs
         if run in gone
-        and all(getattr(run, _ENTITIES[entity]) in values for entity, values in chosen.items())
+        and all(str(getattr(run, _ENTITIES[entity])) in values for entity, values in chosen.items())
     ]
     return BidsFilter(sub, {"bold": {**_BOLD, **chosen}}, let_through, not_runs)
 
