@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
@@ -18,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dirtmodel as dm
-from dirtmodel import database
+from dirtmodel import database, sample
 from dirtmodel.cli import main
 from dirtmodel.errors import DirtmodelError, QueryError, UsageError
 from dirtmodel.sql import ask
@@ -31,6 +34,7 @@ SELECT i, i * 0.5 AS half, 'row ' || i AS name FROM n
 MANY = 400_000
 LEAST_HELD = MANY * 150
 """Bytes of so many tuples of an integer, a number and a text in Python."""
+PICTURES = "SELECT img FROM image WHERE step = 0 ORDER BY id LIMIT 1"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 ATTACKS_ON_BOTH = [
@@ -458,14 +462,48 @@ class TestErrors:
 
 
 class TestResults:
-    def test_describe_pictures_instead_of_printing_them(self, loaded_url: sa.URL) -> None:
-        done = dirtmodel(
-            "sql", "SELECT img FROM image WHERE step = 0 ORDER BY id LIMIT 1",
-            "--db", shown(loaded_url), "--format", "csv",
-        )  # fmt: skip
-        header, cell = done.stdout.splitlines()
-        assert header == "img"
-        assert cell.strip('"').startswith("<PNG 96×72, ")
+    def test_describe_pictures_in_a_table(self, loaded_url: sa.URL) -> None:
+        done = dirtmodel("sql", PICTURES, "--db", shown(loaded_url))
+        assert done.stdout.splitlines()[2].startswith("<PNG 96×72, ")
+
+    def test_hold_pictures_in_parquet(self, loaded_url: sa.URL, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        dirtmodel("sql", PICTURES, "--db", shown(loaded_url), "-o", str(path))
+        (picture,) = pq.read_table(path)["img"].to_pylist()
+        assert picture.startswith(b"\x89PNG")
+
+    def test_keep_booleans_times_and_json(self, loaded_url: sa.URL, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        statement = (
+            "SELECT r.created, source_data_issue, examples FROM rating AS r, finding "
+            "WHERE r.id = :id AND code = 'no-rater'"
+        )
+        with dm.open(loaded_url) as session:
+            rating = session.scalars(sa.select(dm.Rating).limit(1)).one()
+        common = ["sql", statement, "-p", "id", str(rating.id), "--db", shown(loaded_url)]
+        dirtmodel(*common, "-o", str(path))
+        table = pq.read_table(path)
+        (found,) = json.loads(dirtmodel(*common, "--format", "json").stdout)
+        assert [str(field.type) for field in table.schema] == [
+            *("timestamp[us, tz=UTC]", "bool", "list<element: string>"),
+        ]
+        assert table["created"].to_pylist() == [rating.created]
+        assert found == {
+            "created": f"{rating.created:%Y-%m-%d %H:%M:%S.%f}",
+            "source_data_issue": rating.source_data_issue,
+            "examples": table["examples"].to_pylist()[0],
+        }
+
+    def test_of_a_time_that_is_none_are_left_as_they_are(self, tmp_path: Path) -> None:
+        dm.load(sample.write_release(tmp_path / "release", subjects=1, slices=1, pictures="tiny"),
+                tmp_path / "dirt.db")  # fmt: skip
+        with sqlite3.connect(tmp_path / "dirt.db") as connection:
+            connection.execute("CREATE TABLE mine (at DATETIME, flag BOOLEAN, notes JSON)")
+            connection.execute("INSERT INTO mine VALUES ('soon', 'perhaps', '{')")
+        connection.close()
+        assert run(database.parse_url(tmp_path / "dirt.db"), "SELECT * FROM mine") == [
+            ("soon", "perhaps", "{")
+        ]
 
     @pytest.mark.parametrize("name", ["csv", "tsv", "json", "ndjson", "table", "parquet"])
     def test_leave_in_every_format(self, loaded_url: sa.URL, tmp_path: Path, name: str) -> None:

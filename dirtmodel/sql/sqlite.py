@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import QueryError
+from dirtmodel.sql import declared
 from dirtmodel.sql.statement import Answer, Statement, point_at
 
 _ALLOWED: Final = frozenset(
@@ -69,6 +70,7 @@ def ask(
     with database.connect(url) as connection:
         raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        types = declared.types(raw, statement)
         raw.set_authorizer(_authorize)
         watch = _Watch(timeout)
         raw.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
@@ -80,7 +82,7 @@ def ask(
                 raise QueryError("the statement is empty; write one that starts with SELECT")
             columns = [column[0] for column in cursor.description]
             with contextlib.closing(_rows(cursor, raw, statement.text, watch)) as rows:
-                yield Answer(columns, rows, [])
+                yield Answer(columns, declared.converted(rows, types), [])
         finally:
             raw.set_progress_handler(None, 0)
             raw.set_authorizer(None)

@@ -1,7 +1,7 @@
 """The text of a statement: where its parameters stand, and where something is wrong in it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -61,10 +61,16 @@ class Statement:
 
     def numbered(self) -> str:
         """Write the parameters as $1, $2, the way Postgres takes them."""
+        return self._substituted(lambda name: f"${self.names.index(name) + 1}")
+
+    def without_parameters(self) -> str:
+        """Write NULL for every parameter."""
+        return self._substituted(lambda _name: "NULL")
+
+    def _substituted(self, replacement: Callable[[str], str]) -> str:
         pieces, at = [], 0
         for parameter in self.parameters:
-            number = self.names.index(parameter.name) + 1
-            pieces += [self.text[at : parameter.start], f"${number}"]
+            pieces += [self.text[at : parameter.start], replacement(parameter.name)]
             at = parameter.end
         return "".join([*pieces, self.text[at:]])
 
