@@ -244,32 +244,71 @@ class TestStreams:
             assert process.wait() == 2
 
 
-class TestProgress:
-    def on_a_terminal(self, *args: object) -> str:
-        """What a command writes to stderr where that is a terminal."""
-        ours, theirs = pty.openpty()
-        with start(*args, stdout=subprocess.DEVNULL, stderr=theirs) as process:
-            os.close(theirs)
-            shown = b""
-            try:
-                while chunk := os.read(ours, 4096):
-                    shown += chunk
-            except OSError:  # how a terminal tells that the other side is gone
-                pass
-            os.close(ours)
-            assert process.wait() == 0
-        return shown.decode()
+def on_a_terminal(*args: object, stdout: bool = False, code: int = 0) -> str:
+    """Return what a command writes to stderr, or to both streams, where they are a terminal."""
+    ours, theirs = pty.openpty()
+    with start(*args, stdout=theirs if stdout else subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # how a terminal tells that the other side is gone
+            pass
+        os.close(ours)
+        assert process.wait() == code
+    return shown.decode()
 
+
+class TestTerminal:
+    STATEMENT = "SELECT 'ü\x1b]0;x\x07\x9b2J\u202e' || char(13) AS \"a\x1b[31m\", 1 AS b"
+    ESCAPED = r"ü\x1b]0;x\x07\x9b2J\u202e\r"
+
+    @pytest.mark.parametrize("format_", ["table", "csv", "tsv", "ndjson"])
+    def test_obeys_no_control_characters_of_the_data(self, loaded: Path, format_: str) -> None:
+        shown = on_a_terminal(
+            "sql", self.STATEMENT, "--db", loaded, "--format", format_, stdout=True
+        )
+        assert re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", shown) is None
+        assert re.search(r"a\\(x1b|u001b)\[31m", shown)
+        if format_ != "ndjson":
+            assert self.ESCAPED in shown
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [(b"no\x1b[2J.db", r"no\x1b[2J.db"), (b"no\xff\x9b.db", r"no\xff\x9b.db")],
+    )
+    def test_shows_names_in_errors_escaped(self, name: bytes, shown: str) -> None:
+        printed = on_a_terminal("info", "--db", os.fsdecode(name), code=2)
+        assert f"there is no database at {shown}; make one" in printed
+
+    def test_is_filled_with_the_columns_that_fit(
+        self, loaded: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "40")
+        *table, note = on_a_terminal("coverage", "--db", loaded, stdout=True).splitlines()
+        assert max(map(len, table)) <= 40
+        assert note == (
+            "Not shown, because the terminal is too narrow: n_reviewed, n_unreviewed, n_reviews, "
+            "n_raters. Choose with --columns, or write to a file with -o."
+        )
+
+    def test_is_not_what_files_and_pipes_are(self, run: Run, loaded: Path) -> None:
+        shown = run("sql", self.STATEMENT, "--db", loaded, "--format", "csv").stdout_bytes
+        assert "ü\x1b]0;x\x07\x9b2J\u202e\r".encode() in shown
+
+
+class TestProgress:
     @pytest.mark.parametrize(("command", "label"), [("load", "Loading"), ("check", "Checking")])
     def test_is_shown_on_a_terminal(
         self, release: Path, tmp_path: Path, command: str, label: str
     ) -> None:
         place = ["--db", tmp_path / "dirt.db"] if command == "load" else []
-        shown = self.on_a_terminal(command, release, *place)
+        shown = on_a_terminal(command, release, *place)
         assert re.search(rf"{label}  \[#+\]  100%", shown)
 
     def test_is_not_shown_with_quiet(self, release: Path, tmp_path: Path) -> None:
-        assert self.on_a_terminal("load", release, "--db", tmp_path / "dirt.db", "--quiet") == ""
+        assert on_a_terminal("load", release, "--db", tmp_path / "dirt.db", "--quiet") == ""
 
     def test_is_not_shown_elsewhere(self, run: Run, release: Path, tmp_path: Path) -> None:
         assert "Loading" not in run("load", release, "--db", tmp_path / "dirt.db").stderr

@@ -1,4 +1,4 @@
-"""Rows leave as table, csv, tsv, json, ndjson or parquet; all but table as a stream."""
+"""Rows leave as table, csv, tsv, json, ndjson or parquet, all as a stream."""
 
 import csv
 import datetime as dt
@@ -13,11 +13,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ ONE_PIXEL = bytes.fromhex(
 )
 NAMES = ["text", "number", "real", "flag", "step", "moment", "blob"]
 FULL = ("a b", 7, 0.5, True, Step.DTIFIT, MOMENT, ONE_PIXEL)
+TEXT = NAMES[:-1]
 NULLS = (None,) * len(NAMES)
 
 
@@ -46,6 +48,13 @@ def written(
 
 def text(columns: list[str], rows: Iterable[Any], format_: str) -> str:
     return written(columns, rows, format_).decode()
+
+
+def table_of(columns: list[str], rows: Iterable[Any], width: int) -> tuple[list[str], list[str]]:
+    """The lines of a table on a terminal, and the columns that it leaves out."""
+    file = io.BytesIO()
+    left_out = outputs.write(columns, rows, "table", file, width=width)
+    return file.getvalue().decode().splitlines(), left_out
 
 
 def parquet(columns: list[str], rows: Iterable[Any], schema: pa.Schema | None = None) -> pa.Table:
@@ -67,12 +76,21 @@ class TestFormatOf:
             ("a.txt", None, "table"),
             ("a", None, "table"),
             ("a.csv", "tsv", "tsv"),
+            ("a.xlsx", "csv", "csv"),
         ],
     )
     def test_is_what_was_asked_for_else_what_the_suffix_says(
         self, path: str | None, asked: str | None, expected: str
     ) -> None:
         assert outputs.format_of(Path(path) if path else None, asked) == expected
+
+    def test_refuses_a_suffix_that_it_does_not_know(self) -> None:
+        with pytest.raises(dm.OutputError) as caught:
+            outputs.format_of(Path("a.xlsx"), None)
+        assert str(caught.value) == (
+            "the suffix of a.xlsx does not name a format; choose one of .csv, .json, .jsonl, "
+            ".ndjson, .parquet, .tsv, .txt, or add --format"
+        )
 
 
 @pytest.mark.parametrize(
@@ -125,15 +143,74 @@ class TestTable:
 
     def test_what_is_not_finite(self) -> None:
         shown = text(["x"], [(math.inf,), (-math.inf,), (math.nan,)], "table")
-        assert shown.split()[2:] == ["inf", "-inf", "nan"]
+        assert shown.split()[2:] == ["inf", "-inf", "NaN"]
+
+    def test_wide_numbers_have_no_exponent(self) -> None:
+        values = [12345678.9, 999999.7, 123456.7, -1e14, 0.00012345678, 2**53]
+        shown = text(["x"], [(value,) for value in values], "table").split()[2:]
+        assert shown == [
+            *("12345679", "1000000", "123457", "-100000000000000", "0.000123457"),
+            "9007199254740992",
+        ]
+
+    def test_rows_are_written_as_they_come(self) -> None:
+        file = io.BytesIO()
+
+        def rows() -> Iterator[tuple[str]]:
+            for _ in range(5_000):
+                yield ("x" * 100,)
+            assert file.tell() > 300_000
+
+        outputs.write(["a"], rows(), "table", file)
+
+    def test_a_huge_cell_widens_no_other_row(self) -> None:
+        shown = text(["notes", "n"], [("x" * 10**6, 1), ("y", 2)], "table").splitlines()
+        assert shown[2] == "x" * 10**6 + "    1"
+        assert shown[3] == "y" + " " * 99 + "    2"
+
+
+class TestTableOnATerminal:
+    ROW = ("n" * 30, 12345678, "m" * 20, "short")
+    NAMES: ClassVar = ["notes", "number", "more", "last"]
+
+    @pytest.mark.parametrize(
+        ("width", "widths", "left_out"),
+        [
+            (100, [30, 8, 20, 6], []),
+            (64, [24, 8, 20, 6], []),
+            (44, [12, 8, 12, 6], []),
+            (43, [12, 8, 12, 5], []),
+            (42, [15, 8, 15], ["last"]),
+            (36, [12, 8, 12], ["last"]),
+            (35, [25, 8], ["more", "last"]),
+            (22, [12, 8], ["more", "last"]),
+            (21, [21], ["number", "more", "last"]),
+        ],
+    )
+    def test_cells_are_shortened_and_then_columns_left_out(
+        self, width: int, widths: list[int], left_out: list[str]
+    ) -> None:
+        (_, rule, _), found = table_of(self.NAMES, [self.ROW], width)
+        assert [len(part) for part in rule.split()] == widths
+        assert found == left_out
+
+    def test_what_is_shortened_ends_in_an_ellipsis(self) -> None:
+        (*_, row), _ = table_of(["notes", "n"], [("naïve 日本日本日本 text", 7)], 17)
+        assert row == "naïve 日本…     7"
+
+    def test_no_row_is_wider_whatever_comes_later(self) -> None:
+        rows = [("a", 1), *[("b", 2)] * 1_000, ("x" * 10**6, 10**70), ("日" * 500, None)]
+        lines, _ = table_of(["text", "n"], rows, 40)
+        assert max(map(wcwidth.width, lines)) <= 40
+        assert lines[-2].endswith("…")
 
 
 class TestCsv:
     def test_every_kind_of_value(self) -> None:
-        assert text(NAMES, [FULL, NULLS], "csv") == (
-            "text,number,real,flag,step,moment,blob\n"
-            'a b,7,0.5,true,DTIFIT,2025-07-23 12:00:00.123456,"<GIF 1×1, 43 bytes>"\n'
-            ",,,,,,\n"
+        assert text(TEXT, [FULL[:-1], NULLS[:-1]], "csv") == (
+            "text,number,real,flag,step,moment\n"
+            "a b,7,0.5,true,DTIFIT,2025-07-23 12:00:00.123456\n"
+            ",,,,,\n"
         )
 
     def test_the_only_null_of_a_row_is_not_an_empty_line(self) -> None:
@@ -168,7 +245,7 @@ class TestCsv:
         )
 
     def test_what_is_not_finite(self) -> None:
-        assert text(["x"], [(math.inf,), (math.nan,)], "csv") == "x\ninf\nnan\n"
+        assert text(["x"], [(math.inf,), (math.nan,)], "csv") == "x\ninf\nNaN\n"
 
     def test_lists_objects_and_decimals(self) -> None:
         rows = [(["a", "b"], {"k": None}, decimal.Decimal("2.50"))]
@@ -177,10 +254,10 @@ class TestCsv:
 
 class TestTsv:
     def test_every_kind_of_value(self) -> None:
-        assert text(NAMES, [FULL, NULLS], "tsv") == (
-            "text\tnumber\treal\tflag\tstep\tmoment\tblob\n"
-            "a b\t7\t0.5\ttrue\tDTIFIT\t2025-07-23 12:00:00.123456\t<GIF 1×1, 43 bytes>\n"
-            "n/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\n"
+        assert text(TEXT, [FULL[:-1], NULLS[:-1]], "tsv") == (
+            "text\tnumber\treal\tflag\tstep\tmoment\n"
+            "a b\t7\t0.5\ttrue\tDTIFIT\t2025-07-23 12:00:00.123456\n"
+            "n/a\tn/a\tn/a\tn/a\tn/a\tn/a\n"
         )
 
     @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.text("a\t\n\r"))))
@@ -188,8 +265,25 @@ class TestTsv:
         lines = text(["a", "b"], rows, "tsv").splitlines()
         assert [line.count("\t") for line in lines] == [1] * (len(rows) + 1)
 
-    def test_a_tab_is_escaped_because_bids_knows_no_quotes(self) -> None:
-        assert text(["a"], [('x\ty "z"\n',)], "tsv") == 'a\nx\\ty "z"\\n\n'
+    def test_a_tab_is_escaped_for_readers_that_split_at_every_tab(self) -> None:
+        assert text(["a"], [("x\ty\n",)], "tsv") == "a\nx\\ty\\n\n"
+
+    def test_comes_back_from_pandas_polars_and_duckdb(self, tmp_path: Path) -> None:
+        import duckdb
+        import pandas as pd
+        import polars as pl
+
+        notes = ["plain", 'say "no"', '"unbalanced', "it's", "# hash", "back\\slash", None, "ü🧠"]
+        path = tmp_path / "a.tsv"
+        rows = [(note, math.inf if n % 2 else 0.5) for n, note in enumerate(notes)]
+        path.write_bytes(written(["notes", "x"], rows, "tsv"))
+        by_pandas = pd.read_csv(path, sep="\t", na_values=["n/a"])
+        by_polars = pl.read_csv(path, separator="\t", null_values="n/a")
+        by_duckdb = duckdb.read_csv(str(path), sep="\t", na_values="n/a")
+        assert by_pandas["notes"].fillna("").tolist() == [note or "" for note in notes]
+        assert by_pandas["x"].tolist() == [x for _, x in rows]
+        assert by_polars.rows() == rows
+        assert by_duckdb.fetchall() == rows
 
     def test_no_rows(self) -> None:
         assert text(["a", "b"], [], "tsv") == "a\tb\n"
@@ -204,29 +298,32 @@ class TestJson:
             "flag": True,
             "step": "DTIFIT",
             "moment": "2025-07-23 12:00:00.123456",
-            "blob": "<GIF 1×1, 43 bytes>",
         },
-        dict.fromkeys(NAMES),
+        dict.fromkeys(TEXT),
     )
 
     def test_every_kind_of_value(self) -> None:
-        assert json.loads(text(NAMES, [FULL, NULLS], "json")) == list(self.EXPECTED)
+        assert json.loads(text(TEXT, [FULL[:-1], NULLS[:-1]], "json")) == list(self.EXPECTED)
 
     def test_ndjson_is_one_object_a_line(self) -> None:
-        lines = text(NAMES, [FULL, NULLS], "ndjson").splitlines()
+        lines = text(TEXT, [FULL[:-1], NULLS[:-1]], "ndjson").splitlines()
         assert [json.loads(line) for line in lines] == list(self.EXPECTED)
 
     @pytest.mark.parametrize(("format_", "nothing"), [("json", "[\n]\n"), ("ndjson", "")])
     def test_no_rows(self, format_: str, nothing: str) -> None:
         assert text(["a"], [], format_) == nothing
 
-    def test_is_json_for_everybody(self) -> None:
-        rows = [(math.nan,), (math.inf,), (decimal.Decimal("NaN"),)]
-        assert json.loads(text(["x"], rows, "json"), parse_constant=pytest.fail) == [
-            {"x": None},
-            {"x": None},
-            {"x": None},
-        ]
+    @pytest.mark.parametrize("format_", ["json", "ndjson"])
+    def test_numbers_that_json_does_not_have_are_strings(self, format_: str) -> None:
+        values = [math.inf, -math.inf, math.nan, decimal.Decimal("-Infinity"), [math.inf]]
+        (row,) = [text(["a", "b", "c", "d", "e"], [values], format_).strip("[]\n")]
+        assert json.loads(row, parse_constant=pytest.fail) == {
+            "a": "Infinity",
+            "b": "-Infinity",
+            "c": "NaN",
+            "d": "-Infinity",
+            "e": ["Infinity"],
+        }
 
     def test_decimals_of_postgres_are_numbers(self) -> None:
         rows = [(decimal.Decimal(12),), (decimal.Decimal("2.5000"),)]
@@ -252,12 +349,23 @@ class TestParquet:
             "bool",
             "string",
             "timestamp[us, tz=UTC]",
-            "string",
+            "binary",
         ]
         assert table.to_pylist() == [
-            dict(zip(NAMES, (*FULL[:4], "DTIFIT", MOMENT, "<GIF 1×1, 43 bytes>"), strict=True)),
+            dict(zip(NAMES, (*FULL[:4], "DTIFIT", MOMENT, ONE_PIXEL), strict=True)),
             dict.fromkeys(NAMES),
         ]
+
+    def test_times_of_any_zone_are_utc(self) -> None:
+        moment = MOMENT.astimezone(dt.timezone(dt.timedelta(hours=2)))
+        (field,) = parquet(["moment"], [(moment,)]).schema
+        assert field.type == pa.timestamp("us", "UTC")
+
+    def test_pictures_are_written_a_few_at_a_time(self) -> None:
+        picture = bytes(1 << 20)
+        file = io.BytesIO(written(["img"], [(picture,)] * 40, "parquet"))
+        groups = pq.ParquetFile(file).metadata
+        assert max(groups.row_group(n).num_rows for n in range(groups.num_row_groups)) <= 17
 
     def test_no_rows(self) -> None:
         table = parquet(["a", "b"], [])
@@ -315,9 +423,16 @@ def test_two_columns_of_one_name_are_fine_in_csv() -> None:
 
 
 class TestBytes:
-    def test_are_described_never_written(self) -> None:
-        for format_ in outputs.FORMATS:
-            assert b"\x89PNG" not in written(["img"], [(b"\x89PNG\r\n\x1a\n rest",)], format_)
+    @pytest.mark.parametrize("format_", ["csv", "tsv", "json", "ndjson"])
+    def test_are_refused_by_text_formats(self, format_: str) -> None:
+        file = io.BytesIO()
+        with pytest.raises(dm.OutputError) as caught:
+            outputs.write(["id", "img"], [(1, b"\x89PNG\r\n\x1a\n rest")], format_, file)
+        assert str(caught.value) == (
+            f"column img holds pictures or other bytes, which {format_} cannot hold; leave it out, "
+            "choose parquet, or write the pictures as files with: dirtmodel extract"
+        )
+        assert file.getvalue() == b""
 
     def test_say_what_they_are(self) -> None:
         assert outputs.describe_bytes(ONE_PIXEL) == "<GIF 1×1, 43 bytes>"

@@ -34,6 +34,7 @@ from dirtmodel.cli import (
     sheet,
     signals,
     sql,
+    terminal,
     upgrade,
 )
 from dirtmodel.errors import DirtmodelError, OutputError, shortage
@@ -65,6 +66,7 @@ class _Main(click.Group):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; code that runs the command line inside another program calls `main`."""
         sys.meta_path.insert(0, _WithoutPandas())
+        terminal.protect()
         if sys.stdout is None:
             # Closed by the caller, who wants nothing of it.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
@@ -120,7 +122,7 @@ class _Main(click.Group):
 
 
 def _fail(message: str) -> int:
-    click.secho("Error: ", fg="red", nl=False, err=True)
+    click.secho("Error: ", fg="red", nl=False, file=terminal.unprotected(sys.stderr))
     click.echo(message, err=True)
     return FAILED
 

@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import functools
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -287,7 +288,13 @@ def emit_rows(
         return
     if chosen == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is not for terminals; add -o FILE")
-    outputs.write(names, rows, chosen, sys.stdout.buffer, schema=schema)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    left_out = outputs.write(names, rows, chosen, sys.stdout.buffer, schema=schema, width=width)
+    if left_out:
+        warn(
+            f"Not shown, because the terminal is too narrow: {', '.join(left_out)}. "
+            "Choose with --columns, or write to a file with -o."
+        )
 
 
 def emit_json(value: Any, path: Path | None = None) -> None:

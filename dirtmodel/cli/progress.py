@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from dirtmodel.cli import terminal
+
 
 @contextlib.contextmanager
 def of_release(
@@ -15,7 +17,7 @@ def of_release(
     """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
     from dirtmodel.release import opened
 
-    stderr = sys.stderr
+    stderr = terminal.unprotected(sys.stderr)
     if quiet or not stderr.isatty():
         yield None
         return
@@ -35,7 +37,7 @@ def of_release(
 @contextlib.contextmanager
 def of_images(label: str, n_images: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     """Show a bar on stderr, on a terminal only."""
-    stderr = sys.stderr
+    stderr = terminal.unprotected(sys.stderr)
     if quiet or not stderr.isatty():
         yield None
         return

@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -58,7 +57,8 @@ def sql(
 
     Without STATEMENT, or with -, it is read from stdin. It may contain :name for the values of -p.
     It cannot change the database, read other files or run programs. Tables contain DIRT's numbers
-    for steps, displays and verdicts; the views that end in _labels contain their names.
+    for steps, displays and verdicts; the views that end in _labels contain their names. Pictures
+    are written to parquet, described in a table, and refused by the other formats.
 
     Example: dirtmodel sql "SELECT sub, verdict FROM review JOIN target ON target.id = target_id
     WHERE rater = :who" -p who ada --format csv
@@ -77,7 +77,7 @@ def sql(
     with ask(db, _text(statement, script), _by_name(parameters), timeout=timeout or None) as answer:
         for warning in answer.warnings:
             options.warn(f"Warning: {warning}")
-        options.emit_rows(answer.columns, _without_bytes(answer.rows), format_, path)
+        options.emit_rows(answer.columns, answer.rows, format_, path)
 
 
 def _text(statement: str | None, script: Path | None) -> str:
@@ -110,14 +110,3 @@ def _by_name(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise click.UsageError(f"-p {key} is given twice")
         values[key] = value
     return values
-
-
-def _without_bytes(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Describe pictures as they come: a format that collects rows would collect gigabytes."""
-    from dirtmodel.outputs import describe_bytes
-
-    for row in rows:
-        if any(isinstance(value, bytes) for value in row):
-            yield tuple(describe_bytes(v) if isinstance(v, bytes) else v for v in row)
-        else:
-            yield row

@@ -1,6 +1,7 @@
 """Rows into files, text and the HTML of notebooks.
 
 - `formats`: table, csv, tsv, json, ndjson or parquet
+- `table`: tables for people, of the width of a terminal
 - `values`: single values as text and JSON
 - `parquet`: Arrow types found out chunk by chunk
 - `shown`: text, and HTML for notebooks

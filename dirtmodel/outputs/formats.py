@@ -1,6 +1,6 @@
 """Rows → table, csv, tsv, json, ndjson or parquet.
 
-All but `table` stream: a million rows never stand in memory at once.
+All of them stream: a million rows never stand in memory at once.
 """
 
 import io
@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 from dirtmodel.errors import OutputError
 from dirtmodel.outputs.parquet import Row, write_parquet
-from dirtmodel.outputs.values import dumps, escape_control, is_number, table_cell, text_cell
+from dirtmodel.outputs.table import write_table
+from dirtmodel.outputs.values import dumps, escape_control, text_cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,12 +29,27 @@ _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 def format_of(path: Path | None, asked: str | None) -> str:
     """Choose the format: the one asked for, else by the file's suffix, else `table`.
 
+    Raises
+    ------
+    OutputError
+        If the file has a suffix that does not name a format.
+
+    Examples
+    --------
     >>> format_of(Path("excluded.tsv"), None)
     'tsv'
     """
     if asked is not None:
         return asked
-    return _SUFFIXES.get(path.suffix.lower(), "table") if path else "table"
+    if path is None or not path.suffix:
+        return "table"
+    try:
+        return _SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        raise OutputError(
+            f"the suffix of {path} does not name a format; choose one of "
+            f"{', '.join(sorted(_SUFFIXES))}, or add --format"
+        ) from None
 
 
 def write(
@@ -43,34 +59,50 @@ def write(
     file: IO[bytes],
     *,
     schema: "pa.Schema | None" = None,
-) -> None:
+    width: int | None = None,
+) -> list[str]:
     """Write rows to a binary file.
 
     Enums become DIRT's upper-case names. NULL is empty in csv and table, `n/a` in tsv (BIDS), null
-    in json and ndjson. Bytes are never written but described by their size.
+    in json and ndjson. Only parquet holds bytes; a table describes them.
 
     Parameters
     ----------
     schema
         Types for parquet; without it they are taken from the values.
+    width
+        Characters of a line that a table has to fit; see `table`.
+
+    Returns
+    -------
+    list of str
+        The columns that a table left out because they did not fit.
 
     Raises
     ------
     OutputError
         When the format cannot hold the rows: two columns of one name in json, ndjson or parquet,
-        values of several types in one parquet column.
+        values of several types in one parquet column, bytes in csv, tsv, json or ndjson.
     """
     if format in {"json", "ndjson", "parquet"}:
         _refuse_equal_names(columns, format)
     if format == "parquet":
         write_parquet(columns, rows, file, schema)
-        return
+        return []
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=False)
+    left_out: list[str] = []
     try:
-        _TEXT[format](columns, rows, text)
+        if format == "table":
+            left_out = write_table(columns, rows, text, width)
+        else:
+            checked = _refuse_bytes(columns, rows, format)
+            # Nothing is written if already the first row is refused.
+            first = list(itertools.islice(checked, 1))
+            _TEXT[format](columns, itertools.chain(first, checked), text)
         text.flush()
     finally:
         text.detach()
+    return left_out
 
 
 def _refuse_equal_names(columns: Sequence[str], format: str) -> None:  # noqa: A002 - as in write
@@ -82,25 +114,21 @@ def _refuse_equal_names(columns: Sequence[str], format: str) -> None:  # noqa: A
             )
 
 
-def _write_table(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
-    from tabulate import tabulate
-
-    kept = [tuple(row) for row in rows]
-    cells = [[table_cell(value) for value in row] for row in kept]
-    numeric = [
-        any(map(is_number, values)) and all(v is None or is_number(v) for v in values)
-        for values in ([row[n] for row in kept] for n in range(len(columns)))
-    ]
-    file.write(
-        tabulate(
-            cells,
-            headers=list(columns),
-            disable_numparse=True,
-            missingval="",
-            colalign=["right" if right else "left" for right in numeric] if cells else None,
-        )
-    )
-    file.write("\n")
+def _refuse_bytes(
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    format: str,  # noqa: A002 - as in write
+) -> Iterator[Row]:
+    """Pass rows on until one has bytes in it."""
+    for row in rows:
+        for name, value in zip(columns, row, strict=True):
+            if isinstance(value, bytes | memoryview):
+                raise OutputError(
+                    f"column {name} holds pictures or other bytes, which {format} cannot hold; "
+                    "leave it out, choose parquet, or write the pictures as files with: "
+                    "dirtmodel extract"
+                )
+        yield row
 
 
 def _write_csv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
@@ -112,14 +140,19 @@ def _write_csv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> No
 
 
 def _csv_cell(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if _CSV_SPECIAL.search(cell) else cell
+    return _quoted(cell) if _CSV_SPECIAL.search(cell) else cell
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def _write_tsv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
-    # BIDS knows no quoting, so what would break a line or a column is escaped instead.
+    # Some readers split at every tab and line break, so that these are escaped even though a cell
+    # may be quoted; others take any quotation mark for the start of a quoted cell.
     for row in itertools.chain([columns], rows):
-        cells = (str(text_cell(value, "n/a")) for value in row)
-        file.write("\t".join(escape_control(cell) for cell in cells) + "\n")
+        cells = (escape_control(str(text_cell(value, "n/a"))) for value in row)
+        file.write("\t".join(_quoted(c) if '"' in c else c for c in cells) + "\n")
 
 
 def _write_json(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
@@ -136,7 +169,6 @@ def _write_ndjson(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) ->
 
 
 _TEXT: Final[dict[str, Callable[[Sequence[str], Iterable[Row], IO[str]], None]]] = {
-    "table": _write_table,
     "csv": _write_csv,
     "tsv": _write_tsv,
     "json": _write_json,

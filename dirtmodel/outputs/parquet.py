@@ -1,13 +1,12 @@
 """Rows → parquet."""
 
+import datetime as dt
 import enum
-import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from dirtmodel.errors import OutputError
-from dirtmodel.outputs.values import describe_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +15,7 @@ Row = Sequence[Any]
 
 
 _CHUNK: Final = 16_384
+_CHUNK_BYTES: Final = 16 << 20
 
 
 def write_parquet(
@@ -26,8 +26,7 @@ def write_parquet(
     import pyarrow.parquet as pq
 
     def tables() -> Iterator[pa.Table]:
-        iterator = iter(rows)
-        while chunk := list(itertools.islice(iterator, _CHUNK)):
+        for chunk in _chunks(rows):
             yield _arrow_table(columns, chunk, schema)
 
     if schema is not None:
@@ -49,6 +48,20 @@ def write_parquet(
                 # Threads and read-ahead would each hold memory of their own.
                 with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
                     writer.write_table(_cast(chunk.read(use_threads=False), unified))
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Collect rows, few of them where they hold pictures."""
+    chunk: list[Row] = []
+    n_bytes = 0
+    for row in rows:
+        chunk.append(row)
+        n_bytes += sum(len(value) for value in row if isinstance(value, bytes | str))
+        if len(chunk) == _CHUNK or n_bytes > _CHUNK_BYTES:
+            yield chunk
+            chunk, n_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:
@@ -104,7 +117,7 @@ def _arrow_value(value: Any) -> Any:
     match value:
         case enum.Enum():
             return value.name
-        case bytes() | memoryview():
-            return describe_bytes(value)
+        case dt.datetime() if value.tzinfo is not None:
+            return value.astimezone(dt.UTC)
         case _:
             return value

@@ -9,20 +9,27 @@ import re
 from typing import Any, Final
 
 _KB: Final = 1_000
+_WIDE: Final = 1e5
+_HUGE: Final = 1e15
+_INFINITY: Final = "Infinity"
+_NAN: Final = "NaN"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Write JSON that any reader takes: no NaN, no bytes, names instead of enums."""
+    """Write JSON as RFC 8259 defines it; see `jsonable`."""
     return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def jsonable(value: Any) -> Any:
-    """Bring a value into what JSON knows; what is not a number there becomes null."""
+    """Convert a value to the types of JSON.
+
+    Enums become their names. JSON has no infinite numbers and no NaN: these become the strings
+    "Infinity", "-Infinity" and "NaN". Only None becomes null; a statistic that does not exist is
+    None.
+    """
     if hasattr(value, "_asdict"):
         value = value._asdict()
-    if isinstance(value, decimal.Decimal):
-        value = _decimal(value)
     match value:
         case dict():
             return {str(key): jsonable(item) for key, item in value.items()}
@@ -36,8 +43,8 @@ def _json_scalar(value: Any) -> Any:
     match value:
         case enum.Enum():
             return value.name
-        case float():
-            return value if math.isfinite(value) else None
+        case float() | decimal.Decimal():
+            return _number(value)
         case dt.datetime():
             return utc_text(value)
         case bytes() | memoryview():
@@ -60,11 +67,12 @@ def utc_text(moment: dt.datetime) -> str:
     return utc.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def _decimal(value: decimal.Decimal) -> int | float | None:
-    """Postgres gives sums and averages as decimals; JSON has one kind of number."""
-    if not value.is_finite():
-        return None
-    return int(value) if value == value.to_integral_value() else float(value)
+def _number(value: float | decimal.Decimal) -> int | float | str:
+    """Convert a number to one of JSON; Postgres returns sums and averages as decimals."""
+    if not math.isfinite(value):
+        return _NAN if math.isnan(value) else _INFINITY if value > 0 else f"-{_INFINITY}"
+    is_whole = isinstance(value, decimal.Decimal) and value == value.to_integral_value()
+    return int(value) if is_whole else float(value)
 
 
 def describe_bytes(data: bytes | memoryview) -> str:
@@ -86,20 +94,23 @@ def describe_bytes(data: bytes | memoryview) -> str:
 
 
 def text_cell(value: Any, null: str) -> Any:
-    """Convert a value to a cell of a text format, with `null` for NULL."""
+    """Convert a value to a cell of a text format, with `null` for NULL.
+
+    Infinite numbers are spelled as all readers of csv recognise them, polars included.
+    """
+    if value is None:
+        return null
     match value:
-        case None:
-            return null
-        case bool():
-            return "true" if value else "false"
-        case int() | float() | decimal.Decimal() | str() if not isinstance(value, enum.Enum):
+        case bool() | dict():
+            return dumps(value)
+        case float() | decimal.Decimal() if not math.isnan(value):
+            is_exact = isinstance(value, decimal.Decimal) and value.is_finite()
+            return f"{value:f}" if is_exact else str(float(value))
+        case str() | int() if not isinstance(value, enum.Enum):
             return value
         case list() | tuple():
             return " ".join(str(text_cell(item, null)) for item in value) or null
-        case dict():
-            return dumps(value)
-        case _:
-            return str(jsonable(value))
+    return str(jsonable(value))
 
 
 def is_number(value: Any) -> bool:
@@ -109,21 +120,23 @@ def is_number(value: Any) -> bool:
     )
 
 
-def table_cell(value: Any) -> Any:
-    """Convert a value to a cell of a table for people; NULL stays None."""
-    if value is None:
-        return None
-    if isinstance(value, float):
-        return f"{value:.6g}" if math.isfinite(value) else str(value)
-    cell = text_cell(value, "")
-    # Notes are free text: they must not move the cursor or colour the terminal.
-    return escape_control(cell) if isinstance(cell, str) else cell
+def table_cell(value: Any) -> str:
+    """Convert a value other than NULL to a cell of a table for people."""
+    if isinstance(value, float) and math.isfinite(value):
+        # Six digits, and all of those before the point: 12345678 is not 1.23457e+07.
+        return f"{value:{'.0f' if _WIDE <= abs(value) < _HUGE else '.6g'}}"
+    # A line break in a note would break the row.
+    return escape_control(str(text_cell(value, "")))
 
 
-def escape_control(text: str) -> str:
-    """Write control characters, which could move a cursor or break a line, as escapes."""
-    return _CONTROL.sub(_escape, text)
+def escape_control(text: str, *, keep: str = "") -> str:
+    """Write control characters, which could move a cursor or break a line, as escapes.
+
+    These are the control characters of ASCII and Latin-1, the separators of lines and paragraphs,
+    and those that change the direction of text; except the characters of `keep`.
+    """
+    return _CONTROL.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
-def _escape(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
