@@ -315,6 +315,8 @@ def _differing(name: str, in_file: pa.Table, rows: Any) -> Iterator[str]:
 
 def same(loaded: Any, raw: Any) -> bool:
     """Return whether a loaded value means what pyarrow reads."""
+    if isinstance(raw, bytes) and not isinstance(loaded, bytes):
+        raw = raw.decode()
     if isinstance(raw, str) and loaded is None:
         return not raw.strip() or raw.lower() == "nan"
     if _is_nothing(raw) or loaded is None:

@@ -97,7 +97,7 @@ TASKS: Final = {
     "replace": Task("loaded", ("load", "{release}", "--db", "{db}", "--replace")),
     "upgrade": Task("old", ("upgrade", "--db", "{db}")),
     "refresh": Task("stale", ("refresh", "--db", "{db}")),
-    "export": Task("loaded", ("export", "{db}", "rel")),
+    "export": Task("loaded", ("export", "rel", "--db", "{db}")),
     "extract": Task("loaded", ("extract", "--db", "{db}", "-o", "p"), whole=False),
     "sheet": Task("loaded", ("sheet", "--db", "{db}", "-o", "s.png"), whole=False),
     "diff": Task("loaded", ("diff", "{db}", "{release}", "--html", "d.html")),
@@ -315,7 +315,7 @@ def state(bench: Bench, folder: Path, url: sa.URL) -> State:
     files = {
         str(path.relative_to(folder)): "folder"
         if path.is_dir()
-        else hashlib.sha256(path.read_bytes()).hexdigest()
+        else hashlib.sha256(anonymous(path.read_bytes(), folder, url)).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path != folder / "dirt.db"
     }
@@ -328,6 +328,13 @@ def state(bench: Bench, folder: Path, url: sa.URL) -> State:
     # Opening a database whose change was cut off rolls it back.
     files = {name: what for name, what in files.items() if (folder / name).exists()}
     return State(found, files)
+
+
+def anonymous(content: bytes, folder: Path, url: sa.URL) -> bytes:
+    """Leave out where the database of a trial is, which a page shows."""
+    for name in (str(folder), str(url.database)):
+        content = content.replace(name.encode(), b"")
+    return content
 
 
 def settle(bench: Bench, url: sa.URL) -> None:

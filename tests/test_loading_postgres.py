@@ -637,6 +637,31 @@ def test_a_reader_who_does_not_finish_fails_the_load_and_is_named(
     assert state(place) == before
 
 
+@pytest.mark.parametrize("table", ["rating", "alembic_version"])
+def test_a_load_that_waits_names_whom_it_waits_for(
+    place: sa.URL,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    table: str,
+) -> None:
+    monkeypatch.setattr(postgres, "PATIENCE", 1.0)
+    monkeypatch.setattr(postgres, "_SILENCE", 0.0)
+    dm.load(release, place)
+    with database.engine(place).connect() as other:
+        other.execute(sa.text(f"LOCK TABLE {table}"))
+        pid = other.scalar(sa.text("SELECT pg_backend_pid()"))
+
+        with pytest.raises(DatabaseError, match=rf" is in use \(postgres, process {pid}\); "):
+            dm.load(release, place, replace=True)
+
+    (message,) = caplog.messages
+    assert message == (
+        f"Waiting 1 s for the release in schema {schema_of(place)} of {database.display(place)}, "
+        f"in use by postgres, process {pid} ..."
+    )
+
+
 def test_revoked_rights_stay_revoked(place: sa.URL, role: sa.URL, release: Path) -> None:
     schema, name = schema_of(place), role.username
     run(place, f"CREATE SCHEMA {schema}")

@@ -305,9 +305,10 @@ def test_too_little_space_is_noticed_before_anything_is_written(
     with pytest.raises(dm.DatabaseError) as caught:
         dm.load(small, destination, replace=True)
 
+    n_bytes = next(small.rglob("image.parquet")).stat().st_size
     assert str(caught.value) == (
-        f"{destination.parent} has 0.0 GB free and the release needs at least 0.0 GB; free some "
-        "space or choose another place with --db"
+        f"{destination.parent} has 100 bytes free and the release needs at least {n_bytes:,} "
+        "bytes; free some space or choose another place with --db"
     )
 
 

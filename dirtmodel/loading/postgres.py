@@ -6,9 +6,10 @@ who cannot wait load into a schema of their own.
 """
 
 import contextlib
+import logging
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -26,6 +27,10 @@ from dirtmodel.release import Extension
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
 _EPOCH: Final = 946_684_800_000_000
 """2000-01-01 in µs since 1970: where Postgres starts to count."""
 
@@ -33,7 +38,9 @@ _WORK_MEMORY: Final = "128MB"
 """What a sort of a million reviews takes."""
 
 PATIENCE = 10.0
-"""Seconds that a load waits for those who read the release that it replaces."""
+"""Seconds that a load waits for those who use the release that it replaces."""
+_SILENCE: Final = 1.0
+"""Seconds after which it reports what it waits for."""
 _LOCK_TIMEOUT: Final = "500ms"
 """Of one attempt.
 
@@ -66,8 +73,7 @@ class PostgresWriter:
             database.reach(self._url, explain=False) as connection,
             _explained(f"cannot load into {self._shown}: {{reason}}"),
         ):
-            schema = schemas.chosen(connection, self._shown)
-            schemas.check(connection, schema, self._shown, replace=self._replace)
+            self._check(connection, schemas.chosen(connection, self._shown))
 
     @contextlib.contextmanager
     def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
@@ -97,7 +103,7 @@ class PostgresWriter:
         connection.execute(_NO_LIMITS)
         schema = schemas.chosen(connection, self._shown)
         self._exclude_other_loads(connection, schema)
-        replacing = schemas.check(connection, schema, self._shown, replace=self._replace)
+        replacing = self._check(connection, schema)
         if not schemas.exists(connection, schema):
             connection.execute(sa.schema.CreateSchema(schema))
         schemas.use(connection, schema)
@@ -130,21 +136,52 @@ class PostgresWriter:
                 f"another load into schema {schema} of {self._shown} is running; wait for it to end"
             )
 
+    def _check(self, connection: sa.Connection, schema: str) -> bool:
+        """Refuse a place that cannot be loaded into; return whether a release is replaced."""
+        return self._patiently(
+            connection,
+            schema,
+            lambda: schemas.check(connection, schema, self._shown, replace=self._replace),
+        )
+
     def _lock_tables(self, connection: sa.Connection, schema: str) -> None:
         """Wait a while for those who read the old release, and keep others out."""
         names = ", ".join(map(quote, sorted(schemas.tables_in(connection, schema))))
-        schemas.execute(connection, f"SET LOCAL lock_timeout TO '{_LOCK_TIMEOUT}'")
-        give_up = time.monotonic() + PATIENCE
-        while not _lock(connection, names):
-            if time.monotonic() > give_up:
+        lock = f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"
+        self._patiently(connection, schema, lambda: schemas.execute(connection, lock))
+
+    def _patiently(
+        self, connection: sa.Connection, schema: str, attempt: Callable[[], _Result]
+    ) -> _Result:
+        """Repeat what other sessions' locks prevent, for `PATIENCE` seconds."""
+        start = time.monotonic()
+        reported = False
+        while True:
+            schemas.execute(connection, f"SET LOCAL lock_timeout TO '{_LOCK_TIMEOUT}'")
+            savepoint = connection.begin_nested()
+            try:
+                result = attempt()
+            except sa.exc.OperationalError as error:
+                savepoint.rollback()
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                    raise
+            else:
+                savepoint.commit()
+                schemas.execute(connection, f"SET LOCAL lock_timeout TO '{PATIENCE:.0f}s'")
+                return result
+            waited = time.monotonic() - start
+            what = f"the release in schema {schema} of {self._shown}"
+            users = schemas.users_of(connection, schema)
+            if waited > PATIENCE:
                 raise DatabaseError(
-                    f"the release in schema {schema} of {self._shown} is in use "
-                    f"({schemas.users_of(connection, schema)}); nothing was changed; load again "
+                    f"{what} is in use ({users}); nothing was changed; load again "
                     "when they have finished, or load into another schema with "
                     "?options=-csearch_path%3Dname"
                 )
+            if waited > _SILENCE and not reported:
+                _log.warning("Waiting %.0f s for %s, in use by %s ...", PATIENCE, what, users)
+                reported = True
             time.sleep(_PAUSE)
-        schemas.execute(connection, "SET LOCAL lock_timeout TO 0")
 
     def insert(self, rows: Rows) -> None:
         """Copy rows in binary."""
@@ -209,20 +246,6 @@ def _without_the_dead(connection: sa.Connection) -> Iterator[None]:
 def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
     found: Any = connection.connection.driver_connection
     return found  # type: ignore[no-any-return]  # psycopg it is, see database.engine
-
-
-def _lock(connection: sa.Connection, names: str) -> bool:
-    """Lock tables; False if others use one of them, and then none is locked."""
-    attempt = connection.begin_nested()
-    try:
-        schemas.execute(connection, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
-    except sa.exc.OperationalError as error:
-        attempt.rollback()
-        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-            raise
-        return False
-    attempt.commit()
-    return True
 
 
 def _truncate(connection: sa.Connection) -> None:

@@ -64,8 +64,8 @@ class SqliteWriter:
         free = shutil.disk_usage(folder).free
         if free < n_bytes:
             raise DatabaseError(
-                f"{folder} has {free / 1e9:.1f} GB free and the release needs at least "
-                f"{n_bytes / 1e9:.1f} GB; free some space or choose another place with --db"
+                f"{folder} has {_size(free)} free and the release needs at least "
+                f"{_size(n_bytes)}; free some space or choose another place with --db"
             )
 
     def _check_existing(self) -> None:
@@ -272,6 +272,18 @@ def _written_back(handle: int) -> Iterator[None]:
         finally:
             done.set()
     flushing.result()
+
+
+def _size(n_bytes: int) -> str:
+    """Write a size so that it can be compared with another one.
+
+    >>> _size(3_456_000_000), _size(45_678_900), _size(12_345)
+    ('3.46 GB', '45.68 MB', '12,345 bytes')
+    """
+    for unit, name in ((10**9, "GB"), (10**6, "MB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.2f} {name}"
+    return f"{n_bytes:,} bytes"
 
 
 def _unlocked(path: Path) -> sqlite3.Connection:
