@@ -31,6 +31,7 @@ from dirtmodel.pseudonyms import Choice, numbering
 from dirtmodel.release.columns import COLUMNS, Column, Kind
 from dirtmodel.release.extension import of_database
 from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
+from dirtmodel.release.sources import require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,6 +151,7 @@ def export(
         raise UsageError("pseudonyms number the users, which are left out; ask for one of the two")
     selection = Selection(steps=steps, subs=subs, users=users)
     folder = Path(os.path.realpath(release))
+    require_utf8(str(folder))
     _check_folder(folder)
     with opening.open(opening.url_of(db)) as session, _complete_or_not(folder) as unfinished:
         connection = session.connection()

@@ -539,6 +539,78 @@ class TestOptions:
         os.close(ours)
 
 
+class TestText:
+    NOT_UTF8 = os.fsdecode(b"\xff")
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ["load", "{release}", "--db", "new.db", "--label", NOT_UTF8],
+            ["sql", f"SELECT '{NOT_UTF8}'"],
+            ["sql", "SELECT :a", "-p", "a", NOT_UTF8],
+            ["sheet", "--sub", NOT_UTF8, "-o", "sheet.png"],
+            ["export", "release", "--sub", NOT_UTF8],
+        ],
+    )
+    def test_that_is_not_utf8_is_refused(
+        self,
+        run: Run,
+        release: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        args: list[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        result = run(*(arg.format(release=release) for arg in args))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "is not UTF-8 text; type it as UTF-8" in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("args", [["load"], ["check"], ["diff", "{loaded}"]])
+    def test_a_release_in_a_folder_that_is_not_utf8_is_refused(
+        self, run: Run, release: Path, loaded: Path, tmp_path: Path, args: list[str]
+    ) -> None:
+        copy = tmp_path / f"copy{self.NOT_UTF8}"
+        shutil.copytree(release, copy)
+        result = run(*(arg.format(loaded=loaded) for arg in args), copy)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert re.fullmatch(
+            r"Error: the path '.*' is not UTF-8 text; rename its folders\n", result.stderr
+        )
+
+    @pytest.mark.parametrize("command", ["export", "demo"])
+    def test_no_release_is_written_to_such_a_folder(
+        self, run: Run, loaded: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DIRTMODEL_DB", str(loaded))
+        result = run(command, tmp_path / self.NOT_UTF8)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert re.fullmatch(r"Error: the path '.*' is not UTF-8 text.*\n", result.stderr)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_database_and_an_output_may_have_any_name(
+        self, run: Run, loaded: Path, tmp_path: Path
+    ) -> None:
+        db = tmp_path / f"{self.NOT_UTF8}.db"
+        shutil.copy(loaded, db)
+        output = tmp_path / f"{self.NOT_UTF8}.csv"
+        assert run("coverage", "--db", db, "-o", output).exit_code == 0
+        assert output.read_text().startswith("step,")
+
+    @pytest.mark.parametrize("label", ["3.0\nloaded    yesterday", "3.0\x1b[31m", "3.0\u202e"])
+    def test_a_label_that_cannot_be_printed_is_refused(
+        self, run: Run, release: Path, tmp_path: Path, label: str
+    ) -> None:
+        result = run("load", release, "--db", tmp_path / "new.db", "--label", label)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            f"Error: the label {label!r} has characters that cannot be printed; choose another "
+            "with --label\n"
+        )
+        assert list(tmp_path.iterdir()) == []
+
+
 class TestColumns:
     @pytest.mark.parametrize(
         ("question", "format_"),

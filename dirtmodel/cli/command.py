@@ -1,17 +1,22 @@
 """The class of all commands."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 class Command(click.Command):
-    """Names `--db` where a database was given as an argument."""
+    """Names `--db` where a database was given as an argument, and requires text to be UTF-8."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options and arguments; anything left over is an error."""
         ctx.allow_extra_args = True
         left_over = super().parse_args(ctx, args)
+        for param in self.params:
+            # The system takes any bytes in a path, and so do these options.
+            if param.name in ctx.params and not isinstance(param.type, click.Path):
+                _require_utf8(ctx.params[param.name], ctx, param)
         if left_over and not ctx.resilient_parsing:
             # Not repeated in the message: a URL may hold a password.
             message = "there is an argument too many"
@@ -22,3 +27,16 @@ class Command(click.Command):
                 message += f"; a database is named with --db: {example}"
             raise click.UsageError(message, ctx)
         return left_over
+
+
+def _require_utf8(value: Any, ctx: click.Context, param: click.Parameter) -> None:
+    """Refuse bytes that are not UTF-8, which Python keeps as surrogates."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, tuple):
+            _require_utf8(text, ctx, param)
+        elif isinstance(text, str) and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                message = f"{text!r} is not UTF-8 text; type it as UTF-8"
+                raise click.BadParameter(message, ctx, param) from None

@@ -29,9 +29,11 @@ def demo(folder: Path) -> None:
     from dirtmodel import loading, opening, sample
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.kit import KitExclusions
+    from dirtmodel.release.sources import require_utf8
 
     db = folder / "dirt.db"
     try:
+        require_utf8(str(folder.resolve()))
         _require_empty_folder(folder)
         sample.write_release(folder / "release")
     except OSError as error:

@@ -18,6 +18,7 @@ def info(db: str, format_: str) -> None:
     Example: dirtmodel info --db dirt.db
     """
     from dirtmodel import database
+    from dirtmodel.outputs.values import escape_control
     from dirtmodel.queries.inventory import inventory
 
     url = database.parse_url(db)
@@ -28,7 +29,8 @@ def info(db: str, format_: str) -> None:
         options.emit_json(described)
         return
     for line in _info_lines(described):
-        click.echo(line)
+        # A label or a path with a line break must not look like a further line.
+        click.echo(escape_control(line))
 
 
 def _info_lines(described: dict[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel._version import __version__
-from dirtmodel.errors import ReleaseError
+from dirtmodel.errors import ReleaseError, UsageError
 from dirtmodel.loading import rows
 from dirtmodel.loading.runs import in_runs
 from dirtmodel.loading.writer import Writer
@@ -92,6 +92,7 @@ def load(
     url = database.parse_url(db)
     writer = _writer(url, replace=replace)
     with opened(release) as source, _hashing(source) as hashes:
+        _require_printable(label or source.name)
         writer.check_destination(source.n_bytes)
         before = _stamps(source)
         reader = Reader(source, extend=extend)
@@ -209,6 +210,15 @@ def _record(
                 {**found._asdict(), "id": id_, "examples": list(found.examples)}
                 for id_, found in enumerate(loaded.findings, 1)
             ],
+        )
+
+
+def _require_printable(label: str) -> None:
+    """Refuse a label that would be printed as several lines, or not at all."""
+    if not label.isprintable():
+        raise UsageError(
+            f"the label {label!r} has characters that cannot be printed; choose another with "
+            "--label"
         )
 
 

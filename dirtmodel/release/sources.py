@@ -82,9 +82,20 @@ def opened(place: Place) -> Iterator[Source]:
 def _files(path: Path) -> layout.ReleaseFiles | None:
     """Find the files of a release; None where it is a database instead."""
     try:
-        return None if _is_sqlite_file(path) else layout.find(path)
+        found = None if _is_sqlite_file(path) else layout.find(path)
     except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
+    if found is not None:
+        require_utf8(found.place)
+    return found
+
+
+def require_utf8(path: str) -> None:
+    """Require a path that Arrow opens, and that a database records."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ReleaseError(f"the path {path!r} is not UTF-8 text; rename its folders") from None
 
 
 def _is_sqlite_file(path: Path) -> bool:
