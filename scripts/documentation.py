@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+from sqlalchemy import orm
 
 from dirtmodel import cli, database
-from dirtmodel.models import views
+from dirtmodel.models import Base, views
 from dirtmodel.sql.catalogue import relations, type_name
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -95,12 +97,27 @@ def _tables() -> Iterator[str]:
         comment = table.comment or ""
         yield f"## `{table.name}`{' (view)' if is_view else ''}\n"
         yield f"{comment[0].upper()}{comment[1:]}.\n"
-        yield "| column | type | what it is |"
-        yield "|---|---|---|"
+        mapper = MAPPERS.get(table)
+        if mapper is not None:
+            yield f"In Python: {_class(mapper)}.\n"
+        yield f"| column |{' attribute |' if mapper else ''} type | what it is |"
+        yield f"|---|{'---|' if mapper else ''}---|---|"
         for column in table.columns:
             null = "" if is_view or not column.nullable else ", or NULL"
-            yield f"| `{column.name}` | {type_name(column)}{null} | {column.comment} |"
+            attribute = f" `{mapper.get_property_by_column(column).key}` |" if mapper else ""
+            kind = f"{type_name(column)}{null}"
+            yield f"| `{column.name}` |{attribute} {kind} | {column.comment} |"
         yield ""
+
+
+MAPPERS = {mapper.local_table: mapper for mapper in Base.registry.mappers}
+
+
+def _class(mapper: orm.Mapper[Any]) -> str:
+    """Name the class of a table and what its rows lead to."""
+    related = ", ".join(f"`{name}`" for name in sorted(mapper.relationships.keys()))
+    name = f"`dirtmodel.{mapper.class_.__name__}`"
+    return f"{name}, whose objects lead to others as {related}" if related else name
 
 
 def commands(
