@@ -418,6 +418,25 @@ class TestErrors:
         marked = len(lines[2]) - 3
         assert statement[marked:] in {"wher x wher", "x wher", "wher"}
 
+    @pytest.mark.parametrize(
+        ("statement", "near"),
+        [
+            ("SELECT 1 FROM reviews", "review"),
+            ("SELECT verdit FROM review", "verdict"),
+            ("SELECT r.verdit FROM review AS r", "verdict"),
+            ("SELECT 1 FROM xyzzy", None),
+        ],
+    )
+    def test_of_a_misspelt_name_suggest_the_nearest(
+        self, loaded_url: sa.URL, statement: str, near: str | None
+    ) -> None:
+        with pytest.raises(QueryError) as caught:
+            run(loaded_url, statement)
+        suggested = f" (did you mean {near}?)" if near else ""
+        assert f"{suggested}; list the names with: dirtmodel sql --tables (line 1, column " in str(
+            caught.value
+        )
+
     def test_cut_long_lines(self) -> None:
         text = "SELECT " + "1, " * 200 + "foo, " + "2, " * 200 + "3"
         message = point_at("no such column: foo", text, text.index("foo"))

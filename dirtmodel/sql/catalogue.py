@@ -1,11 +1,13 @@
 """Which tables and views there are, and what their columns mean."""
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.errors import nearest
 from dirtmodel.models import views
 
 
@@ -25,6 +27,27 @@ def describe() -> Iterator[Described]:
         yield Described(table.name, None, kind, table.comment or "")
         for column in table.columns:
             yield Described(table.name, column.name, type_name(column), column.comment or "")
+
+
+_MISSING: Final = re.compile(
+    r"no such (?P<sqlite>table|column): (?:\w+\.)*(?P<sqlite_name>\w+)"
+    r"|(?P<postgres>relation|column) \"?(?:\w+\.)*(?P<postgres_name>\w+)\"? does not exist"
+)
+
+
+def suggest(message: str) -> str:
+    """Add the nearest name to a server's message about a table or column that does not exist.
+
+    >>> suggest("no such table: imagge")
+    'no such table: imagge (did you mean image?); list the names with: dirtmodel sql --tables'
+    """
+    missing = _MISSING.fullmatch(message)
+    if missing is None:
+        return message
+    kind = missing["sqlite"] or missing["postgres"]
+    known = (row.column if kind == "column" else row.table for row in describe())
+    near = nearest(missing["sqlite_name"] or missing["postgres_name"], filter(None, known))
+    return f"{message}{near}; list the names with: dirtmodel sql --tables"
 
 
 _ORDER: Final = (

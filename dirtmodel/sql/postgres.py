@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, QueryError
+from dirtmodel.sql.catalogue import suggest
 from dirtmodel.sql.statement import Answer, Statement, point_at
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _message(error: "psycopg.Error", statement: Statement) -> str:
         before = len(f'DECLARE "{_CURSOR}" CURSOR FOR ')
         place = statement.place(int(diagnosis.statement_position) - 1 - before)
     message = point_at(
-        diagnosis.message_primary or database.first_line(error), statement.text, place
+        suggest(diagnosis.message_primary or database.first_line(error)), statement.text, place
     )
     further = [text for text in (diagnosis.message_detail, diagnosis.message_hint) if text]
     return "\n".join([message, *(f"  {text}" for text in further)])

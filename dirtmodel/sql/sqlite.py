@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import QueryError
 from dirtmodel.sql import declared
+from dirtmodel.sql.catalogue import suggest
 from dirtmodel.sql.statement import Answer, Statement, point_at
 
 _ALLOWED: Final = frozenset(
@@ -139,7 +140,7 @@ def _explained(raw: sqlite3.Connection, text: str, watch: _Watch) -> Iterator[No
             raise QueryError("there is more than one statement; give one at a time") from error
         if _WORDS.search(message) or "readonly database" in message:
             message = f"{message}: statements may only read this database"
-        raise QueryError(point_at(message, text, _place(raw, text, str(error)))) from error
+        raise QueryError(point_at(suggest(message), text, _place(raw, text, str(error)))) from error
 
 
 def _place(raw: sqlite3.Connection, text: str, message: str) -> int | None:
