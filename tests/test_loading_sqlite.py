@@ -326,8 +326,8 @@ def test_a_journal_beside_the_database_shows_that_it_is_in_use(
         dm.load(small, path, replace=True)
 
     assert str(caught.value) == (
-        f"{leftover} shows that another program writes to {path} or died doing so; close it, or "
-        f"repair with: sqlite3 {path} 'pragma quick_check'"
+        f"{leftover} shows that another program has opened {path} to write, or died while it "
+        f"wrote; close that program, or undo what is incomplete with: dirtmodel upgrade --db {path}"
     )
     assert path.read_bytes() == before
     assert leftover.read_bytes() == b"pages"
@@ -432,6 +432,27 @@ def test_a_database_that_another_program_writes_to_is_not_replaced(
 
     with pytest.raises(dm.DatabaseError) as caught:
         dm.load(small, path, replace=True, progress=begin)
+
+    other.close()
+    assert str(caught.value) == (
+        f"{path} cannot be replaced: database is locked; nothing was changed; try again when no "
+        "other program writes to it"
+    )
+
+
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_lock_is_noticed_before_anything_is_loaded(
+    lock: str, small: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "dirt.db"
+    dm.load(small, path)
+    connect = sqlite3.connect
+    other = connect(path, isolation_level=None)
+    other.execute(f"BEGIN {lock}")
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0.05))
+
+    with pytest.raises(dm.DatabaseError) as caught:
+        dm.load(small, path, replace=True, progress=lambda *_: pytest.fail("it was loaded"))
 
     other.close()
     assert str(caught.value) == (

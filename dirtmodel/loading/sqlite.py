@@ -7,6 +7,7 @@ destination's place by a rename when it is complete: whatever happens before, th
 import concurrent.futures
 import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 import threading
@@ -40,6 +41,8 @@ _SORTING: Final = "cache_size=-98304"
 _REVIEWS: Final = frozenset({"review", "tally"})
 """Tables that are filled from the others."""
 _FLUSH_SECONDS: Final = 0.2
+_APPLICATION_ID: Final = slice(68, 72)
+"""Where in a SQLite file it is."""
 
 
 class SqliteWriter:
@@ -61,6 +64,10 @@ class SqliteWriter:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise DatabaseError(f"no right to write in {folder}; choose another place with --db")
         self._check_existing()
+        if self._path.exists():
+            # What else may be wrong with it is reported when it is copied from.
+            with contextlib.suppress(sqlite3.Error), self._locked_old():
+                pass
         free = shutil.disk_usage(folder).free
         if free < n_bytes:
             raise DatabaseError(
@@ -79,9 +86,10 @@ class SqliteWriter:
                     f"{leftover} is left over from another database and would damage a new one; "
                     "remove it, or choose another place with --db"
                 )
+            upgrade = f"dirtmodel upgrade --db {shlex.quote(str(self._shown))}"
             raise DatabaseError(
-                f"{leftover} shows that another program writes to {self._shown} or died doing "
-                f"so; close it, or repair with: sqlite3 {self._shown} 'pragma quick_check'"
+                f"{leftover} shows that another program has opened {self._shown} to write, or died "
+                f"while it wrote; close that program, or undo what is incomplete with: {upgrade}"
             )
         if not there:
             return
@@ -292,14 +300,16 @@ def _unlocked(path: Path) -> sqlite3.Connection:
 
 
 def _is_ours(path: Path) -> bool:
-    if not path.is_file():
-        return False
+    """Read the file's header, which no lock keeps from being read."""
     try:
-        with contextlib.closing(_unlocked(path)) as found:
-            (application_id,) = found.execute("PRAGMA application_id").fetchone()
-    except sqlite3.Error:
+        with path.open("rb") as file:
+            header = file.read(_APPLICATION_ID.stop)
+    except IsADirectoryError:
         return False
-    return bool(application_id == database.APPLICATION_ID)
+    except OSError as error:
+        raise DatabaseError(f"cannot read {path}: {error.strerror}; nothing was changed") from error
+    found = int.from_bytes(header[_APPLICATION_ID], "big")
+    return header.startswith(database.SQLITE_MAGIC) and found == database.APPLICATION_ID
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:
