@@ -19,7 +19,7 @@ import dirtmodel as dm
 from dirtmodel import database, models, sample
 from dirtmodel.cli import main
 from dirtmodel.release.columns import COLUMNS
-from dirtmodel.release.reader import InvalidReleaseError
+from dirtmodel.release.tables import InvalidReleaseError
 
 Tables = dict[str, Any]
 UTC = dt.UTC

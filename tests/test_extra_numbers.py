@@ -14,7 +14,7 @@ from dirtmodel import database, sample
 from dirtmodel.cli import main
 from dirtmodel.models import JUDGED_BY, JudgedBy, Ratings, Step, lookups
 from dirtmodel.release.layout import QC_FOLDER
-from dirtmodel.release.reader import InvalidReleaseError
+from dirtmodel.release.tables import InvalidReleaseError
 
 Tables = dict[str, Any]
 Change = Callable[[Tables], Tables]

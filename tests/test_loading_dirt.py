@@ -208,7 +208,7 @@ def test_rows_that_cannot_be_loaded_are_refused_or_quarantined(dirt: str, tmp_pa
         dirt, "UPDATE ratings_rating SET rating = 3 WHERE id = (SELECT min(id) FROM ratings_rating)"
     )
 
-    with pytest.raises(dm.ReleaseError, match="ratings_rating row 1: rating 3 is not PASS"):
+    with pytest.raises(dm.ReleaseError, match=r"ratings_rating id \d+: rating 3 is not PASS"):
         dm.load(dirt, tmp_path / "new.db")
 
     assert not (tmp_path / "new.db").exists()
@@ -223,50 +223,77 @@ def test_it_is_only_read(dirt: str, tmp_path: Path) -> None:
     assert (Path(dirt).read_bytes() if Path(dirt).exists() else b"") == before
 
 
+def spoilt(tables: dict[str, Any], path: Path, statement: str) -> Path:
+    """DIRT's database on SQLite, which takes any value in any column."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SQLITE_SCHEMA)
+        insert(connection.cursor(), tables, "?")
+        connection.execute(statement)
+    connection.close()
+    return path
+
+
 @pytest.mark.parametrize(
-    ("table", "column", "value", "kind"),
+    ("table", "column", "value", "shown", "kind"),
     [
-        ("session", "created", "'yesterday'", "timestamp[us, tz=UTC]"),
-        ("rating", "rating", "1.9", "int64"),
-        ("rating", "source_data_issue", "0.7", "int64"),
-        ("clickedcoordinate", "x", "'left'", "double"),
+        *(
+            ("rating", "created", value, repr(shown), "timestamps")
+            for value, shown in [
+                ("'yesterday'", "yesterday"),
+                ("''", ""),
+                ("'infinity'", "infinity"),
+                ("'0044-03-15 BC'", "0044-03-15 BC"),
+                ("1753533296", "1753533296"),
+                ("1.5", "1.5"),
+                ("x'ff'", r"b'\xff'"),
+                ("CAST(x'ff' AS TEXT)", r"\udcff"),
+            ]
+        ),
+        ("rating", "rating", "1.9", "'1.9'", "whole numbers of 32 bits"),
+        ("rating", "source_data_issue", "0.7", "'0.7'", "true or false"),
+        ("rating", "comments", "CAST(x'ff' AS TEXT)", r"b'\xff'", "text"),
+        ("clickedcoordinate", "x", "'left'", "'left'", "numbers"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused(
-    tmp_path: Path, tables: dict[str, Any], table: str, column: str, value: str, kind: str
+def test_a_value_of_the_wrong_type_is_found_by_its_id_and_quarantined(
+    table: str,
+    column: str,
+    value: str,
+    shown: str,
+    kind: str,
+    tables: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
-    path = tmp_path / "db.sqlite3"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(SQLITE_SCHEMA)
-        insert(connection.cursor(), tables, "?")
-        connection.execute(f"UPDATE ratings_{table} SET {column} = {value}")
-        ids = f"SELECT id FROM ratings_{table} ORDER BY id LIMIT 1"
-        ((first,),) = connection.execute(ids).fetchall()
-    connection.close()
-
-    with pytest.raises(dm.ReleaseError) as caught:
-        dm.load(path, tmp_path / "new.db")
-
-    assert str(caught.value) == (
-        f"{path}: ratings_{table} column {column} of id {first} holds {value}, which is not "
-        f"{kind}; mend it there"
+    last = f"(SELECT max(id) FROM ratings_{table})"
+    path = spoilt(
+        tables,
+        tmp_path / "db.sqlite3",
+        f"UPDATE ratings_{table} SET {column} = {value} WHERE id = {last}",
     )
+    id_ = max(tables["coordinate" if "click" in table else table]["id"].to_pylist())
+
+    (found,) = (f for f in releases.check(path) if f.severity == "error")
+
+    name = DIRT_COLUMNS.get(column, column)
+    assert (found.code, found.examples) == (
+        "bad-value",
+        (f"ratings_{table} id {id_}: {name} {shown} does not fit a column of {kind}",),
+    )
+    assert dm.load(path, tmp_path / "new.db", quarantine=True).n_quarantined == 1
 
 
-def test_a_failure_of_the_source_is_not_blamed_on_the_destination(
-    tmp_path: Path, tables: dict[str, Any]
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 00:00:00+00 BC"])
+def test_times_that_python_cannot_hold_are_found_on_postgres(
+    moment: str, dirt: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "db.sqlite3"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(SQLITE_SCHEMA)
-        insert(connection.cursor(), tables, "?")
-        connection.execute("UPDATE ratings_rating SET comments = CAST(x'ff' AS TEXT)")
-    connection.close()
+    first = "(SELECT min(id) FROM ratings_rating)"
+    change(dirt, f"UPDATE ratings_rating SET created = '{moment}' WHERE id = {first}")
 
-    with pytest.raises(
-        dm.ReleaseError, match=r"cannot read ratings_rating of .*: Could not decode"
-    ):
-        dm.load(path, tmp_path / "new.db")
+    (found,) = (f for f in releases.check(dirt) if f.severity == "error")
+
+    assert found.code == "bad-value"
+    assert found.examples[0].endswith(f": created '{moment}' does not fit a column of timestamps")
+    assert dm.load(dirt, tmp_path / "new.db", quarantine=True).n_quarantined == 1
 
 
 def test_microseconds_may_be_missing(tmp_path: Path, tables: dict[str, Any]) -> None:

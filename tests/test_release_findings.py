@@ -23,7 +23,8 @@ from dirtmodel import models, sample
 from dirtmodel import release as releases
 from dirtmodel.release.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
 from dirtmodel.release.layout import NARROW_ROWS, QC_FOLDER, ReleaseFiles
-from dirtmodel.release.reader import InvalidReleaseError
+from dirtmodel.release.parts import Part
+from dirtmodel.release.tables import InvalidReleaseError
 
 Tables = dict[str, Any]
 NEW = 1_000_000
@@ -128,6 +129,16 @@ def _review(kind: str, image_step: int, session_step: int) -> Callable[[Tables],
     return change
 
 
+def _large_page(folder: Path) -> None:
+    """Write 180 MB of pictures, a thousand of which pyarrow puts into one page."""
+    path = folder / "image.parquet"
+    image = pq.read_table(path)
+    first = image["img"].to_pylist()
+    padded = [img + bytes(180_000_000 // len(first)) for img in first]
+    image = with_column(image, "img", pa.array(padded, pa.large_binary()))
+    pq.write_table(image, path, use_dictionary=False, compression="none")
+
+
 def _empty_row(tables: Tables) -> Tables:
     nothing = dict.fromkeys(tables["session"].column_names)
     return {**tables, "session": append(tables["session"], **nothing)}
@@ -154,7 +165,7 @@ CASES = [
     Case(
         "unreadable-file",
         "rating.parquet",
-        "rating.parquet: Parquet file size is 0 bytes",
+        "rating.parquet: it is empty; copy it again",
         files=lambda folder: (folder / "rating.parquet").write_bytes(b""),
     ),
     Case(
@@ -232,6 +243,12 @@ CASES = [
     ),
     # -- warnings
     Case("empty-rows", "session.parquet", None, _empty_row),
+    Case(
+        "large-pages",
+        "image.parquet",
+        "image.parquet: reading it takes about 0.6 GB",
+        files=_large_page,
+    ),
     Case(
         "no-notes",
         "rating.parquet",
@@ -498,7 +515,10 @@ def test_errors_come_before_warnings_each_in_the_documented_order(
     order = [*ERRORS, *WARNINGS]
     assert found == sorted(found, key=order.index)
     assert found[0] in ERRORS
-    never = {"no-notes", "extra-column", "unkept-column", "kept-number", "similar-raters"}
+    never = {
+        *("large-pages", "no-notes", "extra-column", "unkept-column", "kept-number"),
+        "similar-raters",
+    }
     assert set(WARNINGS) - never <= {f.code for f in check(release)}
 
 
@@ -944,10 +964,31 @@ def test_a_file_that_may_not_be_read(
     damaged = damage(whole, tmp_path, "rating", b"")
     monkeypatch.setattr(pq, "ParquetFile", refuse)
 
-    found = check(damaged)
+    with pytest.raises(dm.ReleaseError) as caught:
+        check(damaged)
 
-    assert {finding.code for finding in found} == {"unreadable-file"}
-    assert "Permission denied" in found[0].examples[0]
+    assert str(caught.value) == (
+        f"cannot read session.parquet of {damaged / QC_FOLDER}: Permission denied; try again when "
+        "that is resolved"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 64 failed")])
+def test_lack_of_memory_is_not_reported_as_damage(
+    error: Exception, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+
+    with pytest.raises(dm.ReleaseError) as caught:
+        check(whole)
+
+    assert str(caught.value) == (
+        f"cannot read session.parquet of {whole / QC_FOLDER}: there is too little memory; close "
+        "other programs, or use a larger machine"
+    )
 
 
 def test_unknown_numbers_are_counted_through_all_batches(sound: Tables, tmp_path: Path) -> None:
@@ -980,9 +1021,9 @@ def test_rows_that_a_damaged_page_hides_are_missed(
             batches = self._file.iter_batches(columns=columns, **options)
             return (batch.slice(1) for batch in batches) if column in columns else batches
 
-    def opened(files: ReleaseFiles, asked: str) -> Any:
-        file = open_(files, asked)
-        return Short(file) if asked == table else file
+    def opened(files: ReleaseFiles, part: Part) -> Any:
+        file = open_(files, part)
+        return Short(file) if part.path.stem == table else file
 
     monkeypatch.setattr(ReleaseFiles, "_open", opened)
 

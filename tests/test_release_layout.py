@@ -28,7 +28,7 @@ def test_the_qc_folder_and_every_folder_above_it_name_the_release(
 
     assert found.folder == folder
     assert found.name == "release-3.0"
-    assert found.missing() == []
+    assert [found.absent(table) for table in TABLES] == [None] * 4
 
 
 def test_a_relative_path_is_found_from_the_working_folder(
@@ -62,20 +62,17 @@ def test_the_named_folder_wins_over_a_release_below_it(tmp_path: Path) -> None:
 
 
 def test_a_partial_release_is_found_and_tells_what_is_missing(tmp_path: Path) -> None:
-    make(tmp_path / "partial", ("rating", "image"))
+    folder = make(tmp_path / "partial", ("rating", "image"))
 
     found = releases.find(tmp_path / "partial")
 
-    assert found.missing() == ["session.parquet", "coordinate.parquet"]
-
-
-def test_a_folder_in_place_of_a_file_is_a_missing_file(tmp_path: Path) -> None:
-    folder = make(tmp_path, ("rating", "image", "session"))
-    (folder / "coordinate.parquet").mkdir()
-
-    found = releases.find(tmp_path)
-
-    assert found.missing() == ["coordinate.parquet"]
+    absent = [found.absent(table) for table in TABLES]
+    assert absent == [
+        str(folder / "session.parquet"),
+        None,
+        None,
+        str(folder / "coordinate.parquet"),
+    ]
 
 
 def test_a_folder_without_any_of_the_files_is_no_release(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,7 +30,8 @@ from dirtmodel.models import Finding, Release, ReleaseFile
 from dirtmodel.release import Batch, Place, Reader, Source, opened
 from dirtmodel.release import Finding as Found
 from dirtmodel.release.layout import TABLES
-from dirtmodel.release.reader import InvalidReleaseError, Progress
+from dirtmodel.release.reader import Progress
+from dirtmodel.release.tables import InvalidReleaseError
 
 _HASHED_BYTES: Final = 1 << 20
 """Read and hashed at a time, so that a load that fails need not wait for all."""
@@ -192,14 +194,14 @@ def _record(
     )
     files = [
         {
-            "name": path.name,
+            "name": reader.release.file(table),
             "n_rows": reader.n_rows[table],
             "n_empty_rows": reader.n_empty_rows[table],
-            "n_bytes": path.stat().st_size,
+            "n_bytes": sum(path.stat().st_size for path in paths),
             "sha256": hashes[table],
         }
         for table in TABLES
-        if (path := reader.release.path(table))
+        if (paths := reader.release.paths(table))
     ]
     if files:
         connection.execute(sa.insert(ReleaseFile), files)
@@ -222,17 +224,22 @@ def _require_printable(label: str) -> None:
         )
 
 
-def _stamps(source: Source) -> dict[str, tuple[int, int, int]]:
-    """What changes with a file's content, by table."""
-    found = {}
-    for table in TABLES:
-        if (path := source.path(table)) and path.is_file():
-            status = path.stat()
-            found[table] = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return found
+_Stamps = dict[str, list[tuple[Path, int, int, int]]]
 
 
-def _refuse_changes(source: Source, before: dict[str, tuple[int, int, int]]) -> None:
+def _stamps(source: Source) -> _Stamps:
+    """Return what changes with the content of files, by table."""
+    return {
+        table: [
+            (path, status.st_ino, status.st_size, status.st_mtime_ns)
+            for path in source.paths(table)
+            for status in [path.stat()]
+        ]
+        for table in TABLES
+    }
+
+
+def _refuse_changes(source: Source, before: _Stamps) -> None:
     """Each file is read several times, and what was checked must be what was written."""
     after = _stamps(source)
     changed = [source.file(table) for table in before if after.get(table) != before[table]]
@@ -261,17 +268,16 @@ def _hash_files(source: Source, stopped: threading.Event) -> dict[str, str]:
     hashes = {}
     buffer = bytearray(_HASHED_BYTES)
     for table in TABLES:
-        path = source.path(table)
-        if path is None:
-            continue
+        # The parts of a table are hashed as if they were one file.
         digest = hashlib.sha256()
-        try:
-            with path.open("rb", buffering=0) as file:
-                while (n := file.readinto(buffer)) and not stopped.is_set():
-                    digest.update(memoryview(buffer)[:n])
-        except OSError as error:
-            raise ReleaseError(
-                f"cannot read {path}: {error.strerror}; nothing was loaded"
-            ) from error
+        for path in source.paths(table):
+            try:
+                with path.open("rb", buffering=0) as file:
+                    while (n := file.readinto(buffer)) and not stopped.is_set():
+                        digest.update(memoryview(buffer)[:n])
+            except OSError as error:
+                raise ReleaseError(
+                    f"cannot read {path}: {error.strerror}; nothing was loaded"
+                ) from error
         hashes[table] = digest.hexdigest()
     return hashes

@@ -1,10 +1,14 @@
 """Release files → validated batches.
 
+- `foreign`: what stands in place of a parquet file
+- `pages`: the sizes that a parquet file declares, compared before they are trusted
+- `parts`: the files of one table
 - `layout`: where the four files are, and how they are read
 - `dirt`: DIRT's own tables, or ours, in their place
 - `sources`: which of the two it is
 - `columns`: the documented columns, and what each of them holds
 - `conversion`: how each physical type becomes the canonical one of its column
+- `tables`: whether each table can be read, and which columns it has
 - `extension`: columns and numbers beyond the documented layout
 - `findings`: what is wrong or odd, with stable codes
 - `checks`: what makes a row unsound or odd

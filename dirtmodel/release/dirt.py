@@ -4,7 +4,6 @@ Read-only, in one transaction, so that all reads see the same rows.
 """
 
 import contextlib
-import datetime as dt
 import decimal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,13 +58,21 @@ class DatabaseTables:
         img = self.columns["image"].get("img")
         return 0 if img is None else int(self.connection.scalar(_total(img)) or 0)
 
-    def path(self, table: str) -> Path | None:  # noqa: ARG002 - the signature is that of Source
+    def paths(self, table: str) -> list[Path]:  # noqa: ARG002 - the signature is that of Source
         """No table is a file."""
-        return None
+        return []
 
     def file(self, table: str) -> str:
         """Return the table's own name."""
         return self.names[table]
+
+    def row(self, table: str, number: int, id_: int | None) -> str:
+        """Name a row by its id, or by its number where it has none."""
+        return f"{self.names[table]} " + (f"row {number}" if id_ is None else f"id {id_}")
+
+    def n_bytes_held(self, table: str) -> int:  # noqa: ARG002 - the signature is that of Source
+        """Nothing: drivers hold the rows alone."""
+        return 0
 
     def absent(self, table: str) -> str | None:  # noqa: ARG002 - the signature is that of Source
         """Nothing: what lacks a table is not opened."""
@@ -80,7 +87,11 @@ class DatabaseTables:
         )
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
-        """Read columns in the order of the ids."""
+        """Read columns in the order of the ids.
+
+        Times come as text, as does a column of a batch in which a value is not of its declared
+        type: SQLite takes any value in any column. The check reads them, and finds what is wrong.
+        """
         import pyarrow as pa
 
         schema = self.schema(table)
@@ -96,8 +107,8 @@ class DatabaseTables:
             with self.connection.execute(statement, execution_options=options) as result:
                 for rows in result.partitions():
                     values = dict(zip(names, zip(*rows, strict=True), strict=True))
-                    arrays = [self._array(table, field, values) for field in wanted]
-                    yield pa.record_batch(arrays, schema=wanted)
+                    arrays = [_array(field.type, values[field.name]) for field in wanted]
+                    yield pa.RecordBatch.from_arrays(arrays, names=names)
         except (sa.exc.DBAPIError, DatabaseError) as error:
             # Not to be taken for a failure of the database that is written.
             raise ReleaseError(
@@ -112,10 +123,12 @@ class DatabaseTables:
         return picture_rows(self.n_bytes, int(self.connection.scalar(count) or 0))
 
     def _selected(self, column: Any) -> Any:
-        """Ask for the driver's own value, but for types that no driver has."""
-        if not isinstance(column.type, _KNOWN) and not _is_decimal(column.type):
-            return sa.cast(column, sa.Text)
-        return sa.type_coerce(column, sa.types.NullType())
+        """Select the driver's own value; text where the driver cannot hold every value."""
+        held = isinstance(column.type, _KNOWN) or _is_decimal(column.type)
+        if isinstance(column.type, _TIMES):
+            # psycopg has no infinity and no years before 1; SQLite holds times as text anyway.
+            held = database.is_sqlite(self.url)
+        return sa.type_coerce(column, sa.types.NullType()) if held else sa.cast(column, sa.Text)
 
     def _type(self, table: str, column: Any) -> "pa.DataType":
         import pyarrow as pa
@@ -137,34 +150,17 @@ class DatabaseTables:
                 return arrow
         return pa.large_string()
 
-    def _array(
-        self, table: str, field: "pa.Field", values: dict[str, tuple[Any, ...]]
-    ) -> "pa.Array":
-        import pyarrow as pa
-
-        column = values[field.name]
-        try:
-            return _converted(field, column)
-        except (pa.ArrowException, ValueError, TypeError) as error:
-            # SQLite takes any value in any column.
-            wrong = (row for row, value in enumerate(column) if not _is_convertible(field, value))
-            row = next(wrong, 0)
-            whose = f" of id {values['id'][row]}" if "id" in values else ""
-            raise ReleaseError(
-                f"{self.place}: {self.names[table]} column {field.name}{whose} holds "
-                f"{column[row]!r}, which is not {field.type}; mend it there"
-            ) from error
-
 
 _KNOWN: Final = (
     sa.Boolean,
     sa.Integer,
     sa.Float,
     sa.LargeBinary,
-    sa.DateTime,
-    sa.Date,
     sa.String,
 )
+"""Types whose values every driver holds."""
+
+_TIMES: Final = (sa.DateTime, sa.Date)
 
 
 def _is_decimal(type_: sa.types.TypeEngine[Any]) -> bool:
@@ -177,39 +173,47 @@ def _is_decimal(type_: sa.types.TypeEngine[Any]) -> bool:
     )
 
 
-def _converted(field: "pa.Field", values: tuple[Any, ...]) -> "pa.Array":
+def _array(declared: "pa.DataType", values: tuple[Any, ...]) -> "pa.Array":
+    """Return values in their declared type, or as text if one of them is not of it."""
     import pyarrow as pa
+    import pyarrow.types as pt
 
-    if pa.types.is_timestamp(field.type):
-        return pa.array([_instant(value) for value in values], field.type)
-    if pa.types.is_boolean(field.type):
-        values = tuple(bool(v) if v in (0, 1) else v for v in values)
-    # SQLite keeps dates as text, and decimal numbers as doubles.
-    if pa.types.is_date(field.type):
-        values = tuple(dt.date.fromisoformat(v) if isinstance(v, str) else v for v in values)
-    if pa.types.is_decimal(field.type):
-        values = tuple(None if v is None else decimal.Decimal(str(v)) for v in values)
-    if pa.types.is_integer(field.type) and any(isinstance(value, float) for value in values):
-        raise ValueError("Arrow would cut its fraction off")
-    return pa.array(values, field.type)
-
-
-def _is_convertible(field: "pa.Field", value: Any) -> bool:
-    import pyarrow as pa
-
+    if pt.is_timestamp(declared) or pt.is_date(declared):
+        return pa.array([_text(value) for value in values], pa.large_string())
     try:
-        _converted(field, (value,))
-    except (pa.ArrowException, ValueError, TypeError):
-        return False
-    return True
+        return pa.array([_converted(declared, value) for value in values], declared)
+    except (pa.ArrowException, ValueError, TypeError, ArithmeticError):
+        if pt.is_large_string(declared) or pt.is_large_binary(declared):
+            return pa.array([_bytes(value) for value in values], pa.large_binary())
+        return pa.array([_text(value) for value in values], pa.large_string())
 
 
-def _instant(value: Any) -> dt.datetime | None:
-    """Read what SQLite keeps as text; no zone means UTC there, as in DIRT."""
-    if value is None:
-        return None
-    moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+def _converted(declared: "pa.DataType", value: Any) -> Any:
+    """Bring a value of SQLite, which has few types, to the declared one."""
+    import pyarrow.types as pt
+
+    if pt.is_boolean(declared) and value in (0, 1):
+        return bool(value)
+    if pt.is_decimal(declared) and value is not None:
+        return decimal.Decimal(str(value))
+    if pt.is_integer(declared) and isinstance(value, float):
+        raise TypeError("Arrow would cut off its fraction")
+    return value
+
+
+def _bytes(value: Any) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode(errors="surrogateescape")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value).encode(errors="backslashreplace").decode()
+
+
+def _any_text(data: bytes) -> str:
+    """Decode what SQLite holds as text, which need not be UTF-8; the check finds what is not."""
+    return data.decode(errors="surrogateescape")
 
 
 def _total(img: Any) -> Any:
@@ -228,7 +232,10 @@ def opened(url: sa.URL) -> Iterator[DatabaseTables]:
         When it cannot be reached, or holds neither.
     """
     with database.reach(url) as connection:
-        if not database.is_sqlite(url):
+        if database.is_sqlite(url):
+            driver: Any = connection.connection.driver_connection
+            driver.text_factory = _any_text
+        else:
             connection = connection.execution_options(isolation_level="REPEATABLE READ")  # noqa: PLW2901 - the same connection
         inspector = sa.inspect(connection)
         there = set(inspector.get_table_names())

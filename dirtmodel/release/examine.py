@@ -7,9 +7,9 @@ from typing import NamedTuple
 from dirtmodel.errors import PictureError
 from dirtmodel.release.extension import Extension
 from dirtmodel.release.findings import N_EXAMPLES, Finding
-from dirtmodel.release.layout import file_name
-from dirtmodel.release.reader import Batch, InvalidReleaseError, Progress, Reader
+from dirtmodel.release.reader import Batch, Progress, Reader
 from dirtmodel.release.sources import Place, opened
+from dirtmodel.release.tables import InvalidReleaseError
 
 
 class Examined(NamedTuple):
@@ -67,7 +67,7 @@ def examine(
             for batch in reader.batches(pictures=True):
                 if decode:
                     damaged = list(_undecodable(batch))
-                    reader.findings.add("bad-picture", file_name("image"), len(damaged), damaged)
+                    reader.findings.add("bad-picture", source.file("image"), len(damaged), damaged)
                 if progress is not None:
                     progress(batch.table, len(batch), batch.n_bytes)
         except InvalidReleaseError as error:

@@ -28,6 +28,7 @@ ERRORS: Final = {
 
 WARNINGS: Final = {
     "empty-rows": "rows that are NULL throughout were dropped (the dump's last lines)",
+    "large-pages": "a file whose pages are large, so that reading it takes much memory",
     "no-notes": "no notes column: a release from before DIRT had notes",
     "extra-column": "a column that DIRT does not have is kept",
     "unkept-column": "a column that DIRT does not have cannot be kept",

@@ -1,11 +1,15 @@
 """Where the four files of a release are, and how they are read in bounded memory."""
 
+import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dirtmodel.errors import ReleaseError
+from dirtmodel.errors import ReleaseError, shortage
+from dirtmodel.release import foreign, pages
+from dirtmodel.release.parts import Part, parts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,8 +56,14 @@ class ReleaseFiles:
     name: str
 
     def path(self, table: str) -> Path:
-        """Return the file of a table."""
+        """Return the file of a table, or the folder of its parts."""
         return self.folder / file_name(table)
+
+    def paths(self, table: str) -> list[Path]:
+        """Return the file of a table, or all files of a folder in its place, in a fixed order."""
+        path = self.path(table)
+        below = path.rglob("*") if path.is_dir() else [path]
+        return sorted(file for file in below if file.is_file())
 
     @property
     def place(self) -> str:
@@ -63,53 +73,99 @@ class ReleaseFiles:
     @property
     def n_bytes(self) -> int:
         """The size of the file with the pictures."""
-        path = self.path("image")
-        return path.stat().st_size if path.is_file() else 0
+        return sum(path.stat().st_size for path in self.paths("image"))
 
     def file(self, table: str) -> str:
         """Name the file of a table."""
         return file_name(table)
 
     def absent(self, table: str) -> str | None:
-        """Return the path of a table's file if it is not there."""
-        return None if self.path(table).is_file() else str(self.path(table))
+        """Return the path of a table's file, and what is there instead, if it is not there."""
+        path = self.path(table)
+        return None if path.exists() else foreign.describe_absent(path)
+
+    def row(self, table: str, number: int, id_: int | None) -> str:  # noqa: ARG002 - the signature is that of Source
+        """Name a row by its number in its file."""
+        for part in self._parts(table):
+            n_rows = self._open(part).metadata.num_rows
+            if number <= n_rows:
+                return f"{part.path.relative_to(self.folder)} row {number}"
+            number -= n_rows
+        raise AssertionError("no file has a row of this number")
+
+    def n_bytes_held(self, table: str) -> int:
+        """Compare all sizes that the files declare, and return what reading them holds at once."""
+        held = [0]
+        for part in self._parts(table):
+            with self._naming(part):
+                # Opened once, for what is not a parquet file at all.
+                self._open(part)
+                held.append(pages.n_bytes_held(part.path))
+        return max(held)
 
     def schema(self, table: str) -> "pa.Schema":
-        """Return the columns of a file and their physical types."""
-        return self._open(table).schema_arrow
+        """Return the columns of a table and their physical types."""
+        import pyarrow as pa
+
+        schemas = []
+        for part in self._parts(table):
+            with self._naming(part):
+                schemas.append(part.schema(self._open(part)))
+        if not schemas:
+            raise OSError("the folder holds no parquet files; copy it again")
+        if len(schemas) == 1:
+            return schemas[0]
+        return pa.unify_schemas(schemas, promote_options="permissive")
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
-        """Read columns of a file, few rows at a time where pictures are among them."""
-        file = self._open(table)
+        """Read columns of a table, few rows at a time where pictures are among them."""
+        for part in self._parts(table):
+            with self._naming(part):
+                yield from self._read(part, names)
+
+    def _read(self, part: Part, names: list[str]) -> "Iterator[pa.RecordBatch]":
+        file = self._open(part)
         rows = NARROW_ROWS
         if "img" in names:
             groups = range(file.metadata.num_row_groups)
             n_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             rows = picture_rows(n_bytes, file.metadata.num_rows)
         n_read = 0
-        for batch in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
+        # Asked for columns that it does not have, Arrow returns no rows either.
+        present = [name for name in names if name in file.schema_arrow.names] or None
+        for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=False):
             n_read += batch.num_rows
             # Asked for `id`, Arrow also returns columns whose names start with `id.`.
-            yield batch.select(names)
+            yield part.completed(batch, names)
         if n_read != file.metadata.num_rows:
             # Arrow takes a damaged page header for the end of a column, and says nothing.
             raise OSError(f"damaged: {n_read:,} of {file.metadata.num_rows:,} rows can be read")
 
-    def _open(self, table: str) -> "pq.ParquetFile":
-        import pyarrow.parquet as pq
+    def _parts(self, table: str) -> list[Part]:
+        return parts_of(self.path(table))
 
-        # Arrow's default holds a whole row group in memory, and a release has but one.
-        return pq.ParquetFile(
-            self.path(table),
-            buffer_size=1 << 20,
-            pre_buffer=False,
-            memory_map=False,
-            page_checksum_verification=True,
-        )
+    def _open(self, part: Part) -> "pq.ParquetFile":
+        import pyarrow as pa
 
-    def missing(self) -> list[str]:
-        """List the files that are not there."""
-        return [file_name(table) for table in TABLES if not self.path(table).is_file()]
+        try:
+            return part.open()
+        except (OSError, pa.ArrowException) as error:
+            if shortage(error) or (what := foreign.describe(part.path)) is None:
+                raise
+            raise OSError(what) from error
+
+    @contextlib.contextmanager
+    def _naming(self, part: Part) -> Iterator[None]:
+        """Name the file of a folder that cannot be read."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            is_systems = isinstance(error, OSError) and error.errno is not None
+            if part.path.parent == self.folder or is_systems or shortage(error):
+                raise
+            raise OSError(f"{part.path.name}: {error}") from error
 
 
 def picture_rows(n_bytes: int, n_rows: int) -> int:
@@ -134,20 +190,35 @@ def find(path: Path) -> ReleaseFiles:
     """
     path = path.absolute()
     if not path.is_dir():
-        what = "is a file; name the folder that holds it" if path.exists() else "does not exist"
-        raise ReleaseError(f"{path} {what}; a release is a folder with {', '.join(_names())}")
+        raise ReleaseError(
+            f"{path} {_what(path)}; a release is a folder with {', '.join(_names())}"
+        )
     parts = QC_FOLDER.parts
     for depth in range(len(parts), -1, -1):
         folder = path.joinpath(*parts[depth:])
-        if any((folder / name).is_file() for name in _names()):
+        if any(os.path.lexists(folder / name) for name in _names_and_packed()):
             return ReleaseFiles(folder, _name(folder))
     raise ReleaseError(
         f"no release in {path}: neither it nor {QC_FOLDER} below it holds {', '.join(_names())}"
     )
 
 
+def _what(path: Path) -> str:
+    """Describe what stands where a folder is expected."""
+    if not path.exists():
+        return "does not exist"
+    what = foreign.describe(path)
+    if path.name in _names() or what is None:
+        return "is a file; name the folder that holds it"
+    return f"is a file: {what}, and name the folder"
+
+
 def _names() -> list[str]:
     return [file_name(table) for table in TABLES]
+
+
+def _names_and_packed() -> list[str]:
+    return [name + suffix for name in _names() for suffix in ("", *foreign.COMPRESSED)]
 
 
 def _name(folder: Path) -> str:

@@ -5,7 +5,6 @@ then, in a load, all that is narrow, so that a faulty release is refused before 
 copied; at last everything.
 """
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,20 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dirtmodel import database
-from dirtmodel.errors import ReleaseError, shortage
 from dirtmodel.models import JUDGED_BY, JudgedBy
 from dirtmodel.models.lookups import ENUMS
 from dirtmodel.release import checks
 from dirtmodel.release.blobs import Img, Pictures, check_pictures, group_of, views
-from dirtmodel.release.columns import COLUMNS, OPTIONAL, Column
-from dirtmodel.release.conversion import Mask, accepts, convert, integers
-from dirtmodel.release.extension import Extension, extra_columns
-from dirtmodel.release.findings import ERRORS, FATAL, N_EXAMPLES, Finding, Findings, describe
+from dirtmodel.release.columns import COLUMNS, Column
+from dirtmodel.release.conversion import Mask, convert, integers
+from dirtmodel.release.extension import Extension
+from dirtmodel.release.findings import ERRORS, N_EXAMPLES, Findings
 from dirtmodel.release.keys import Ids, ImageKeys, repeats
 from dirtmodel.release.layout import TABLES
 from dirtmodel.release.rejected import Rejected, rejected
 from dirtmodel.release.sources import Source
+from dirtmodel.release.tables import check_tables, readable, schema_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +89,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.findings = Findings(self.n_examples)
-        self._check_files()
+        self.columns = check_tables(self.release, self.findings)
         self._schema_findings = self.findings.report()
         for table in TABLES:
             self._find_duplicates(table)
@@ -153,82 +151,14 @@ class Reader:
         }
         return {**{int(step): how for step, how in JUDGED_BY.items()}, **new}
 
-    # -- files and their columns
-
-    def _check_files(self) -> None:
-        for table in TABLES:
-            file = self.release.file(table)
-            if absent := self.release.absent(table):
-                self.findings.add("missing-file", file, 1, [absent])
-                continue
-            try:
-                schema = self._schema(table)
-            except InvalidReleaseError as error:
-                for finding in error.findings:
-                    self.findings.add(finding.code, file, finding.n, finding.examples)
-                continue
-            self._check_columns(table, schema)
-        fatal = [finding for finding in self.findings.report() if finding.code in FATAL]
-        if fatal:
-            raise InvalidReleaseError(self.release, fatal)
-
-    def _check_columns(self, table: str, schema: "pa.Schema") -> None:
-        file = self.release.file(table)
-        expected = {column.name: column for column in COLUMNS[table]}
-        for name, column in expected.items():
-            found = schema.names.count(name)
-            if not found and name in OPTIONAL:
-                self.findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
-            elif not found:
-                self.findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
-            elif found > 1:
-                self.findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
-            elif not accepts(column.kind, schema.field(name).type):
-                physical = schema.field(name).type
-                self.findings.add(
-                    "wrong-type",
-                    file,
-                    1,
-                    [f"{file} column {name} is {physical}, which cannot hold {column.kind.value}"],
-                )
-        extra = []
-        for name, column_or_reason in extra_columns(table, schema):
-            if isinstance(column_or_reason, Column):
-                extra.append(column_or_reason)
-                example = f"{file} column {name} ({schema.field(name).type})"
-                self.findings.add("extra-column", file, 1, [example])
-            else:
-                example = f"{file} column {name!r}: {column_or_reason}"
-                self.findings.add("unkept-column", file, 1, [example])
-        self.columns[table] = (*COLUMNS[table], *extra)
-
-    def _schema(self, table: str) -> "pa.Schema":
-        with self._readable(table):
-            return self.release.schema(table)
-
     def _raw(self, table: str, names: list[str]) -> "Iterator[tuple[int, pa.RecordBatch]]":
         file_row = 1
-        with self._readable(table):
+        with readable(self.release, table):
             for raw in self.release.read(table, names):
                 # Arrow reads text without looking; a database would trip over what is not UTF-8.
                 raw.validate(full=True)
                 yield file_row, raw
                 file_row += raw.num_rows
-
-    @contextlib.contextmanager
-    def _readable(self, table: str) -> Iterator[None]:
-        import pyarrow as pa
-
-        try:
-            yield
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            if shortage(error):
-                raise
-            first = database.first_line(error)
-            unreadable = Findings()
-            file = self.release.file(table)
-            unreadable.add("unreadable-file", file, 1, [f"{file}: {first}"])
-            raise InvalidReleaseError(self.release, unreadable.report()) from error
 
     # -- keys
 
@@ -242,7 +172,7 @@ class Reader:
 
     def _narrow(self, table: str, *, extra: bool) -> Iterator[_Part]:
         """Read and check all columns but the pictures."""
-        present = self._schema(table).names
+        present = schema_of(self.release, table).names
         known = {column.name for column in self.columns[table]}
         names = [
             name
@@ -305,7 +235,7 @@ class Reader:
             problems = [*problems, picture_problem]
             sound &= ~picture_problem.rows
         for problem in problems:
-            self._count(problem, file, first_row, filled)
+            self._count(problem, columns, first_row, filled)
         kept = pa.array(np.flatnonzero(sound))
         batch = Batch(
             table,
@@ -318,14 +248,16 @@ class Reader:
         self._remember(batch)
         return batch
 
-    def _count(self, problem: checks.Problem, file: str, first_row: int, filled: Mask) -> None:
-        rows = np.flatnonzero(problem.rows & filled)
-        self.findings.add(
-            problem.code,
-            file,
-            len(rows),
-            (f"{file} row {first_row + row}: {problem.describe(int(row))}" for row in rows),
+    def _count(
+        self, problem: checks.Problem, columns: checks.Columns, first_row: int, filled: Mask
+    ) -> None:
+        table, ids = columns.table, columns.arrays["id"]
+        rows = np.flatnonzero(problem.rows & filled).tolist()
+        examples = (
+            f"{self.release.row(table, first_row + row, ids[row].as_py())}: {problem.describe(row)}"
+            for row in rows
         )
+        self.findings.add(problem.code, self.release.file(table), len(rows), examples)
 
     def _problems(self, columns: checks.Columns, first_row: int) -> list[checks.Problem]:
         problems = checks.value_problems(columns, extend=self.extend)
@@ -375,25 +307,3 @@ class Reader:
         if described:
             sizes = np.array([(d.width, d.height) for d in described], np.int64).T
         self._images.add(ids, steps, sizes[0], sizes[1])
-
-
-class InvalidReleaseError(ReleaseError):
-    """A release with errors, all of which are in `findings`."""
-
-    def __init__(self, release: Source, findings: list[Finding], *, extend: bool = False) -> None:
-        self.findings = findings
-        n = sum(finding.n for finding in findings)
-        codes = {finding.code for finding in findings}
-        if codes & FATAL:
-            advice = "repair the release, or copy it again"
-        elif "unknown-enum" in codes and not extend:
-            advice = (
-                "keep new numbers with --extend, or load only the rows that are sound with "
-                "--quarantine"
-            )
-        else:
-            advice = "repair the release, or load only the rows that are sound with --quarantine"
-        super().__init__(
-            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
-            f"{advice}:\n{describe(findings)}"
-        )

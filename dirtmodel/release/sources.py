@@ -33,11 +33,17 @@ class Source(Protocol):
     def n_bytes(self) -> int:
         """What it takes on disk at least: its pictures, or 0 where that cannot be told."""
 
-    def path(self, table: str) -> Path | None:
-        """Return the file of a table, where it is one."""
+    def paths(self, table: str) -> list[Path]:
+        """Return the files that hold a table, in a fixed order; none of a database."""
 
     def file(self, table: str) -> str:
         """Name what holds a table, as findings do."""
+
+    def row(self, table: str, number: int, id_: int | None) -> str:
+        """Name a row, by its number or by its id, and what holds it."""
+
+    def n_bytes_held(self, table: str) -> int:
+        """Return how many bytes reading a table has to hold at once, beyond its rows."""
 
     def absent(self, table: str) -> str | None:
         """Name what holds a table if it is not there."""

@@ -1,0 +1,117 @@
+"""The files that make up one table: one file, or a folder of parts.
+
+Spark, Polars and others write a table as a folder of files, in which the value of a column may be
+the name of a folder (`step=3/part-0.parquet`).
+"""
+
+import os
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dirtmodel.release import pages
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_SUFFIXES: Final = (".parquet", ".parq", ".pq")
+
+_VERSIONED: Final = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
+"""Folders of formats that keep files of earlier versions beside the present ones."""
+
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parquet file that holds a table or some of its rows.
+
+    Parameters
+    ----------
+    values
+        Columns whose value is stated by the names of the folders; None is NULL.
+    """
+
+    path: Path
+    values: Mapping[str, str | None] = field(default_factory=dict)
+
+    def open(self) -> "pq.ParquetFile":
+        """Open the file such that little of it is held in memory."""
+        import pyarrow.parquet as pq
+
+        # Nothing in a footer can be larger than the footer.
+        limit = max(pages.footer_length(self.path), 1)
+        # Arrow's default holds a whole row group in memory, and a release has only one.
+        return pq.ParquetFile(
+            self.path,
+            buffer_size=1 << 20,
+            pre_buffer=False,
+            memory_map=False,
+            page_checksum_verification=True,
+            thrift_string_size_limit=limit,
+            thrift_container_size_limit=limit,
+        )
+
+    def schema(self, file: "pq.ParquetFile") -> "pa.Schema":
+        """Return the columns of the file, opened, and those that the folders state."""
+        import pyarrow as pa
+
+        schema = file.schema_arrow
+        for name in self.values:
+            if name not in schema.names:
+                schema = schema.append(pa.field(name, pa.large_string()))
+        return schema
+
+    def completed(self, batch: "pa.RecordBatch", names: list[str]) -> "pa.RecordBatch":
+        """Return the columns asked for, with those that the file does not have."""
+        import pyarrow as pa
+
+        arrays = [
+            batch.column(name)
+            if name in batch.schema.names
+            else pa.repeat(pa.scalar(self.values[name], pa.large_string()), len(batch))
+            if name in self.values
+            else pa.nulls(len(batch))
+            for name in names
+        ]
+        return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def parts_of(path: Path) -> list[Part]:
+    """Return the files of a table in the order of their paths; none where there is nothing.
+
+    Raises
+    ------
+    OSError
+        If a folder holds anything but files of one table.
+    """
+    if not path.is_dir():
+        return [Part(path)] if path.exists() else []
+    for name, format_ in _VERSIONED.items():
+        if (path / name).is_dir():
+            raise OSError(
+                f"it is a table of {format_}, which keeps earlier versions too; write the present "
+                "one as parquet"
+            )
+    found = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for name in names:
+            if name.startswith((".", "_")):
+                continue
+            file = Path(folder, name)
+            if not name.endswith(_SUFFIXES):
+                raise OSError(f"the folder holds {file.relative_to(path)}, which is not a part")
+            found.append(Part(file, _values(file.relative_to(path).parent)))
+    return sorted(found, key=lambda part: part.path.parts)
+
+
+def _values(folder: Path) -> dict[str, str | None]:
+    pairs = (part.split("=", 1) for part in folder.parts if "=" in part)
+    return {
+        urllib.parse.unquote(name): None if value == _NO_VALUE else urllib.parse.unquote(value)
+        for name, value in pairs
+    }
