@@ -278,7 +278,7 @@ class TestOpeningSqlite:
                 dm.DatabaseError,
                 match=says(
                     f"{path} is at revision 9999, which this dirtmodel does not know; "
-                    "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+                    "install a newer version of dirtmodel"
                 ),
             ):
                 attempt()
@@ -324,10 +324,7 @@ class TestOpeningSqlite:
         monkeypatch.setattr(revisions, "__file__", str(package / "database" / "revisions.py"))
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
-                f"the migrations are missing beside {package}; install dirtmodel again "
-                "with: pip install --force-reinstall dirtmodel"
-            ),
+            match=says(f"the migrations are missing beside {package}; install dirtmodel again"),
         ):
             dm.open(path)
 
@@ -538,7 +535,7 @@ class TestPostgres:
             dm.DatabaseError,
             match=says(
                 "Postgres needs psycopg, which is not installed; "
-                "run: pip install 'dirtmodel[postgres]'"
+                "install dirtmodel with its extra postgres, or run: pip install 'psycopg[binary]'"
             ),
         ):
             dm.open("postgresql://host/qc")

@@ -35,7 +35,7 @@ def test_only_what_needs_citus_is_not_run() -> None:
     )
     # Installing is for scripts/test and the packaging test.
     assert [text for kind, text in blocks() if kind == "sh"] == [
-        "pip install 'dirtmodel[postgres]'\n"
+        "pip install '.[postgres]'   # in a checkout; see the README for wheels, pipx and uv\n"
     ]
 
 

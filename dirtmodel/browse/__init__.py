@@ -25,7 +25,8 @@ def application(path: Path) -> Any:
         from datasette.plugins import pm
     except ImportError as error:
         raise UsageError(
-            "browsing needs Datasette, which is not installed; run: pip install 'dirtmodel[browse]'"
+            "browsing needs Datasette, which is not installed; install dirtmodel with its extra "
+            "browse, or run: pip install 'datasette<1'"
         ) from error
     from dirtmodel.browse import describing, plugin
 

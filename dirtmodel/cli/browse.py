@@ -20,7 +20,7 @@ def browse(db: str, *, port: int, show: bool) -> None:
     """Open a database in the web browser, with its pictures.
 
     Serves a SQLite file, to this machine only and only to read, until Ctrl-C. Needs the extra
-    `browse`: pip install 'dirtmodel[browse]'.
+    `browse`: pip install '.[browse]' in a checkout.
 
     Example: dirtmodel browse --db dirt.db --open
     """

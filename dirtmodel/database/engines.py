@@ -140,7 +140,8 @@ def require_psycopg() -> None:
         import psycopg  # noqa: F401 - only to find out whether it is there
     except ImportError as error:
         raise DatabaseError(
-            "Postgres needs psycopg, which is not installed; run: pip install 'dirtmodel[postgres]'"
+            "Postgres needs psycopg, which is not installed; install dirtmodel with its extra "
+            "postgres, or run: pip install 'psycopg[binary]'"
         ) from error
 
 

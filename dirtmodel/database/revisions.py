@@ -42,10 +42,7 @@ def migrations_folder() -> Path:
     for folder in (package / "migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
             return folder
-    raise DatabaseError(
-        f"the migrations are missing beside {package}; install dirtmodel again with: "
-        "pip install --force-reinstall dirtmodel"
-    )
+    raise DatabaseError(f"the migrations are missing beside {package}; install dirtmodel again")
 
 
 def known_revisions() -> tuple[str, ...]:
@@ -79,7 +76,7 @@ def check_revision(connection: sa.Connection, url: sa.URL) -> None:
         )
     raise DatabaseError(
         f"{where} is at revision {found}, which this dirtmodel does not know; "
-        "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+        "install a newer version of dirtmodel"
     )
 
 

@@ -128,7 +128,7 @@ def _check_release(connection: sa.Connection, schema: str, where: str, *, replac
     if revision not in database.known_revisions():
         raise DatabaseError(
             f"{where} is at revision {revision}, which this dirtmodel does not know; "
-            "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+            "install a newer version of dirtmodel"
         )
 
 

@@ -116,7 +116,7 @@ class SqliteWriter:
         if revision not in (None, *database.known_revisions()):
             raise DatabaseError(
                 f"{self._shown} is at revision {revision}, which this dirtmodel does not know; "
-                "install a newer dirtmodel with: pip install --upgrade dirtmodel"
+                "install a newer version of dirtmodel"
             )
 
     @contextlib.contextmanager
