@@ -59,9 +59,11 @@ if TYPE_CHECKING:
     from dirtmodel.queries.images import Images
     from dirtmodel.queries.kit import KitExclusions
     from dirtmodel.release import check
+    from dirtmodel.reporting import report
     from dirtmodel.sql import ask
 
 _HOMES = {
+    "dirtmodel.reporting": ("report",),
     "dirtmodel.sql": ("ask",),
     "dirtmodel.differences": ("diff",),
     "dirtmodel.errors": (
@@ -156,6 +158,7 @@ __all__ = [
     "load",
     "open",
     "refresh",
+    "report",
     "sheet",
     "upgrade",
     "use_pseudonyms",

@@ -18,6 +18,7 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel import sample
 from dirtmodel.cli import main
+from dirtmodel.queries.consensus_result import RaterRates
 
 Run = Callable[..., Result]
 FMAP = dm.Step.FMAP_COREGISTRATION
@@ -148,7 +149,7 @@ def test_json_has_the_keys_of_the_contract(step: str, categories: list[str], run
     found = as_json(run("--step", step, "--format", "json"))
 
     rater, image = found["raters"][0], found["images"][0]
-    assert set(rater) == {"rater", "n_reviews", "sensitivity", "specificity", "confusion"}
+    assert set(rater) == {*RaterRates._fields, "confusion"}
     assert list(rater["confusion"]) == list(rater["confusion"][categories[0]]) == categories
     assert set(image) >= {"img_id", "verdict", "probabilities"}
     assert list(image["probabilities"]) == categories
@@ -197,7 +198,7 @@ def test_raters_are_a_table(run: Run) -> None:
     result = run("--step", "3", "--raters", "--format", "csv")
 
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
-    assert list(rows[0]) == ["rater", "n_reviews", "sensitivity", "specificity"]
+    assert list(rows[0]) == list(RaterRates._fields)
 
 
 def test_few_raters_are_reported_on_stderr(run: Run) -> None:

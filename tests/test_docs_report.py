@@ -11,7 +11,7 @@ PAGE = documents.ROOT / "docs" / "report.md"
 
 
 def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
-    assert documents.run_all(PAGE, tmp_path) == 5
+    assert documents.run_all(PAGE, tmp_path) == 7
     blocks = re.findall(
         r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$",
         PAGE.read_text("utf-8"),

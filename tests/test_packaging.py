@@ -70,6 +70,9 @@ def test_holds_the_package_and_its_migrations_and_no_tests(wheel: Path) -> None:
     assert {"dirtmodel/py.typed", "dirtmodel/migrations/env.py"} <= set(names)
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "dirtmodel").rglob("*.py")}
     assert modules <= set(names)
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "dirtmodel").rglob("templates/*")}
+    assert templates
+    assert templates <= set(names)
     assert {name.split("/")[0] for name in names} == {
         "dirtmodel",
         f"dirtmodel-{dm.__version__}.dist-info",
@@ -87,7 +90,7 @@ def test_tells_its_version_licence_and_needs(wheel: Path) -> None:
     core = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert {need.split(">")[0] for need in core} == {
         *("sqlalchemy", "alembic", "pyarrow", "pillow", "click", "numpy", "scipy", "tabulate"),
-        *("matplotlib", "manimgx-fonts", "noto-cjk-sans-jp-regular"),
+        *("matplotlib", "jinja2", "manimgx-fonts", "noto-cjk-sans-jp-regular"),
     }
 
 

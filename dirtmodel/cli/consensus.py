@@ -75,7 +75,7 @@ def consensus(
     for warning in result.warnings:
         options.warn(f"Warning: {warning}.")
     if raters:
-        rows = [RaterRates(*rater[:4]) for rater in result.raters]
+        rows = [RaterRates._make(rater[:-1]) for rater in result.raters]
         options.emit(Rows(RaterRates, rows), format_, path)
     elif outputs.format_of(path, format_) == "json":
         options.emit_json(result.to_dict(), path)

@@ -33,14 +33,7 @@ def _file_or_folder(ctx: click.Context, param: click.Parameter, path: str | None
 @click.command(cls=rules.RuleCommand)
 @options.steps
 @rules.exclusion_rule
-@click.option(
-    "--status",
-    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"], case_sensitive=False),
-    multiple=True,
-    default=["excluded"],
-    show_default=True,
-    help="Which rows to return; may be repeated.",
-)
+@rules.status
 @click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
 @options.database
 @columns.option
@@ -90,8 +83,6 @@ def exclusions(
         with options.opened(db) as session:
             _emit(KitExclusions().run(session), format_, path)
         return
-    if "all" in rule["status"]:
-        rule["status"] = None
     query = Exclusions(**rule)
     if format_ == _BIDS_FILTER and "status" in given:
         raise UsageError(

@@ -105,6 +105,23 @@ _OPTIONS: Final = (
 )
 
 
+def _every(
+    _ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    return None if "all" in value else value
+
+
+status: Final = click.option(
+    "--status",
+    type=click.Choice(["excluded", "kept", "unreviewed", "partial", "all"], case_sensitive=False),
+    multiple=True,
+    default=["excluded"],
+    show_default=True,
+    callback=_every,
+    help="Which rows to return; may be repeated.",
+)
+
+
 def exclusion_rule(command: _Command) -> _Command:
     """Add all fields of `Exclusions` except `step` and `status` as options."""
     for option in reversed(_OPTIONS):

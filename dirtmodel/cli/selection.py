@@ -15,7 +15,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _STDOUT: Final = "-"
 
 
-def output(example: str, *suffixes: str, stdout: bool = False) -> Callable[[_Command], _Command]:
+def output(
+    example: str, *suffixes: str, stdout: bool = False, what: str = "pictures are"
+) -> Callable[[_Command], _Command]:
     """Add the option -o, which is required.
 
     Parameters
@@ -26,6 +28,8 @@ def output(example: str, *suffixes: str, stdout: bool = False) -> Callable[[_Com
         Those that a file may have; none for a folder.
     stdout
         Whether - may stand for stdout, if that is not a terminal.
+    what
+        What is written, and the verb, for messages.
     """
     names = " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
     metavar = "FILE" if suffixes else "FOLDER"
@@ -37,7 +41,7 @@ def output(example: str, *suffixes: str, stdout: bool = False) -> Callable[[_Com
         if path is None or (is_stdout and (not stdout or sys.stdout.isatty())):
             where = "a terminal" if stdout else "stdout"
             raise click.UsageError(
-                f"pictures are not for {where}; say where they go, for example -o {example}"
+                f"{what} not for {where}; say where they go, for example -o {example}"
             )
         is_named = not (is_stdout or outputs.is_stream(path))
         if suffixes and is_named and path.suffix.lower() not in suffixes:

@@ -24,22 +24,6 @@ class Half:
     history: History
     pens: Mapping[str | None, Pen]
 
-    @property
-    def verdicts(self) -> list[str]:
-        """The deciding verdicts and who gave them, the earliest first."""
-        return [
-            f"{review.verdict.name} by {review.rater or 'unknown'}"
-            for review in self.history.reviews
-            if review.decides and review.verdict is not None
-        ]
-
-    @property
-    def n_clicks(self) -> int | None:
-        """The number of clicks that decide; None without a review by clicks."""
-        deciding = (review.n_clicks for review in self.history.reviews if review.decides)
-        found = [n_clicks for n_clicks in deciding if n_clicks is not None]
-        return sum(found) if found else None
-
 
 @dataclass
 class Pair:

@@ -21,7 +21,7 @@ from dirtmodel.differences.rows import TABLES, readable
 from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
 from dirtmodel.errors import PictureError
-from dirtmodel.pages import Change, Chip, Picture, Section, Table
+from dirtmodel.pages import Change, Chip, Picture, Section, Table, chips
 
 MOST_PICTURES: Final = 60
 _MOST_ROWS: Final = 200
@@ -33,8 +33,7 @@ class HalfShown(NamedTuple):
 
     picture: Picture
     caption: str = ""
-    verdicts: tuple[Chip, ...] = ()
-    said: str = ""
+    found: tuple[Chip, ...] = ()
 
 
 class PairShown(NamedTuple):
@@ -162,10 +161,8 @@ def _half(side: Side, half: Half | None, name: str) -> HalfShown:
         picture = Picture(draw_half(side, half), None, alt)
     except PictureError as error:
         picture = Picture(None, str(error), alt)
-    verdicts = tuple(Chip(verdict.partition(" ")[0], verdict) for verdict in half.verdicts)
-    clicks = "" if half.n_clicks is None else counted(half.n_clicks, "click")
-    said = clicks or ("" if verdicts else "not reviewed")
-    return HalfShown(picture, f"{name}, image {half.image.id}", verdicts, said)
+    found = tuple(chips(half.history.reviews)) or (Chip("unreviewed", "not reviewed"),)
+    return HalfShown(picture, f"{name}, image {half.image.id}", found)
 
 
 def _stale(found: Differences) -> Section | None:

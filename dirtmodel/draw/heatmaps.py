@@ -20,7 +20,6 @@ from dirtmodel.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
 
 DEFAULT_SIGMA: Final = 12.0
 MAX_SIGMA: Final = 1000.0
@@ -63,14 +62,16 @@ Plane = npt.NDArray[np.float64]
 class Sample:
     """One picture, the clicks on it, and how many reviews they come from.
 
-    Samples of one slice share a panel.
+    Samples of one slice share a panel. Without `data`, a sample has the `size` of its picture, and
+    only its clicks are drawn.
     """
 
     img_id: int
-    data: bytes | memoryview
+    data: bytes | memoryview | None
     clicks: Sequence[Click] = ()
     n_reviews: int = 1
     slice: int | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMa
     damaged = []
     for sample in samples:
         try:
-            grey = _grey(sample)
+            grey = None if sample.data is None else _grey(sample.data, sample.img_id)
         except PictureError:
             damaged.append(sample.img_id)
             continue
@@ -173,6 +174,7 @@ class _Sum:
     lowest: npt.NDArray[np.uint8]
     highest: npt.NDArray[np.uint8]
     n_pictures: int = 0
+    n_averaged: int = 0
     places: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
@@ -190,7 +192,7 @@ class _Sum:
         self.total += pixels
         np.minimum(self.lowest, pixels, out=self.lowest)
         np.maximum(self.highest, pixels, out=self.highest)
-        self.n_pictures += 1
+        self.n_averaged += 1
 
     def fold(self, other: "_Sum") -> None:
         """Take in pictures of another size, scaled."""
@@ -198,6 +200,7 @@ class _Sum:
         np.minimum(self.lowest, self._scaled(other.lowest), out=self.lowest)
         np.maximum(self.highest, self._scaled(other.highest), out=self.highest)
         self.n_pictures += other.n_pictures
+        self.n_averaged += other.n_averaged
         self.places += other.places
 
     def _scaled(self, plane: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
@@ -206,7 +209,7 @@ class _Sum:
 
     def mean(self) -> Plane:
         """Return the mean picture, without the label of the cut where the pictures differ in it."""
-        mean = self.total / self.n_pictures
+        mean = self.total / max(self.n_averaged, 1)
         height, width = mean.shape
         zone = slice(round(height * _ZONE[0]), None), slice(round(width * _ZONE[1]))
         written = self.highest[zone] >= _WRITTEN
@@ -226,11 +229,13 @@ class _Panel:
     n_at_edge: int = 0
     n_incomplete: int = 0
 
-    def add(self, sample: Sample, grey: Image.Image) -> None:
-        size = grey.size
+    def add(self, sample: Sample, grey: Image.Image | None) -> None:
+        size = sample.size if grey is None else grey.size
         points, n_incomplete = rings.points(sample.clicks)
         chosen = self._sum_for(size)
-        chosen.add(grey)
+        chosen.n_pictures += 1
+        if grey is not None:
+            chosen.add(grey)
         chosen.places += [
             (min(max(x / size[0], 0), 1), min(max(y / size[1], 0), 1)) for x, y, _ in points
         ]
@@ -263,13 +268,13 @@ class _Panel:
         return self.sums[size]
 
 
-def _grey(sample: Sample) -> Image.Image:
-    image = decode.open_picture(sample.data, sample.img_id)
-    n_frames = decode.count_frames(image, sample.img_id)
+def _grey(data: bytes | memoryview, img_id: int) -> Image.Image:
+    image = decode.open_picture(data, img_id)
+    n_frames = decode.count_frames(image, img_id)
     frame = decode.as_rgba(image)
     if n_frames > 1:
         chosen = decode.telling_frames(n_frames, 1)
-        (frame,) = decode.frames_at(sample.data, sample.img_id, chosen)
+        (frame,) = decode.frames_at(data, img_id, chosen)
     black = Image.new("RGBA", frame.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, frame).convert("L")
 
@@ -293,7 +298,7 @@ def draw(found: HeatMap, *, title: str = "") -> Image.Image:
     """Draw the panels with their axes and one colour bar, below the title and the numbers."""
     figure = _figure(found.panels)
     heading = text.wrap(title, _TITLE_SIZE, figure.width - 2 * _PADDING)
-    lines = text.wrap_all(_counts(found), _TEXT_SIZE, figure.width - 2 * _PADDING)
+    lines = text.wrap_all(counts(found), _TEXT_SIZE, figure.width - 2 * _PADDING)
     top = _PADDING + len(heading) * text.line_height(_TITLE_SIZE)
     top += len(lines) * text.line_height(_TEXT_SIZE)
     whole = Image.new("RGB", (figure.width, top + figure.height), text.PAPER)
@@ -323,9 +328,8 @@ def _figure(panels: Mapping[int | None, Density]) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     peak = max(float(panel.clicks.max()) for panel in panels.values())
-    norm = colors.Normalize(0, peak or 1)
     for axis, (number, panel) in zip(axes.flat, panels.items(), strict=False):
-        _draw_panel(axis, panel, norm)
+        _draw_panel(axis, panel, peak)
         if len(panels) > 1:
             which = "no slice" if number is None else f"slice {number}"
             axis.set_title(f"{which}: {_n(panel.n_clicks, 'click')}", fontsize=10)
@@ -333,26 +337,35 @@ def _figure(panels: Mapping[int | None, Density]) -> Image.Image:
         axis.set_visible(False)
     if peak:
         label = f"clicks per ring area (a disc of radius {rings.RADIUS:g} pixels)"
-        figure.colorbar(cm.ScalarMappable(norm, _COLOURS), ax=axes, label=label, aspect=40)
+        figure.colorbar(
+            cm.ScalarMappable(colors.Normalize(0, peak), _COLOURS), ax=axes, label=label, aspect=40
+        )
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no types for this
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # nor for this
     return Image.fromarray(pixels).convert("RGB")
 
 
-def _draw_panel(axis: "Axes", panel: Density, norm: "Normalize") -> None:
+def overlay(panel: Density, peak: float) -> Image.Image:
+    """Lay the density of clicks over the mean picture, without axes; `peak` is the brightest."""
+    from matplotlib import colormaps
+
+    parts = panel.clicks / (peak or 1)
+    opacity = (np.clip(parts / _OPAQUE_FROM, 0, 1) * _OPACITY * bool(panel.n_clicks))[..., None]
+    grey = np.clip(panel.mean / _BRIGHTEST, 0, 1)[..., None]
+    mixed = grey * (1 - opacity) + colormaps[_COLOURS](parts)[..., :3] * opacity
+    return Image.fromarray(np.round(mixed * 255).astype(np.uint8))
+
+
+def _draw_panel(axis: "Axes", panel: Density, peak: float) -> None:
     height, width = panel.mean.shape
-    extent = (0, width, height, 0)
-    axis.imshow(panel.mean, cmap="gray", vmin=0, vmax=_BRIGHTEST, extent=extent)
-    if panel.n_clicks:
-        alpha = np.clip(norm(panel.clicks) / _OPAQUE_FROM, 0, 1) * _OPACITY
-        axis.imshow(panel.clicks, cmap=_COLOURS, norm=norm, alpha=alpha, extent=extent)
-    else:
+    axis.imshow(np.asarray(overlay(panel, peak)), extent=(0, width, height, 0))
+    if not panel.n_clicks:
         axis.text(0.5, 0.03, "no clicks", color="white", transform=axis.transAxes, ha="center")
     axis.set_xlabel("x (pixels)")
     axis.set_ylabel("y (pixels)")
 
 
-def _counts(found: HeatMap) -> list[str]:
+def counts(found: HeatMap) -> list[str]:
     """State what the map is made of."""
     clicks, pictures = (
         _n(found.total("n_clicks"), "click"),

@@ -5,10 +5,12 @@ escaped, and a value that a template misses is an error.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from dirtmodel.queries.images import ImageReview
 
 if TYPE_CHECKING:
     import jinja2
@@ -75,6 +77,25 @@ class Picture(NamedTuple):
     def uri(self) -> str:
         """The picture as a URI that contains it."""
         return "data:image/webp;base64," + base64.b64encode(self.webp or b"").decode("ascii")
+
+    @property
+    def size(self) -> int:
+        """How many bytes the picture takes on the page."""
+        return len(self.webp or b"") * 4 // 3
+
+
+def chips(reviews: Iterable[ImageReview]) -> Iterator[Chip]:
+    """Yield what the deciding reviews of an image found, the earliest first."""
+    for review in reviews:
+        by = f"by {review.rater or 'unknown'}"
+        if not review.decides:
+            continue
+        if review.verdict is not None:
+            yield Chip(review.verdict.name, f"{review.verdict.name} {by}")
+        else:
+            n = review.n_clicks or 0
+            word = "1 click" if n == 1 else f"{n:,} clicks" if n else "no click"
+            yield Chip("FAIL" if n else "PASS", f"{word} {by}")
 
 
 def write(template: str, file: IO[bytes], **values: Any) -> None:

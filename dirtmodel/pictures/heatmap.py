@@ -1,6 +1,7 @@
 """Where reviewers click, over the mean of the pictures that they saw."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from dirtmodel import opening
 from dirtmodel.database.fragments import in_batches
 from dirtmodel.draw import heatmaps
 from dirtmodel.draw.captions import rings_of
-from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, Sample
+from dirtmodel.draw.heatmaps import DEFAULT_SIGMA, HeatMap, Sample
 from dirtmodel.errors import UsageError
 from dirtmodel.models import DisplayMode, JudgedBy, Step, lookups, member_of
 from dirtmodel.opening import Database
@@ -67,20 +68,43 @@ def heatmap(
     wanted = Images(step=step, display=display, slice=slice)
     with opening.session_on(db) as session:
         _require_clicks(session, step)
-        found = fetch.find(session, wanted)
-        samples = _samples(
-            session, found, Reviews((), rater, decides=True, latest=latest), progress
-        )
-        first = next(samples, None)
-        if first is None:
-            by = "" if rater is None else f" by {rater!r}; raters are named as in session.user"
-            raise UsageError(
-                f"none of the {len(found):,} images that match {wanted.text} has been reviewed{by}"
-            )
-        added = heatmaps.add_up(itertools.chain([first], samples), sigma=sigma)
+        reviews = Reviews((), rater, decides=True, latest=latest)
+        added = densities(session, wanted, reviews, sigma=sigma, progress=progress)
+    if added is None:
+        by = "" if rater is None else f" by {rater!r}; raters are named as in session.user"
+        raise UsageError(f"none of the images that match {wanted.text} has been reviewed{by}")
     cut = f"display {display.name}" + (", all slices" if slice is None else f", slice {slice}")
     title = f"{step.name}, {cut}" + ("" if rater is None else f", {rater}")
     return heatmaps.draw(added, title=title)
+
+
+def densities(
+    session: orm.Session,
+    wanted: Images,
+    reviews: Reviews,
+    *,
+    sigma: float = DEFAULT_SIGMA,
+    most_averaged: int | None = None,
+    progress: Progress | None = None,
+) -> HeatMap | None:
+    """Add up the clicks of reviews, slice by slice; None if no image was reviewed.
+
+    Parameters
+    ----------
+    most_averaged
+        Largest number of pictures of a slice in the mean; the clicks on all pictures count.
+
+    Raises
+    ------
+    UsageError
+        No picture matches, or none can be decoded.
+    """
+    found = fetch.find(session, wanted)
+    samples = _samples(session, found, reviews, most_averaged, progress)
+    first = next(samples, None)
+    if first is None:
+        return None
+    return heatmaps.add_up(itertools.chain([first], samples), sigma=sigma)
 
 
 def _require_clicks(session: orm.Session, step: Step) -> None:
@@ -93,17 +117,37 @@ def _require_clicks(session: orm.Session, step: Step) -> None:
 
 
 def _samples(
-    session: orm.Session, images: Iterable[FoundImage], wanted: Reviews, progress: Progress | None
+    session: orm.Session,
+    images: Iterable[FoundImage],
+    wanted: Reviews,
+    most: int | None,
+    progress: Progress | None,
 ) -> Iterator[Sample]:
-    """Yield the reviewed pictures with their clicks."""
+    """Yield the reviewed pictures with their clicks; of each slice, `most` with their bytes."""
+    n_of_slice: Counter[int | None] = Counter()
     for batch in in_batches(images):
-        ids = [image.id for image in batch]
-        found = fetch.histories(session, replace(wanted, images=ids))
+        found = fetch.histories(session, replace(wanted, images=[image.id for image in batch]))
+        read: list[FoundImage] = []
+        unread: list[FoundImage] = []
+        for image in batch:
+            if image.id in found:
+                n_of_slice[image.slice] += 1
+                is_read = most is None or n_of_slice[image.slice] <= most
+                (read if is_read else unread).append(image)
         n_done = len(batch)
-        for image, data in blobs(session, (image for image in batch if image.id in found)):
+        with_bytes: Iterator[tuple[FoundImage, bytes | None]] = itertools.chain(
+            blobs(session, read), ((image, None) for image in unread)
+        )
+        for image, data in with_bytes:
             reviews, clicks = found[image.id]
-            rings = rings_of(reviews, clicks)
-            yield Sample(image.id, data, rings, n_reviews=len(reviews), slice=image.slice)
+            yield Sample(
+                image.id,
+                data,
+                rings_of(reviews, clicks),
+                n_reviews=len(reviews),
+                slice=image.slice,
+                size=(image.width, image.height),
+            )
             n_done -= 1
             if progress is not None:
                 progress(1)

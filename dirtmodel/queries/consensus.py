@@ -232,12 +232,18 @@ def _worst(ratings: irr.Ratings, how: Judging) -> irr.Ratings:
 def _raters(items: _Items) -> Iterator[ConsensusRater]:
     fit, how = items.fit, items.how
     sensitivity, specificity = fit.sensitivity(how.problem), fit.specificity(how.problem)
+    between = fit.sensitivity_interval(how.problem), fit.specificity_interval(how.problem)
     for place, n in enumerate(fit.n_ratings.tolist()):
+        limits = [[_defined(limit) for limit in of_rater[place]] for of_rater in between]
         yield ConsensusRater(
             str(items.reviews.raters[place]),
             n,
             _defined(sensitivity[place]),
             _defined(specificity[place]),
+            limits[0][0],
+            limits[0][1],
+            limits[1][0],
+            limits[1][1],
             {
                 true: _named(how, row)
                 for true, row in zip(how.categories, fit.confusion[place], strict=True)

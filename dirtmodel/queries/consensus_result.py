@@ -33,13 +33,18 @@ class ConsensusRater(NamedTuple):
     """How often a rater chooses each verdict, given the true one.
 
     `confusion` is by true verdict, then by choice. Sensitivity is how often the rater says FAIL (or
-    clicks) where that is true, specificity how often not where another verdict is.
+    clicks) where that is true, specificity how often not where another verdict is; their 95 %
+    intervals take the probabilities of the true verdicts as known and images as independent.
     """
 
     rater: str
     n_reviews: int
     sensitivity: float | None
     specificity: float | None
+    sensitivity_low: float | None
+    sensitivity_high: float | None
+    specificity_low: float | None
+    specificity_high: float | None
     confusion: dict[str, dict[str, float | None]]
 
 
@@ -50,6 +55,10 @@ class RaterRates(NamedTuple):
     n_reviews: int
     sensitivity: float | None
     specificity: float | None
+    sensitivity_low: float | None
+    sensitivity_high: float | None
+    specificity_low: float | None
+    specificity_high: float | None
 
 
 class Judged(NamedTuple):

@@ -37,6 +37,7 @@ _NAMES: Final = {
     "conger_kappa": "Conger's kappa",
     "brennan_prediger": "Brennan-Prediger",
 }
+REPEATS_COLUMNS: Final = ("", "repeats", "agree", "AC1", "linear kappa", "median gap")
 _BINARY: Final = {"fail": "FAIL against the rest", "source_data_issue": "Source data issue"}
 
 
@@ -45,8 +46,9 @@ def report(result: AgreementResult) -> str:
 
     What is undefined is `–`, with the reason beside or below it.
     """
+    title = f"Agreement on {result.step.name} ({_what(result)}; rater: {result.rater})"
     parts = [
-        _overlap(result),
+        [title, "", *overlap(result)],
         _prevalence(result),
         _headline(result),
         _coefficients(result),
@@ -60,10 +62,12 @@ def report(result: AgreementResult) -> str:
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
 
 
-def _overlap(result: AgreementResult) -> Iterator[str]:
-    what = "clicks" if result.by_clicks else "verdicts"
-    yield f"Agreement on {result.step.name} ({what}; rater: {result.rater})"
-    yield ""
+def _what(result: AgreementResult) -> str:
+    return "clicks" if result.by_clicks else "verdicts"
+
+
+def overlap(result: AgreementResult) -> Iterator[str]:
+    """Write what was reviewed, by how many raters, and what the numbers leave out, as lines."""
     who = "session" if result.rater == "session" else "rater"
     yield (
         f"{count(result.units, 'image')} reviewed by {count(result.raters, who)}, "
@@ -96,16 +100,16 @@ def _overlap(result: AgreementResult) -> Iterator[str]:
 
 def _effective(result: AgreementResult) -> Iterator[str]:
     """State how many subjects the intervals rest on."""
-    dfs = [c.df for c in _headliners(result) if c.df is not None]
+    dfs = [c.df for c in headline(result).values() if c.df is not None]
     if not dfs:
         return
     noun = "image" if result.clusters is None else "subject"
     effective = min(dfs) + 1
     if effective <= MIN_EFFECTIVE:
-        yield f"effectively two {noun}s or fewer determine a headline below"
+        yield f"effectively two {noun}s or fewer determine a headline coefficient"
     else:
         rough = "; intervals are rough" if effective < _FEW_SUBJECTS else ""
-        yield f"effectively {effective:.1f} {noun}s contribute to the headline below{rough}"
+        yield f"effectively {effective:.1f} {noun}s contribute to the headline coefficients{rough}"
 
 
 def _prevalence(result: AgreementResult) -> Iterator[str]:
@@ -119,18 +123,18 @@ def _prevalence(result: AgreementResult) -> Iterator[str]:
         yield f"  and {count(more, 'rater')} more: --format json"
 
 
-def _headliners(result: AgreementResult) -> list[Coefficient]:
+def headline(result: AgreementResult) -> dict[str, Coefficient]:
+    """Return the coefficients that are read first, by their names."""
     judged = result.judged
-    return [
-        judged.coefficient("gwet_ac", "identity"),
-        judged.coefficient("krippendorff_alpha", "ordinal"),
-    ]
+    return {
+        "Gwet's AC1": judged.coefficient("gwet_ac", "identity"),
+        "Krippendorff's alpha, ordinal": judged.coefficient("krippendorff_alpha", "ordinal"),
+    }
 
 
 def _headline(result: AgreementResult) -> Iterator[str]:
     yield f"Headline, with {100 * result.confidence:g} % intervals"
-    labels = ("Gwet's AC1", "Krippendorff's alpha, ordinal")
-    rows = [[label, *_estimate(c)] for label, c in zip(labels, _headliners(result), strict=True)]
+    rows = [[label, *_estimate(c)] for label, c in headline(result).items()]
     yield from aligned(["", "value", "interval", "se", ""], rows)
 
 
@@ -307,6 +311,17 @@ def _repeats(result: AgreementResult) -> Iterator[str]:
         yield f"Repeats: {UNDEFINED} (no image reviewed again by the same rater)"
         return
     yield f"Repeats: the same rater and image again, {count(whole.n, 'time')}"
+    yield from aligned(REPEATS_COLUMNS, repeats(result))
+    categories = result.judged.categories
+    table = [
+        [category, *(f"{n:,}" for n in counts)]
+        for category, counts in zip(categories, whole.table, strict=True)
+    ]
+    yield from aligned(["earlier, then", *categories], table)
+
+
+def repeats(result: AgreementResult) -> list[list[str]]:
+    """Return how the same raters judged the same images again, as cells of `REPEATS_COLUMNS`."""
     names = {
         "all": "all",
         "double_submission": f"under {DOUBLE_SECONDS:g} s",
@@ -326,13 +341,7 @@ def _repeats(result: AgreementResult) -> Iterator[str]:
                 duration(kind.median_gap_seconds),
             ]
         )
-    yield from aligned(["", "repeats", "agree", "AC1", "linear kappa", "median gap"], rows)
-    categories = result.judged.categories
-    table = [
-        [category, *(f"{n:,}" for n in counts)]
-        for category, counts in zip(categories, whole.table, strict=True)
-    ]
-    yield from aligned(["earlier, then", *categories], table)
+    return rows
 
 
 def group_table(rows: Iterable[GroupAgreement], group: str) -> Iterator[str]:

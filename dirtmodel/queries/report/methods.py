@@ -21,6 +21,8 @@ _SOURCES = {
     "variance components. Biometrics Bull 2:110-114.",
     "Efron 1979": "Efron B (1979). Bootstrap methods: another look at the jackknife. "
     "Ann Stat 7:1-26.",
+    "Dawid & Skene 1979": "Dawid AP, Skene AM (1979). Maximum likelihood estimation of observer "
+    "error-rates using the EM algorithm. Appl Stat 28:20-28.",
     "Carpentier et al. 2017": "Carpentier M, Combescure C, Merlini L, Perneger TV (2017). Kappa "
     "statistic to measure agreement beyond chance in free-response assessments. BMC Med Res "
     "Methodol 17:62.",
@@ -38,9 +40,18 @@ def paragraph(result: AgreementResult, release: str | None) -> str:
         The label of the release, if it has one.
 
     """
-    text = " ".join([*_design(result, release), *_statistics(result), *_findings(result)])
-    cited = [source for key, source in _SOURCES.items() if key in text]
-    return "\n\n".join([text, "\n".join(cited)])
+    text = prose(result, release)
+    return "\n\n".join([text, "\n".join(sources(text))])
+
+
+def prose(result: AgreementResult, release: str | None) -> str:
+    """Return `paragraph` without the list of sources."""
+    return " ".join([*_design(result, release), *_statistics(result), *_findings(result)])
+
+
+def sources(text: str) -> list[str]:
+    """Return the sources that a text cites, in full."""
+    return [source for key, source in _SOURCES.items() if key in text]
 
 
 def _design(result: AgreementResult, release: str | None) -> Iterator[str]:

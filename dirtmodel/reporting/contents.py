@@ -1,0 +1,153 @@
+"""What the report contains, in the order of its sections; the template only arranges it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dirtmodel.pages import Picture, Table
+from dirtmodel.reporting.gallery import Gallery
+
+
+class Part(NamedTuple):
+    """One part of a bar: what it counts, how many, and where it lies, in percent of the width."""
+
+    name: str
+    n: int
+    start: float
+    width: float
+
+
+class Bar(NamedTuple):
+    """A bar of several parts, which add up to the whole width."""
+
+    label: str
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, label: str, counts: dict[str, int]) -> "Bar":
+        """Make a bar of numbers by name."""
+        total = sum(counts.values()) or 1
+        start, parts = 0.0, []
+        for name, n in counts.items():
+            parts.append(Part(name, n, start, 100 * n / total))
+            start += 100 * n / total
+        return cls(label, tuple(parts))
+
+    @property
+    def text(self) -> str:
+        """The numbers in words."""
+        return ", ".join(f"{part.n:,} {part.name}" for part in self.parts)
+
+
+class Point(NamedTuple):
+    """A value with its interval, as text and as places on a scale, in percent of the width."""
+
+    label: str
+    text: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Forest(NamedTuple):
+    """Values with intervals on one scale, from `least` to 1; `zero` is the place of 0 on it."""
+
+    title: str
+    points: tuple[Point, ...]
+    least: str
+    zero: float | None
+
+
+class Shade(NamedTuple):
+    """A number in a matrix, and how strong its background is, in percent."""
+
+    text: str
+    strength: int
+
+
+class Matrix(NamedTuple):
+    """Numbers by row and column, whose heads are numbered; None: nothing to show."""
+
+    label: str
+    corner: str
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Shade | None, ...]], ...]
+    more: str
+
+
+class Week(NamedTuple):
+    """The reviews of a week: a column of a chart, in percent of its width and height."""
+
+    week: str
+    n: int
+    start: float
+    width: float
+    height: float
+
+
+class StepCovered(NamedTuple):
+    """How many derivatives of a step were reviewed: all of them, then by cohort."""
+
+    name: str
+    bars: tuple[Bar, ...]
+
+
+class StepAgreement(NamedTuple):
+    """Whether the raters of one step agree."""
+
+    name: str
+    overlap: tuple[str, ...]
+    pairs: Matrix | None
+    repeats: Table | None
+    warnings: tuple[str, ...]
+    errors: tuple[tuple[Forest, ...], ...]
+    following: Table | None
+
+
+class Panel(NamedTuple):
+    """A slice of a heat map."""
+
+    picture: Picture
+    caption: str
+
+
+class HeatMap(NamedTuple):
+    """Where reviewers click on one display of one step; `peak` is the density of the brightest."""
+
+    name: str
+    counts: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    peak: str
+
+    @property
+    def size(self) -> int:
+        """How many bytes its pictures take on the page."""
+        return sum(panel.picture.size for panel in self.panels)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    files: Table | None
+    summary: tuple[str, ...]
+    coverage: Table | None
+    covered: tuple[StepCovered, ...]
+    rule: str
+    rule_words: tuple[str, ...]
+    statuses: Bar
+    excluded: Table | None
+    gallery: Gallery
+    headline: tuple[Forest, ...]
+    steps: tuple[StepAgreement, ...]
+    clicks: tuple[HeatMap, ...]
+    weeks: tuple[Week, ...]
+    activity: Matrix | None
+    unknown: Table | None
+    findings: Table | None
+    stale: Table | None
+    crossed: str
+    methods: tuple[str, ...]
+    sources: Sequence[str]
