@@ -58,13 +58,54 @@ class TestParseUrl:
             ("sqlite:////abs/dirt.db", "/abs/dirt.db"),
             ("sqlite+pysqlite:///dirt.db", "dirt.db"),
             ("ünï/çödé.db", "ünï/çödé.db"),
+            ("a:b=c.db", "a:b=c.db"),
+            ("./host=1.db", "host=1.db"),
+            ("../a://b@c.db", "../a://b@c.db"),
+            ("/abs/password=x.db", "/abs/password=x.db"),
+            ("runs/user=ada/dirt.db", "runs/user=ada/dirt.db"),
         ],
     )
     def test_a_path_or_a_sqlite_url_names_a_file(self, text: str, path: str) -> None:
         assert database.sqlite_path(database.parse_url(text)) == Path(path)
 
-    def test_paths_may_be_path_objects(self) -> None:
-        assert database.sqlite_path(database.parse_url(Path("a") / "b.db")) == Path("a/b.db")
+    @pytest.mark.parametrize("name", ["a/b.db", "host=1.db", "postgresql:x@y", "a://b"])
+    def test_paths_may_be_path_objects(self, name: str) -> None:
+        assert database.sqlite_path(database.parse_url(Path(name))) == Path(name)
+
+    @pytest.mark.parametrize("name", ["dirt.db", "host=1.db", "postgresql:x@y", "a:b@c", "a://b"])
+    def test_a_path_that_is_shown_names_the_same_file(self, name: str) -> None:
+        shown = database.display(database.parse_url(Path(name)))
+        assert database.sqlite_path(database.parse_url(shown)) == Path(name)
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (
+                "host=db.example.org user=me password='s3 cret' dbname=qc",
+                "postgresql://me:***@db.example.org/qc",
+            ),
+            ("service=qc", "postgresql://?service=qc"),
+            (
+                "user=me host=/run/pg port=5433 options='-c search_path=r3'",
+                "postgresql://me@?host=%2Frun%2Fpg&options=-c+search_path%3Dr3&port=5433",
+            ),
+        ],
+    )
+    def test_libpq_s_parameters_are_a_url(self, text: str, shown: str) -> None:
+        assert database.display(database.parse_url(text)) == shown
+
+    @pytest.mark.parametrize(
+        "text", ["host=x password='s3cret", "Server=x;Uid=me;Pwd=s3cret", "foo=1 password=s3cret"]
+    )
+    def test_other_parameters_are_refused_without_quoting_them(self, text: str) -> None:
+        with pytest.raises(
+            dm.DatabaseError,
+            match=says(
+                "the connection parameters cannot be read; write them as 'host=db.example.org "
+                "dbname=qc user=me'; a path that looks like them needs ./ in front"
+            ),
+        ):
+            database.parse_url(text)
 
     @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
     def test_postgres_means_psycopg_3(self, scheme: str) -> None:
@@ -130,14 +171,25 @@ class TestParseUrl:
         monkeypatch.setenv("HOME", "/somebody")
         assert database.parse_url("~/dirt.db").database == "/somebody/dirt.db"
 
-    @pytest.mark.parametrize("text", ["://x", "postgresql://me:secret@host:port/qc"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "://x",
+            "postgresql://me:secret@host:port/qc",
+            "postgresql:me:secret@host",
+            "postgresql:/me:secret@host/qc",
+            "jdbc:postgresql:qc",
+            "me:secret@host/qc",
+            "sqlite:dirt.db",
+        ],
+    )
     def test_what_is_no_url_is_refused_without_quoting_it(self, text: str) -> None:
         with pytest.raises(
             dm.DatabaseError, match=r"^the database URL cannot be read; write it as "
         ) as caught:
             database.parse_url(text)
         assert "secret" not in str(caught.value)
-        assert caught.value.__suppress_context__
+        assert "secret" not in str(caught.value.__cause__ or "")
 
 
 class TestDisplay:
@@ -149,6 +201,8 @@ class TestDisplay:
             "postgresql://host/qc?user=me&password=s3cret",
             "postgresql://host/qc?PASSWORD=s3cret",
             "postgresql://me@host/qc?sslpassword=s3cret&passfile=/home/s3cret",
+            "postgresql://me@host/qc?passwd=s3cret&pwd=s3cret",
+            "host=x user=me password=s3cret",
         ],
     )
     def test_hides_every_password(self, text: str) -> None:
@@ -169,7 +223,11 @@ class TestDisplay:
 
 class TestOpeningSqlite:
     @pytest.mark.parametrize(
-        "name", ["a b.db", "ünï.db", "what?.db", "50%25.db", "#1.db", "a'b.db"]
+        "name",
+        [
+            *("a b.db", "ünï.db", "what?.db", "50%25.db", "#1.db", "a'b.db", "a:b.db", "a\nb.db"),
+            *("%41.db", "host=1 password=x", "postgresql:me@x", "sub-1\udcff.db", "-v", "a;b&c=d"),
+        ],
     )
     def test_any_file_name_will_do(self, made: Callable[..., Path], name: str) -> None:
         path = made(name)
@@ -513,10 +571,25 @@ class TestPostgres:
         with pytest.raises(dm.DatabaseError, match=r"^cannot open [^\n]*colour[^\n]*\Z"):
             dm.open(url)
 
+    @pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
+    def test_a_url_that_names_no_schema(self, loaded_url: sa.URL) -> None:
+        url = loaded_url.update_query_dict({"options": "-cgeqo=on -csearch_path=nothing_here"})
+        schema = str(loaded_url.query["options"]).partition("=")[2]
+        with database.connect(loaded_url) as connection:
+            schemas = revisions._schemas_of_releases(connection)
+        assert schema in schemas
+        chosen = url.update_query_dict({"options": f"-cgeqo=on -csearch_path={schemas[0]}"})
+        with pytest.raises(
+            dm.DatabaseError,
+            match=says(
+                f"{database.display(url)} names no schema that holds a release; there are: "
+                f"{', '.join(schemas)}; choose one in the URL: --db '{database.display(chosen)}'"
+            ),
+        ):
+            dm.open(url)
+
     def test_a_schema_without_a_release(self, postgres_server: str) -> None:
-        url = database.parse_url(postgres_server).update_query_dict(
-            {"options": "-csearch_path=nothing_here"}
-        )
+        url = database.parse_url(postgres_server).set(database="template1")
         with pytest.raises(
             dm.DatabaseError, match=r"is not a database of dirtmodel \(it has no tables of ours\)"
         ):

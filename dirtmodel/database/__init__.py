@@ -15,7 +15,6 @@ from dirtmodel.database.engines import (
     explained,
     prepare_bulk_writes,
     reach,
-    require_psycopg,
 )
 from dirtmodel.database.failures import SQLITE_MAGIC, first_line
 from dirtmodel.database.revisions import (
@@ -30,7 +29,14 @@ from dirtmodel.database.revisions import (
     tables,
     upgrade_sql,
 )
-from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url, sqlite_path
+from dirtmodel.database.urls import (
+    DEFAULT,
+    display,
+    is_sqlite,
+    parse_url,
+    require_psycopg,
+    sqlite_path,
+)
 
 __all__ = [
     "APPLICATION_ID",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from dirtmodel.database.failures import as_error, check_sqlite_file, first_line
-from dirtmodel.database.urls import display, is_sqlite, sqlite_path
+from dirtmodel.database.urls import display, is_sqlite, require_psycopg, sqlite_path
 from dirtmodel.errors import DatabaseError
 
 APPLICATION_ID: Final = 0x44495254
@@ -132,17 +132,6 @@ def prepare_bulk_writes(connection: sa.Connection) -> None:
         # Inside a transaction the first would do nothing.
         raw.execute("PRAGMA foreign_keys=OFF")
         raw.execute(f"PRAGMA cache_size=-{_BULK_CACHE_KB}")
-
-
-def require_psycopg() -> None:
-    """Raise an error that names the missing extra rather than the missing module."""
-    try:
-        import psycopg  # noqa: F401 - only to find out whether it is there
-    except ImportError as error:
-        raise DatabaseError(
-            "Postgres needs psycopg, which is not installed; install dirtmodel with its extra "
-            "postgres, or run: pip install 'psycopg[binary]'"
-        ) from error
 
 
 def reach(

@@ -1,6 +1,7 @@
 """Which revision a database is at, and the migrations that bring it to another."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from dirtmodel.database.comments import set_comments
 from dirtmodel.database.engines import reach
 from dirtmodel.database.failures import as_error, first_line
-from dirtmodel.database.urls import DEFAULT, display, parse_url
+from dirtmodel.database.urls import DEFAULT, display, is_sqlite, parse_url
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import MIRRORED, Base
 
@@ -89,11 +90,38 @@ def own_revision(connection: sa.Connection, url: sa.URL) -> str:
         unknown = DatabaseError(f"cannot read {display(url)}: {first_line(error)}")
         raise as_error(url, error, read_only=True) or unknown from error
     if found is None or not tables >= set(MIRRORED):
-        raise DatabaseError(
+        raise DatabaseError(_nothing_of_ours(connection, url))
+    return found
+
+
+def _nothing_of_ours(connection: sa.Connection, url: sa.URL) -> str:
+    schemas = [] if is_sqlite(url) else _schemas_of_releases(connection)
+    if not schemas:
+        return (
             f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "
             f"load a release with: dirtmodel load RELEASE --db {shlex.quote(display(url))}"
         )
-    return found
+    others = re.sub(r"\s*-c\s*search_path=\S*", "", str(url.query.get("options", "")))
+    options = f"{others} -csearch_path={schemas[0]}".strip()
+    chosen = display(url.update_query_dict({"options": options}))
+    return (
+        f"{display(url)} names no schema that holds a release; there are: {', '.join(schemas)}; "
+        f"choose one in the URL: --db {shlex.quote(chosen)}"
+    )
+
+
+def _schemas_of_releases(connection: sa.Connection) -> list[str]:
+    """List the schemas of a server's database that hold our tables, and that the role may use."""
+    found = connection.scalars(
+        sa.text(
+            "SELECT quote_ident(n.nspname) "
+            "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+            "WHERE c.relname = ANY(:tables) AND has_schema_privilege(n.oid, 'USAGE') "
+            "GROUP BY n.nspname HAVING count(*) = :n ORDER BY n.nspname"
+        ),
+        {"tables": ["alembic_version", *MIRRORED], "n": len(MIRRORED) + 1},
+    )
+    return list(found)
 
 
 def migrate(connection: sa.Connection, revision: str = "head") -> None:

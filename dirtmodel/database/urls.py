@@ -1,6 +1,7 @@
 """From what a user types to the URL of a database, and back to text without passwords."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -10,22 +11,44 @@ from dirtmodel.errors import DatabaseError, UsageError
 
 DEFAULT: Final = "dirt.db"
 
-_SECRETS: Final = frozenset({"password", "passfile", "sslpassword"})
+_SECRET: Final = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
+"""Options of a URL whose values are not shown, misspelled ones included."""
+
+_PATH: Final = re.compile(r"/|\.\.?/|~")
+"""How a path begins that nothing else can be meant by."""
+
+_PARAMETERS: Final = re.compile(
+    r"(?:^|[\s;&?])(?:host|hostaddr|port|dbname|database|server|user|username|uid|password|passwd|"
+    r"pwd|service|sslmode)\s*=",
+    re.IGNORECASE,
+)
+_MISSPELLED: Final = re.compile(r"\w*(?:postgres|pgsql|sqlite)\w*[+\w]*:|.*:.*@", re.DOTALL)
+
+_UNREADABLE: Final = (
+    "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain path, or "
+    "postgresql://user@host/database; a path that looks like a URL needs ./ in front"
+)
 
 
 def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
-    """Read a SQLAlchemy URL or a path of a SQLite file.
+    """Read a SQLAlchemy URL, the path of a SQLite file, or libpq's `host=… dbname=…`.
 
-    `postgres://` and `postgresql://` mean psycopg 3.
+    `postgres://` and `postgresql://` mean psycopg 3. Path objects, and text that begins like a path
+    (`/`, `./`, `../`, `~`), are paths whatever else they contain.
 
     >>> parse_url("dirt.db")
     sqlite:///dirt.db
     >>> parse_url("postgres://me@host/qc").drivername
     'postgresql+psycopg'
+    >>> parse_url("host=db.example.org dbname=qc user=me")
+    postgresql+psycopg://me@db.example.org/qc
     """
     if not isinstance(text, str | sa.URL | os.PathLike):
         raise UsageError(f"{text!r} is not a database; pass an open session, a path or a URL")
-    url = text if isinstance(text, sa.URL) else _read_url(os.fspath(text))
+    if isinstance(text, os.PathLike):
+        url = _file(os.fspath(text))
+    else:
+        url = _read_url(text) if isinstance(text, str) else text
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
     if isinstance(secret := url.query.get("password"), str):
@@ -52,15 +75,16 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
 
 def _read_url(text: str) -> sa.URL:
     """Read what was typed; what is said against it must not quote a password."""
+    if _is_path(text):
+        return _file(text)
     if "://" not in text:
-        return sa.URL.create("sqlite", database=os.path.expanduser(text))  # noqa: PTH111 - as shells do, where they do not
+        if _PARAMETERS.search(text):
+            return _read_parameters(text)
+        raise DatabaseError(_UNREADABLE)
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
-        raise DatabaseError(
-            "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain "
-            "path, or postgresql://user@host/database"
-        ) from None
+        raise DatabaseError(_UNREADABLE) from None
     if url.get_backend_name() == "sqlite" and "?" in text and not url.query:
         raise DatabaseError(
             "options in a SQLite URL are not supported; give the path alone, which may hold any "
@@ -74,6 +98,39 @@ def _read_url(text: str) -> sa.URL:
     return url
 
 
+def _is_path(text: str) -> bool:
+    looks_special = "://" in text or _PARAMETERS.search(text) or _MISSPELLED.match(text)
+    return bool(_PATH.match(text)) or not looks_special
+
+
+def _file(path: str) -> sa.URL:
+    return sa.URL.create("sqlite", database=os.path.expanduser(path))  # noqa: PTH111 - as shells do, where they do not
+
+
+def _read_parameters(text: str) -> sa.URL:
+    """Read libpq's form of a connection, as psql takes it."""
+    require_psycopg()
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        query = {name: str(value) for name, value in conninfo_to_dict(text).items()}
+    except psycopg.Error:
+        raise DatabaseError(
+            "the connection parameters cannot be read; write them as 'host=db.example.org "
+            "dbname=qc user=me'; a path that looks like them needs ./ in front"
+        ) from None
+    host = re.fullmatch(r"[\w.-]+", query.get("host", "")) and query.pop("host")
+    return sa.URL.create(
+        "postgresql+psycopg",
+        username=query.pop("user", None),
+        password=query.pop("password", None),
+        host=host or None,
+        database=query.pop("dbname", None),
+        query=query,
+    )
+
+
 def display(url: sa.URL) -> str:
     """Write a URL for people, without any password it may hold.
 
@@ -81,10 +138,11 @@ def display(url: sa.URL) -> str:
     'postgresql://me:***@host/qc?sslpassword=***'
     """
     if is_sqlite(url):
-        return str(url.database)
+        path = str(url.database)
+        return path if _is_path(path) else f"./{path}"
     shown = url.set(
         drivername="postgresql",
-        query={k: "***" if k.lower() in _SECRETS else value for k, value in url.query.items()},
+        query={k: "***" if _SECRET.search(k) else value for k, value in url.query.items()},
     )
     return shown.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
@@ -97,3 +155,14 @@ def is_sqlite(url: sa.URL) -> bool:
 def sqlite_path(url: sa.URL) -> Path:
     """Return the file of a SQLite URL."""
     return Path(str(url.database))
+
+
+def require_psycopg() -> None:
+    """Raise an error that names the missing extra rather than the missing module."""
+    try:
+        import psycopg  # noqa: F401 - only to find out whether it is there
+    except ImportError as error:
+        raise DatabaseError(
+            "Postgres needs psycopg, which is not installed; install dirtmodel with its extra "
+            "postgres, or run: pip install 'psycopg[binary]'"
+        ) from error
