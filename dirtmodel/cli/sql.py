@@ -40,6 +40,11 @@ from dirtmodel.errors import UsageError
     metavar="SECONDS",
     help="Stop the statement after this time; 0 means never.",
 )
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Run the statement with all powers of a Postgres role that can do more than read.",
+)
 @options.database
 @options.results
 def sql(
@@ -50,6 +55,7 @@ def sql(
     *,
     tables: bool,
     timeout: float,
+    trust: bool,
     format_: str | None,
     path: Path | None,
 ) -> None:
@@ -74,9 +80,8 @@ def sql(
 
     # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    with ask(db, _text(statement, script), _by_name(parameters), timeout=timeout or None) as answer:
-        for warning in answer.warnings:
-            options.warn(f"Warning: {warning}")
+    text = _text(statement, script)
+    with ask(db, text, _by_name(parameters), timeout=timeout or None, trust=trust) as answer:
         options.emit_rows(answer.columns, answer.rows, format_, path)
 
 

@@ -16,7 +16,7 @@ from dirtmodel.database.engines import (
     prepare_bulk_writes,
     reach,
 )
-from dirtmodel.database.failures import SQLITE_MAGIC, first_line
+from dirtmodel.database.failures import SQLITE_MAGIC, as_error, first_line
 from dirtmodel.database.revisions import (
     check_foreign_keys,
     check_revision,
@@ -42,6 +42,7 @@ __all__ = [
     "APPLICATION_ID",
     "DEFAULT",
     "SQLITE_MAGIC",
+    "as_error",
     "check_foreign_keys",
     "check_revision",
     "connect",

@@ -22,7 +22,9 @@ _PARAMETERS: Final = re.compile(
     r"pwd|service|sslmode)\s*=",
     re.IGNORECASE,
 )
-_MISSPELLED: Final = re.compile(r"\w*(?:postgres|pgsql|sqlite)\w*[+\w]*:|.*:.*@", re.DOTALL)
+_MISSPELLED: Final = re.compile(
+    r"(?:jdbc:)?\w*(?:postgres|pgsql|sqlite)\w*[+\w]*:|.*:.*@", re.DOTALL
+)
 
 _UNREADABLE: Final = (
     "the database URL cannot be read; write it as sqlite:///path/to/dirt.db, a plain path, or "

@@ -1,8 +1,8 @@
 """Any one statement that only reads, on either engine.
 
 What a statement may do is decided by the engine as it prepares and runs it, never by how the text
-looks: SQLite asks an authorizer about each thing it is to touch, Postgres opens a cursor, which
-only a query can have, in a READ ONLY transaction, with the rights of a role that can only read.
+looks: SQLite asks an authorizer about each thing it is to touch; Postgres opens a cursor, which
+only a query can have, in a READ ONLY transaction.
 
 - `statement`: named parameters, and places in the text
 - `sqlite`, `postgres`: one way to ask per engine
@@ -28,6 +28,7 @@ def ask(
     parameters: Mapping[str, str] | None = None,
     *,
     timeout: float | None = TIMEOUT,
+    trust: bool = False,
 ) -> contextlib.AbstractContextManager[Answer]:
     """Run one statement that only reads, and stream what it gives.
 
@@ -44,13 +45,17 @@ def ask(
         one.
     timeout
         Seconds after which it is given up; None for no limit.
+    trust
+        Run the statement even if the role has powers over a Postgres server: superusers, those who
+        may create roles, and members of roles that may reach the server's files, programs or the
+        sessions of others. The statement can use all of them.
 
     Raises
     ------
     QueryError
         When the database refuses the statement, or it takes too long.
     DatabaseError
-        When the database cannot be opened, or cannot be asked safely.
+        When the database cannot be opened, or its role must be trusted.
 
     Examples
     --------
@@ -59,14 +64,17 @@ def ask(
     (['step', 'n'], (0, 4))
     """
     url = opening.url_of(db)
-    if database.is_sqlite(url):
-        from dirtmodel.sql import sqlite as engine
-    else:
-        database.require_psycopg()
-        from dirtmodel.sql import postgres as engine  # type: ignore[no-redef] # the same shape
+    given = parameters or {}
     statement = Statement.parse(text, postgres=not database.is_sqlite(url))
-    _check_parameters(statement, parameters or {})
-    return engine.ask(url, statement, parameters or {}, timeout=timeout)
+    _check_parameters(statement, given)
+    if database.is_sqlite(url):
+        from dirtmodel.sql import sqlite
+
+        return sqlite.ask(url, statement, given, timeout=timeout)
+    database.require_psycopg()
+    from dirtmodel.sql import postgres
+
+    return postgres.ask(url, statement, given, timeout=timeout, trust=trust)
 
 
 def _check_parameters(statement: Statement, given: Mapping[str, str]) -> None:

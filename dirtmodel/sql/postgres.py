@@ -2,13 +2,12 @@
 
 A cursor can be declared for a query only, so that COPY, DO, CALL, SET and everything else that is
 not one never gets past the server's own parser; the extended protocol takes one statement only.
-What is left are functions, and what they may do depends on the role. A superuser's may read and
-write the server's files, so that its statements run with the rights of `pg_read_all_data`.
+What is left are functions, and they may do whatever the role may do. A connection cannot be limited
+against its own role: what it gives up, a function can take back. A role with powers over the server
+is therefore refused unless the caller trusts the statement.
 """
 
 import contextlib
-import re
-import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,33 +16,34 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, QueryError
 from dirtmodel.sql.catalogue import suggest
-from dirtmodel.sql.statement import Answer, Statement, point_at
+from dirtmodel.sql.statement import Answer, Statement, out_of_memory, point_at, too_late
 
 if TYPE_CHECKING:
     import psycopg
 
-    Cursor = psycopg.RawServerCursor[tuple[Any, ...]]
+    Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CURSOR: Final = "dirtmodel_sql"
-_READER: Final = "pg_read_all_data"
-_POWERS: Final = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
-_ROWS_AT_A_TIME: Final = 2_000
-_PICTURES_AT_A_TIME: Final = 16
-_BYTEA: Final = 17
-_WAY_BACK: Final = re.compile(
-    r"set_config|query_to_xml|ts_stat|ts_rewrite|dblink|\bu&", re.IGNORECASE
-)
-"""Whoever was allowed to change into `pg_read_all_data` may change back, by a setting; of the
-functions that Postgres brings, these set one or run a text as a statement. No statement can call
-them without naming them, except in escaped characters."""
+_ROWS_AT_ONCE: Final = 8
+"""Held in memory; more at once are no faster, and each may be wide."""
 
+_POWERS: Final = (
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "pg_execute_server_program",
+    "pg_signal_backend",
+)
 _TOO_LATE: Final = "57014"
-_GONE: Final = ("08", "57P")
 
 
 @contextlib.contextmanager
 def ask(
-    url: sa.URL, statement: Statement, parameters: Mapping[str, str], *, timeout: float | None
+    url: sa.URL,
+    statement: Statement,
+    parameters: Mapping[str, str],
+    *,
+    timeout: float | None,
+    trust: bool,
 ) -> Iterator[Answer]:
     """Run the statement and stream its rows."""
     import psycopg
@@ -51,85 +51,78 @@ def ask(
     if not statement.text.strip():
         raise QueryError("the statement is empty; write one that starts with SELECT")
     with database.connect(url, timeout=timeout) as connection:
-        raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
-        raw.execute("SET TRANSACTION READ ONLY")
-        warnings = _give_up_powers(raw, statement.text)
-        values = [parameters[name] for name in statement.names]
+        raw: Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
+        if not trust:
+            _refuse_powers(connection)
+        cursor = psycopg.RawServerCursor(raw, _CURSOR)
         try:
-            with psycopg.RawServerCursor(raw, _CURSOR) as cursor:
-                with _explained(url, statement, timeout):
-                    cursor.execute(statement.numbered(), values)
-                described = cursor.description or []
-                has_bytes = any(column.type_code == _BYTEA for column in described)
-                cursor.itersize = _PICTURES_AT_A_TIME if has_bytes else _ROWS_AT_A_TIME
-                columns = [column.name for column in described]
-                with contextlib.closing(_rows(cursor, url, statement, timeout)) as rows:
-                    yield Answer(columns, rows, warnings)
+            with _explained(url, statement, timeout):
+                cursor.execute(statement.numbered(), [parameters[name] for name in statement.names])
+            columns = [column.name for column in cursor.description or []]
+            with contextlib.closing(_rows(raw, url, statement, timeout)) as rows:
+                yield Answer(columns, rows)
         finally:
-            raw.rollback()
+            # After it there is no cursor to close on the server, whatever state it is in.
+            with contextlib.suppress(psycopg.Error):
+                raw.rollback()
+            cursor.close()
 
 
 def _rows(
-    cursor: "Cursor", url: sa.URL, statement: Statement, timeout: float | None
+    raw: "Connection", url: sa.URL, statement: Statement, timeout: float | None
 ) -> Generator[tuple[Any, ...], None, None]:
-    deadline = None if timeout is None else time.monotonic() + timeout
+    from psycopg import capabilities
+
+    # Earlier versions of libpq stream single rows only.
+    size = _ROWS_AT_ONCE if capabilities.has_stream_chunked() else 1
     with _explained(url, statement, timeout):
-        for row in cursor:
-            yield row
-            if deadline is not None and time.monotonic() > deadline:
-                raise _late(timeout)
+        yield from raw.cursor().stream(f"FETCH ALL FROM {_CURSOR}", size=size)
 
 
-def _give_up_powers(raw: "psycopg.Connection[Any]", text: str) -> list[str]:
-    """Change into a role that can only read where the role could do more; give the warning."""
-    import psycopg
-
-    row = raw.execute(
-        "SELECT session_user, rolsuper, "
-        "array(SELECT power FROM unnest(%s::text[]) AS power "
-        "WHERE pg_has_role(session_user, power, 'MEMBER')), "
-        "(SELECT string_agg(quote_ident(name), ',' ORDER BY place) "
-        "FROM unnest(current_schemas(false)) WITH ORDINALITY AS schemas (name, place)) "
-        "FROM pg_roles WHERE rolname = session_user",
-        [list(_POWERS)],
-    ).fetchone()
-    user, is_superuser, powers, search_path = row  # type: ignore[misc] # every session has a role
-    if not powers:
-        return []
-    why = "is a superuser" if is_superuser else f"is a member of {', '.join(powers)}"
-    advice = "connect as a role that can only read"
-    if _WAY_BACK.search(text):
-        raise QueryError(
-            f"{user} {why}, and for such a role the statement may not name functions that change "
-            f"settings or run a text as a statement; {advice}"
-        )
-    try:
-        # "$user" would mean another schema to the other role.
-        raw.execute("SELECT set_config('search_path', %s, true)", [search_path])
-        raw.execute(f"SET LOCAL ROLE {_READER}")
-    except psycopg.Error as error:
-        raise DatabaseError(
-            f"{user} {why} and could reach the server's files, so that it may not run statements; "
-            f"{advice}, or make it a member of {_READER}"
-        ) from error
-    return [f"{user} {why}; the statement runs as {_READER} instead. Better {advice}."]
+def _refuse_powers(connection: sa.Connection) -> None:
+    """Refuse a role that may do more on the server than read and write its own tables."""
+    powerful = connection.execute(
+        sa.text(
+            "SELECT rolname, rolname = session_user, rolsuper FROM pg_roles "
+            "WHERE pg_has_role(session_user, oid, 'MEMBER') "
+            "AND (rolsuper OR rolcreaterole OR rolname = ANY(:powers)) ORDER BY 2 DESC, 1"
+        ),
+        {"powers": list(_POWERS)},
+    ).all()
+    if not powerful:
+        return
+    user, schema = connection.execute(
+        sa.text("SELECT session_user, quote_ident(current_schema())")
+    ).one()
+    _, is_user, is_superuser = powerful[0]
+    if is_user:
+        why = "is a superuser" if is_superuser else "may create roles"
+    else:
+        why = f"is a member of {', '.join(name for name, _, _ in powerful)}"
+    raise DatabaseError(
+        f"{user} {why}, and a statement can use every power of its role, on files, roles and "
+        "sessions of the server; connect as a role that can only read, which you create with:\n"
+        "  CREATE ROLE reader LOGIN PASSWORD 'choose one';\n"
+        f"  GRANT USAGE ON SCHEMA {schema} TO reader;\n"
+        f"  GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader;\n"
+        "or, if you trust the statement, add --trust (in Python: trust=True)"
+    )
 
 
 @contextlib.contextmanager
 def _explained(url: sa.URL, statement: Statement, timeout: float | None) -> Iterator[None]:
-    """Turn what Postgres says into our error, with the place in the text."""
+    """Turn what Postgres reports into our error, with the place in the text."""
     import psycopg
 
     try:
         yield
+    except MemoryError as error:
+        raise out_of_memory() from error
+    except psycopg.OperationalError as error:
+        if error.sqlstate == _TOO_LATE:
+            raise too_late(timeout) from error
+        raise database.as_error(url, error, read_only=True) or error from error
     except psycopg.Error as error:
-        state = error.sqlstate or ""
-        if state == _TOO_LATE:
-            raise _late(timeout) from error
-        if not state or state.startswith(_GONE):
-            raise DatabaseError(
-                f"{database.display(url)} failed: {database.first_line(error)}"
-            ) from error
         if "multiple commands" in str(error):
             raise QueryError("there is more than one statement; give one at a time") from error
         raise QueryError(_message(error, statement)) from error
@@ -146,11 +139,3 @@ def _message(error: "psycopg.Error", statement: Statement) -> str:
     )
     further = [text for text in (diagnosis.message_detail, diagnosis.message_hint) if text]
     return "\n".join([message, *(f"  {text}" for text in further)])
-
-
-def _late(timeout: float | None) -> QueryError:
-    return QueryError(
-        f"the statement took longer than {timeout:g} s; give it more with --timeout"
-        if timeout is not None
-        else "the statement was cancelled on the server; ask its administrator, or try again"
-    )

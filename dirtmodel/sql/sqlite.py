@@ -17,7 +17,7 @@ from dirtmodel import database
 from dirtmodel.errors import QueryError
 from dirtmodel.sql import declared
 from dirtmodel.sql.catalogue import suggest
-from dirtmodel.sql.statement import Answer, Statement, point_at
+from dirtmodel.sql.statement import Answer, Statement, out_of_memory, point_at, too_late
 
 _ALLOWED: Final = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
@@ -51,6 +51,8 @@ _PLAIN_PRAGMAS: Final = frozenset(
 )
 """Those that only tell as long as they are given no argument."""
 
+_LARGEST_VALUE: Final = 64 << 20
+"""Bytes of a value or row; no function can be stopped while it computes one."""
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
 _FLOAT: Final = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
@@ -71,6 +73,7 @@ def ask(
     with database.connect(url) as connection:
         raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
         types = declared.types(raw, statement)
         raw.set_authorizer(_authorize)
         watch = _Watch(timeout)
@@ -79,11 +82,14 @@ def ask(
         try:
             with _explained(raw, statement.text, watch):
                 cursor = raw.execute(statement.text, values)
+            if watch.is_late():
+                # A single call of a function cannot be stopped.
+                raise too_late(timeout)
             if cursor.description is None:
                 raise QueryError("the statement is empty; write one that starts with SELECT")
             columns = [column[0] for column in cursor.description]
             with contextlib.closing(_rows(cursor, raw, statement.text, watch)) as rows:
-                yield Answer(columns, declared.converted(rows, types), [])
+                yield Answer(columns, declared.converted(rows, types))
         finally:
             raw.set_progress_handler(None, 0)
             raw.set_authorizer(None)
@@ -127,14 +133,18 @@ def _explained(raw: sqlite3.Connection, text: str, watch: _Watch) -> Iterator[No
     """Turn what SQLite says into our error, with the place in the text."""
     try:
         yield
+    except MemoryError as error:
+        raise out_of_memory() from error
+    except sqlite3.DataError as error:
+        raise QueryError(
+            f"{error}: a value or row may have {_LARGEST_VALUE >> 20} MB; select a part of it with "
+            "substr()"
+        ) from error
     except (sqlite3.Error, sqlite3.Warning) as error:
         message = str(error)
         if message == "interrupted":
             if watch.is_late():
-                raise QueryError(
-                    f"the statement took longer than {watch.timeout:g} s; "
-                    "give it more with --timeout"
-                ) from error
+                raise too_late(watch.timeout) from error
             raise KeyboardInterrupt from error
         if "one statement at a time" in message:
             raise QueryError("there is more than one statement; give one at a time") from error

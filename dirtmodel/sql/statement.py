@@ -1,9 +1,11 @@
-"""The text of a statement: where its parameters stand, and where something is wrong in it."""
+"""The text of a statement: where its parameters stand, and what is wrong with it."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+
+from dirtmodel.errors import QueryError
 
 _COMMENT: Final = re.compile(r"/\*|\*/")
 _SQLITE: Final = re.compile(
@@ -23,11 +25,10 @@ _WIDEST: Final = 96
 
 
 class Answer(NamedTuple):
-    """The result of a statement: names of columns, streamed rows, and warnings for the user."""
+    """The result of a statement: names of columns, and streamed rows."""
 
     columns: list[str]
     rows: Iterator[tuple[Any, ...]]
-    warnings: list[str]
 
 
 class Parameter(NamedTuple):
@@ -123,3 +124,19 @@ def point_at(message: str, text: str, place: int | None) -> str:
     number = text.count("\n", 0, place) + 1
     mark = " " * (column - left) + "^"
     return f"{message} (line {number}, column {column + 1})\n  {shown}\n  {mark}"
+
+
+def too_late(timeout: float | None) -> QueryError:
+    """Return the error for a statement that was ended before it finished."""
+    if timeout is None:
+        return QueryError(
+            "the statement was cancelled on the server; ask its administrator, or try again"
+        )
+    return QueryError(f"the statement took longer than {timeout:g} s; give it more with --timeout")
+
+
+def out_of_memory() -> QueryError:
+    """Return the error for a statement whose result does not fit into memory."""
+    return QueryError(
+        "there is not enough memory for the result; select fewer columns or shorter values"
+    )
