@@ -500,7 +500,8 @@ class TestResults:
         )
         with dm.open(loaded_url) as session:
             rating = session.scalars(sa.select(dm.Rating).limit(1)).one()
-        common = ["sql", statement, "-p", "id", str(rating.id), "--trust", "--db", shown(loaded_url)]
+        db = ["--trust", "--db", shown(loaded_url)]
+        common = ["sql", statement, "-p", "id", str(rating.id), *db]
         dirtmodel(*common, "-o", str(path))
         table = pq.read_table(path)
         (found,) = json.loads(dirtmodel(*common, "--format", "json").stdout)
@@ -655,10 +656,9 @@ def test_memory_that_is_missing_is_one_line(demonstration: Path) -> None:
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (
-        2,
-        "Error: there is not enough memory for the result; select fewer columns or shorter "
-        "values\n",
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: there is not enough memory for the result; select fewer columns or shorter values\n"
     )
 
 

@@ -43,7 +43,7 @@ from dirtmodel.errors import UsageError
 @click.option(
     "--trust",
     is_flag=True,
-    help="Run the statement with all powers of a Postgres role that can do more than read.",
+    help="Run it as a Postgres role with powers over the server, all of which it can use.",
 )
 @options.database
 @options.results
