@@ -712,7 +712,8 @@ class TestUpgrade:
             "from alembic import op\n"
             f"revision, down_revision = '0099', '{HEAD}'\n"
             "def upgrade():\n"
-            "    op.execute(\"INSERT INTO rating VALUES (7, 0, 0, 5, 6, '2025-01-01', NULL)\")\n"
+            '    op.execute("INSERT INTO rating "\n'
+            "      \"VALUES (7, 0, 0, 5, 6, '2025-01-01 00:00:00.000000', NULL)\")\n"
         )
         monkeypatch.setattr(revisions, "migrations_folder", lambda: folder)
         before = sha256(path)
@@ -804,7 +805,9 @@ class TestForeignKeys:
             database.engine(database.parse_url(made())).begin() as connection,
         ):
             connection.execute(
-                sa.text("INSERT INTO rating VALUES (7, 0, 0, 5, 6, '2025-01-01', NULL)")
+                sa.text(
+                    "INSERT INTO rating VALUES (7, 0, 0, 5, 6, '2025-01-01 00:00:00.000000', NULL)"
+                )
             )
 
 

@@ -279,7 +279,10 @@ def test_triggers_are_kept_and_do_not_fire_meanwhile(path: Path, renew: Callable
         ("UPDATE rating",),
     ]
     with pytest.raises(sqlite3.IntegrityError, match="negative"):
-        change(path, "INSERT INTO session (id, step, created) VALUES (-1, 0, 'now')")
+        change(
+            path,
+            "INSERT INTO session (id, step, created) VALUES (-1, 0, '2025-01-01 00:00:00.000000')",
+        )
 
 
 HAS_FTS5 = (

@@ -6,6 +6,7 @@ Nothing here knows what a release is, or what people ask of it.
 - `fragments`: parts of statements
 - `engines`: connections and connect hooks
 - `failures`: what is wrong with a database, in plain words
+- `times`: rows whose time cannot be read
 - `revisions`: migrations, and the revision that this version needs
 """
 

@@ -1,6 +1,7 @@
 """Connections to SQLite and Postgres: connect hooks, and failures in plain words."""
 
 import contextlib
+import functools
 import math
 import os
 import sqlite3
@@ -10,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from dirtmodel.database.failures import as_error, check_sqlite_file, first_line
+from dirtmodel.database.times import invalid_time
 from dirtmodel.database.urls import display, is_sqlite, require_psycopg, sqlite_path
 from dirtmodel.errors import DatabaseError
 
@@ -53,8 +55,12 @@ def engine(url: sa.URL, *, read_only: bool = False, timeout: float | None = None
         Seconds after which Postgres ends a statement; None for no limit.
     """
     if is_sqlite(url):
-        return _sqlite_engine(url, read_only=read_only)
-    return _postgres_engine(url, read_only=read_only, timeout=timeout)
+        made = _sqlite_engine(url, read_only=read_only)
+    else:
+        made = _postgres_engine(url, read_only=read_only, timeout=timeout)
+    # For the column type, which finds out about it as it converts the text of a column.
+    vars(made.dialect)["describe_invalid_time"] = functools.partial(invalid_time, made)
+    return made
 
 
 def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
@@ -167,6 +173,8 @@ def reach(
             error = context.sqlalchemy_exception
             if not isinstance(error, sa.exc.DBAPIError):
                 return None
+            if isinstance(error, sa.exc.DataError):
+                return invalid_time(made)
             return as_error(url, error, read_only=read_only)
 
     return connection

@@ -20,6 +20,7 @@ from dirtmodel.models.types import (
     PrimaryKey,
     Ratings,
     Step,
+    instant_checks,
     name_of,
     reference,
 )
@@ -32,7 +33,10 @@ class Session(Base):
     """One sitting of one reviewer on one step."""
 
     __tablename__ = "session"
-    __table_args__ = ({"comment": "one sitting of one reviewer on one step"},)
+    __table_args__ = (
+        *instant_checks("created"),
+        {"comment": "one sitting of one reviewer on one step"},
+    )
 
     id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
     step: orm.Mapped[Step] = orm.mapped_column(
@@ -68,6 +72,7 @@ class Image(Shown, Base):
         sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
         # Covers every column but the picture: whoever asks for these never reads a picture's page.
         sa.Index("ix_image_narrow", "step", "file1", "display", "slice", "id", "file2", "created"),
+        *instant_checks("created"),
         {"comment": "one rendered picture shown to reviewers"},
     )
 
@@ -129,6 +134,7 @@ class Rating(Base):
         sa.Index("ix_rating_image", "img_id", "session", "created", "rating", "source_data_issue"),
         sa.Index("ix_rating_rating", "rating", "img_id"),
         sa.Index("ix_rating_session", "session"),
+        *instant_checks("created"),
         {"comment": "one session's verdict on one image"},
     )
 
@@ -166,6 +172,7 @@ class Coordinate(Base):
             "ix_coordinate_image", "img_id", "session", "created", "x", "y", "source_data_issue"
         ),
         sa.Index("ix_coordinate_session", "session"),
+        *instant_checks("created"),
         {"comment": "one click of one session on one image; x and y NULL: nothing wrong"},
     )
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import enum
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -146,11 +147,54 @@ class IntEnumType(sa.TypeDecorator[_Enum]):
         return None if value is None else self.enum(value)
 
 
+_INSTANT: Final = {
+    # SQLite itself accepts days and hours that do not exist until it has to calculate with them.
+    "sqlite": (
+        "{0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] "
+        "[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]' "
+        "AND datetime(substr({0}, 1, 19), '+0 days') IS substr({0}, 1, 19) "
+        "AND substr({0}, 1, 4) > '0000'"
+    ),
+    "postgresql": (
+        "{0} >= '0001-01-01 00:00:00+00'::timestamptz "
+        "AND {0} < '10000-01-01 00:00:00+00'::timestamptz"
+    ),
+}
+
+
+def instant(column: str, dialect: str) -> str:
+    """Return the SQL condition that a column holds a time which Python can represent."""
+    return _INSTANT[dialect].format(column)
+
+
+def instant_checks(column: str) -> tuple[sa.CheckConstraint, ...]:
+    """Return the constraint that a column holds such a time, for each engine."""
+    return tuple(
+        sa.CheckConstraint(instant(column, dialect), column).ddl_if(dialect=dialect)
+        for dialect in _INSTANT
+    )
+
+
 class UTCDateTime(sa.TypeDecorator[dt.datetime]):
     """An aware UTC datetime: timestamptz on Postgres, UTC text with microseconds on SQLite."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Convert to UTC; what is not a time, the engine of the dialect describes."""
+        convert = super().result_processor(dialect, coltype)
+        describe = getattr(dialect, "describe_invalid_time", None)
+        if convert is None or describe is None:
+            return convert
+
+        def convert_or_describe(value: Any) -> Any:
+            try:
+                return convert(value)
+            except (TypeError, ValueError) as error:
+                raise describe() or error from error
+
+        return convert_or_describe
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> dt.datetime | None:
         """Convert to UTC; reject naive datetimes, which do not name an instant."""

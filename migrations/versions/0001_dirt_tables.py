@@ -27,6 +27,19 @@ STEPS = (
     {"id": 4, "name": "DTIFIT", "judged_by": "verdict"},
 )
 DISPLAYS = ({"id": 0, "name": "X"}, {"id": 1, "name": "Y"}, {"id": 2, "name": "Z"})
+CREATED = {
+    # SQLite itself accepts days and hours that do not exist until it has to calculate with them.
+    "sqlite": (
+        "created GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] "
+        "[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]' "
+        "AND datetime(substr(created, 1, 19), '+0 days') IS substr(created, 1, 19) "
+        "AND substr(created, 1, 4) > '0000'"
+    ),
+    "postgresql": (
+        "created >= '0001-01-01 00:00:00+00'::timestamptz "
+        "AND created < '10000-01-01 00:00:00+00'::timestamptz"
+    ),
+}
 VERDICTS = ({"id": 0, "name": "PASS"}, {"id": 1, "name": "UNSURE"}, {"id": 2, "name": "FAIL"})
 
 
@@ -41,6 +54,7 @@ def upgrade() -> None:
         sa.Column("user", sa.Text(), nullable=True),
         sa.Column("created", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_session"),
+        created_is_a_time("session"),
         named_in("session", "step", "step"),
     )
     op.create_table(
@@ -55,6 +69,7 @@ def upgrade() -> None:
         sa.Column("img", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_image"),
         sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
+        created_is_a_time("image"),
         named_in("image", "display", "display"),
         named_in("image", "step", "step"),
     )
@@ -101,6 +116,11 @@ def judged_by() -> sa.Column[str]:
     return sa.Column("judged_by", sa.Text(), allowed, nullable=False)
 
 
+def created_is_a_time(table: str) -> sa.CheckConstraint:
+    condition = CREATED[op.get_context().dialect.name]
+    return sa.CheckConstraint(condition, name=op.f(f"ck_{table}_created"))
+
+
 def named_in(table: str, column: str, lookup: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint([column], [f"{lookup}.id"], name=f"fk_{table}_{column}_{lookup}")
 
@@ -118,6 +138,7 @@ def review_constraints(table: str) -> list[sa.schema.SchemaItem]:
     """Return the keys of a review, which is deleted with its image and with its session."""
     return [
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
+        created_is_a_time(table),
         sa.ForeignKeyConstraint(
             ["img_id"], ["image.id"], name=f"fk_{table}_img_id_image", ondelete="CASCADE"
         ),
