@@ -226,12 +226,12 @@ def test_sql_names_the_new_numbers(run: Run) -> None:
         "SELECT s.name, s.judged_by, count(*) AS n FROM review AS r "
         "JOIN step AS s ON s.id = r.step "
         "WHERE r.decides AND r.step > 4 GROUP BY s.name, s.judged_by ORDER BY 1",
-        *("--format", "csv"),
+        *("--trust", "--format", "csv"),
     )
     labels = run(
         "sql",
         f"SELECT step, rating FROM rating_labels WHERE img_id = {FMAP_IMAGES[0]} ORDER BY id",
-        *("--format", "csv"),
+        *("--trust", "--format", "csv"),
     )
 
     assert reviews.stdout == "name,judged_by,n\nSTEP_5,verdict,5\nSTEP_6,clicks,2\n"
@@ -243,7 +243,7 @@ def test_sql_reads_the_extra_columns(run: Run) -> None:
         run(
             "sql",
             'SELECT agreed, effort, confidence, "select", day FROM session WHERE id = 9003',
-            *("--format", "csv"),
+            *("--trust", "--format", "csv"),
         )
     )
 
