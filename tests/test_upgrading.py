@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from forking import Forked
 
 import dirtmodel as dm
-from dirtmodel import cli, database
+from dirtmodel import cli, database, sample
 from dirtmodel.release.layout import TABLES
 
 EARLIER = database.known_revisions()[:-1]
@@ -126,3 +127,34 @@ def test_an_upgrade_loses_no_row(earlier: sa.URL) -> None:
     }
     assert after["image"] == before["image"]
     assert after["session"] == before["session"]
+
+
+def test_a_change_that_cannot_be_undone_for_lack_of_space_names_its_journal(
+    tmp_path: Path,
+) -> None:
+    path, journal = tmp_path / "dirt.db", tmp_path / "dirt.db-journal"
+    small = sample.write_release(tmp_path / "small", subjects=2, slices=1, pictures="tiny")
+    dm.load(small, path)
+    dm.upgrade(path, EARLIER[-1])
+    before = everything(database.parse_url(path))
+    limited = Forked(
+        f"""
+        import resource
+        import dirtmodel as dm
+        space = {path.stat().st_size - 30_000}
+        resource.setrlimit(resource.RLIMIT_FSIZE, (space, space))
+        try:
+            dm.upgrade({str(path)!r})
+        except dm.DatabaseError as error:
+            print(error)
+        """
+    )
+
+    _, printed, _ = limited.finished()
+
+    assert printed == (
+        f"{path} could not be upgraded and holds a part of the change, which {journal} undoes "
+        "(leave both files where they are, make space, and run the upgrade again): disk I/O error\n"
+    )
+    assert dm.upgrade(path) == (EARLIER[-1], HEAD)
+    assert everything(database.parse_url(path)) == before

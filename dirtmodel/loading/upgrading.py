@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -34,7 +35,8 @@ def upgrade(
     ------
     DatabaseError
         If the database is missing, not ours, newer than this version, or could not be migrated;
-        then it is left unchanged.
+        then it is left unchanged. If the disk is so full that SQLite cannot undo the change, the
+        message names the journal that must be kept.
     """
     url = database.parse_url(db)
     with database.reach(url, read_only=False, explain=False) as connection:
@@ -52,11 +54,33 @@ def upgrade(
                     refresh_all(connection)
                 database.check_foreign_keys(connection)
         except sa.exc.DBAPIError as error:
+            # SQLite leaves it to the next connection to undo what it could not write.
+            connection.close()
             raise DatabaseError(
-                f"{database.display(url)} could not be upgraded and is left unchanged: "
+                f"{database.display(url)} could not be upgraded {_undo(url)}: "
                 f"{database.first_line(error)}"
             ) from error
     return before, after
+
+
+def _undo(url: sa.URL) -> str:
+    """Undo what a failed upgrade wrote, if its journal is still there; describe the result."""
+    if database.is_sqlite(url):
+        path = database.sqlite_path(url)
+        journal = path.with_name(f"{path.name}-journal")
+        if journal.exists():
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(_writable(path)) as opened:
+                opened.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if journal.exists():
+            return (
+                f"and holds a part of the change, which {journal} undoes (leave both files where "
+                "they are, make space, and run the upgrade again)"
+            )
+    return "and is left unchanged"
+
+
+def _writable(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
 @contextlib.contextmanager
