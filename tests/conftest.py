@@ -139,7 +139,7 @@ def published(
 
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `dirtmodel demo` makes: the release, its database and three pictures; not to change."""
+    """What `dirtmodel demo` makes: release, database, pictures and report; not to change."""
     # The folder of this run of pytest; with several workers, each has one of its own below it.
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -802,6 +802,7 @@ class TestDemo:
         assert f"export DIRTMODEL_DB={tmp_path}/demo/dirt.db" in result.stderr
         for name in ("annotated.png", "failures.png", "clicks.png"):
             assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / "demo" / "report.html").read_text().startswith("<!doctype html>")
 
     @pytest.mark.parametrize("name", ["dirt.db", "release/image.parquet"])
     def test_leaves_what_is_somebody_else_s_alone(

@@ -21,12 +21,12 @@ _LABEL: Final = "demo"
 def demo(folder: Path) -> None:
     """Make a sample release, load it, and answer the main questions.
 
-    The release, its database and three pictures are written to FOLDER (default: dirtmodel-demo),
-    which must be empty or hold an earlier demo.
+    The release, its database, three pictures and a report are written to FOLDER, which must be
+    empty or hold an earlier demo; the default is dirtmodel-demo.
 
     Example: dirtmodel demo /tmp/demo
     """
-    from dirtmodel import loading, opening, sample
+    from dirtmodel import loading, opening, reporting, sample
     from dirtmodel.queries.coverage import Coverage
     from dirtmodel.queries.kit import KitExclusions
     from dirtmodel.release.sources import require_utf8
@@ -49,6 +49,8 @@ def demo(folder: Path) -> None:
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
         options.emit(KitExclusions().run(session), "table", None)
         _draw(session, folder)
+    reporting.report(db, folder / "report.html", replace=True)
+    options.warn(f"\nEverything on one page:\n  {folder / 'report.html'}  dirtmodel report -o FILE")
     options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
