@@ -149,7 +149,9 @@ def _database(command: str, db: Path) -> list[str]:
 def test_a_report_is_shown_as_its_text(db: orm.Session) -> None:
     agreement = dm.Agreement(STEP).run(db)
 
-    assert agreement._repr_html_().startswith("<pre>Agreement on FMAP_COREGISTRATION (verdicts; ")
+    assert agreement._repr_html_().startswith(
+        '<pre style="font-family: monospace">Agreement on FMAP_COREGISTRATION (verdicts; '
+    )
     assert "Gwet&#x27;s AC1" in agreement._repr_html_()
     assert repr(agreement) == (
         f"<AgreementResult of FMAP_COREGISTRATION: {agreement.reviews} reviews>"

@@ -59,8 +59,6 @@ def consensus(
     """
     from dirtmodel import outputs
     from dirtmodel.queries.consensus import Consensus
-    from dirtmodel.queries.consensus_result import RaterRates
-    from dirtmodel.queries.results import Rows
 
     if raters and n_next is not None:
         raise UsageError("--raters and --next are two questions; ask one at a time")
@@ -75,8 +73,7 @@ def consensus(
     for warning in result.warnings:
         options.warn(f"Warning: {warning}.")
     if raters:
-        rows = [RaterRates._make(rater[:-1]) for rater in result.raters]
-        options.emit(Rows(RaterRates, rows), format_, path)
+        options.emit(result.rates(), format_, path)
     elif outputs.format_of(path, format_) == "json":
         options.emit_json(result.to_dict(), path)
     else:

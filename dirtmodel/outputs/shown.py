@@ -28,7 +28,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Show the text in a notebook."""
-        return f"<pre>{html.escape(self.text())}</pre>"
+        # JupyterLab gives <pre> the font of the page, in which columns do not align.
+        return f'<pre style="font-family: monospace">{html.escape(self.text())}</pre>'
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

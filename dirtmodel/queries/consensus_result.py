@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dirtmodel.models import DisplayMode, Step
 from dirtmodel.outputs import Report, table_html, table_text
+from dirtmodel.queries.results import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,7 @@ class ConsensusRater(NamedTuple):
 
 
 class RaterRates(NamedTuple):
-    """The first columns of `ConsensusRater`."""
+    """The columns of `ConsensusRater` without `confusion`."""
 
     rater: str
     n_reviews: int
@@ -143,8 +144,8 @@ class ConsensusResult(Report):
     def _repr_html_(self) -> str:
         """Show warnings, raters and the first rows in a notebook."""
         warned = "".join(f"<p>Warning: {html.escape(text)}.</p>\n" for text in self.warnings)
-        raters = table_html(RaterRates._fields, [rater[:4] for rater in self.raters])
-        return f"{warned}{raters}\n{table_html(self.columns, list(self.rows()))}"
+        rows = table_html(self.columns, list(self.rows()))
+        return f"{warned}{self.rates()._repr_html_()}\n{rows}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `dirtmodel consensus --format json` writes."""
@@ -169,6 +170,10 @@ class ConsensusResult(Report):
                 for row in self.judged
             ],
         }
+
+    def rates(self) -> Rows[RaterRates]:
+        """Return the error rates that `dirtmodel consensus --raters` prints."""
+        return Rows(RaterRates, [RaterRates._make(rater[:-1]) for rater in self.raters])
 
     @property
     def columns(self) -> list[str]:
