@@ -39,12 +39,24 @@ CHROMIUM = [
 class Site(NamedTuple):
     """A server that runs, and the file that it shows."""
 
-    address: str
+    printed: str
     path: Path
+
+    @property
+    def address(self) -> str:
+        return self.printed.partition("/?")[0]
+
+    @property
+    def token(self) -> str:
+        return self.printed.partition("token=")[2]
+
+    def named(self, page: str) -> str:
+        """Return the address of a page with the token."""
+        return f"{self.address}{page}{'&' if '?' in page else '?'}token={self.token}"
 
     def get(self, page: str) -> http.client.HTTPResponse:
         response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310 - our own server
-            self.address + page, timeout=30
+            self.named(page), timeout=30
         )
         return response
 
@@ -90,7 +102,7 @@ def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     assert server.stdout is not None
     assert server.stderr is not None
     try:
-        yield Site(server.stdout.readline().strip().rstrip("/"), path)
+        yield Site(server.stdout.readline().strip(), path)
     finally:
         server.terminate()
         server.wait(30)
@@ -112,7 +124,7 @@ def clicked(site: Site) -> int:
 
 
 def test_only_this_machine_is_served(site: Site) -> None:
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", site.address)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", site.printed)
     port = int(site.address.rpartition(":")[2])
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), port)}
     for other in others - {"127.0.0.1", "127.0.1.1", "::1"}:
@@ -120,12 +132,12 @@ def test_only_this_machine_is_served(site: Site) -> None:
             socket.create_connection((str(other), port), timeout=5)
 
 
-def test_other_host_names_are_rejected(site: Site) -> None:
-    request = urllib.request.Request(site.address + "/", headers={"Host": "evil.example"})  # noqa: S310 - our own server
+def test_without_the_token_nothing_is_served(site: Site) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=30)  # noqa: S310 - our own server
-    caught.value.close()
-    assert caught.value.code == 403
+        urllib.request.urlopen(site.address + "/dirt.json", timeout=30)  # noqa: S310 - our own server
+    with caught.value as error:
+        assert error.code == 403
+        assert error.read().startswith(b"Open the address that `dirtmodel browse` printed")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +315,7 @@ def test_in_a_browser_pictures_show_and_scripts_do_not_run(
         return subprocess.run(
             [
                 program, *CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}",
-                "--virtual-time-budget=5000", "--dump-dom", site.address + page,
+                "--virtual-time-budget=5000", "--dump-dom", site.named(page),
             ],
             capture_output=True, text=True, check=True, timeout=120,
         ).stdout  # fmt: skip
@@ -316,7 +328,10 @@ def test_in_a_browser_pictures_show_and_scripts_do_not_run(
 
 class TestRefusals:
     def test_of_postgres(self) -> None:
-        with pytest.raises(dm.UsageError, match="Datasette shows SQLite files only; load the"):
+        with pytest.raises(
+            dm.UsageError,
+            match="browse shows SQLite files; make one from this database with: dirtmodel export",
+        ):
             browse.check("postgresql://host/qc")
 
     def test_of_a_missing_file(self, tmp_path: Path) -> None:

@@ -672,14 +672,14 @@ def get(loaded: dict[str, Places]) -> Callable[[str], Any]:
 @pytest.mark.parametrize(
     "page",
     [
-        "/extended",
-        "/extended/step",
-        "/extended/image?step=5",
-        f"/extended/image/{OBLIQUE}",
-        "/extended/rating?_facet=rating",
-        "/extended/review_labels?step=STEP_5",
-        "/extended/notes?word=a",
-        "/extended/why?sub=1",
+        "/dirt",
+        "/dirt/step",
+        "/dirt/image?step=5",
+        f"/dirt/image/{OBLIQUE}",
+        "/dirt/rating?_facet=rating",
+        "/dirt/review_labels?step=STEP_5",
+        "/dirt/notes?word=a",
+        "/dirt/why?sub=1",
     ],
 )
 def test_pages_are_browsed(get: Callable[[str], Any], page: str) -> None:
@@ -690,7 +690,7 @@ def test_pages_are_browsed(get: Callable[[str], Any], page: str) -> None:
 
 
 def test_the_canned_coverage_includes_the_new_steps(get: Callable[[str], Any]) -> None:
-    rows = get("/extended/coverage.json?_shape=array").json()
+    rows = get("/dirt/coverage.json?_shape=array").json()
 
     assert rows[-2:] == [
         {"step": "STEP_5", "n_images": 4, "n_reviewed": 3},

@@ -1,51 +1,51 @@
 """Datasette on a database, for browsing instead of typing.
 
-Only this machine can reach it, and only to read. No statement sees a picture's bytes: a page names
-an address for each picture that it shows, and the browser asks for those that come into view.
+Only a browser on this machine that has the token can read it. No statement sees a picture's bytes:
+a page names an address for each picture that it shows, and the browser asks for those that come
+into view.
 
+- `access`: the token, and requests that are refused
+- `limits`: what one statement may take
 - `describing`: titles, descriptions, facets and canned queries
+- `server`: Datasette on a file, and how it is served
 - `plugin`: hooks of Datasette
 """
 
 import os
+import secrets
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, UsageError
 
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
 HOST = "127.0.0.1"
 
 
-def application(path: Path) -> Any:
-    """Make the ASGI application that shows the database in a file."""
+def application(path: Path) -> "Datasette":
+    """Make the Datasette that shows the database in a file.
+
+    Raises
+    ------
+    UsageError
+        If Datasette is not installed.
+    """
     try:
-        from datasette.app import Datasette
         from datasette.plugins import pm
     except ImportError as error:
         raise UsageError(
             "browsing needs Datasette, which is not installed; install dirtmodel with its extra "
             "browse, or run: pip install 'datasette<1'"
         ) from error
-    from dirtmodel.browse import describing, plugin
+    from dirtmodel.browse import plugin, server
 
     if not pm.has_plugin(plugin.__name__):
         pm.register(plugin, plugin.__name__)
-    # Not immutable: `dirtmodel upgrade` may change the file meanwhile, and Datasette would read
-    # all of it, gigabytes, to show its hash.
-    return Datasette(
-        files=[str(path)],
-        metadata=describing.metadata(path.stem),
-        settings={
-            "allow_download": False,
-            "default_page_size": 50,
-            "max_returned_rows": 5_000,
-            "num_sql_threads": 2,
-            "sql_time_limit_ms": 10_000,
-            "facet_time_limit_ms": 1_000,
-        },
-    )
+    return server.make_site(path)
 
 
 def check(db: str | os.PathLike[str]) -> Path:
@@ -61,8 +61,8 @@ def check(db: str | os.PathLike[str]) -> Path:
     url = database.parse_url(db)
     if not database.is_sqlite(url):
         raise UsageError(
-            "Datasette shows SQLite files only; load the release into one with: "
-            "dirtmodel load RELEASE --db dirt.db"
+            "browse shows SQLite files; make one from this database with: "
+            "dirtmodel export RELEASE --db URL && dirtmodel load RELEASE --db dirt.db"
         )
     with database.connect(url):
         return database.sqlite_path(url).absolute()
@@ -84,11 +84,13 @@ def listen(port: int) -> socket.socket:
     return taken
 
 
-def serve(path: Path, taken: socket.socket) -> None:
-    """Serve until interrupted."""
-    import uvicorn
+def new_token() -> str:
+    """Return a token that cannot be guessed, to be part of an address."""
+    return secrets.token_urlsafe(32)
 
-    config = uvicorn.Config(
-        application(path).app(), log_level="warning", access_log=False, lifespan="on"
-    )
-    uvicorn.Server(config).run(sockets=[taken])
+
+def serve(site: "Datasette", taken: socket.socket, token: str) -> None:
+    """Answer requests that have the token until interrupted."""
+    from dirtmodel.browse import server
+
+    server.serve(site, taken, token)

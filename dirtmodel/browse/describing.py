@@ -5,6 +5,9 @@ from typing import Any, Final
 from dirtmodel import database
 from dirtmodel.models import Ratings, Step, views
 
+NAME: Final = "dirt"
+"""What Datasette calls the database in addresses, whatever the name of its file."""
+
 FACETS: Final = {
     "session": ["step", "user"],
     "image": ["step", "display"],
@@ -62,8 +65,8 @@ QUERIES: Final = {
 }
 
 
-def metadata(name: str) -> dict[str, Any]:
-    """Return the metadata for a database that Datasette calls `name`."""
+def metadata() -> dict[str, Any]:
+    """Return the metadata for the database."""
     relations = [*database.tables(), *views.VIEWS]
     tables: dict[str, dict[str, Any]] = {}
     for table in relations:
@@ -80,5 +83,5 @@ def metadata(name: str) -> dict[str, Any]:
     return {
         "title": "Manual QC of A2CPS derivatives",
         "description": "Reviews made in DIRT; enums are numbers in tables and names in views.",
-        "databases": {name: {"tables": tables, "queries": QUERIES}},
+        "databases": {NAME: {"tables": tables, "queries": QUERIES}},
     }

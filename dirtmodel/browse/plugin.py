@@ -1,8 +1,9 @@
-"""Hooks of Datasette: pictures in cells, an address for each, and access from this machine only."""
+"""Hooks of Datasette: limits of statements, pictures in cells, and an address for each."""
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,30 +12,24 @@ from datasette.utils.asgi import Response
 from markupsafe import Markup
 
 from dirtmodel import opening
+from dirtmodel.browse import limits
+from dirtmodel.browse.server import file_of
 from dirtmodel.errors import PictureError
 from dirtmodel.models import Image
 from dirtmodel.pictures.fetch import pens_of
 
-_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
-_HEADERS: Final = {
-    # Datasette's own pages contain scripts and styles; nothing may come from elsewhere.
-    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
-_INERT: Final = {**_HEADERS, "content-security-policy": "default-src 'none'; sandbox"}
-_Scope = Mapping[str, Any]
-_Receive = Callable[[], Awaitable[Any]]
-_Send = Callable[[Any], Awaitable[None]]
-_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+_INERT: Final = {"content-security-policy": "default-src 'none'; sandbox"}
+_UNBOUNDED: Final = frozenset({"printf", "format"})
+"""Functions that can run for minutes without a look at the clock: `printf('%.*c', 2e9, 'x')`."""
+
+_DRAWING: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
+"""Few at a time, because each may need much memory."""
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def prepare_connection(conn: sqlite3.Connection) -> None:
-    """Let statements read NULL instead of pictures, and no other file."""
+    """Let statements read NULL instead of pictures, no other file, and nothing huge."""
+    limits.limit_connection(conn)
     conn.set_authorizer(_authorize)
 
 
@@ -44,6 +39,8 @@ def _authorize(
     if action == sqlite3.SQLITE_READ and (first, second) == ("image", "img"):
         return sqlite3.SQLITE_IGNORE
     if action in {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}:
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and second in _UNBOUNDED:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
 
@@ -72,10 +69,10 @@ def register_routes() -> list[tuple[str, Callable[..., Any]]]:
 
 async def picture(request: Any, datasette: Any) -> Any:
     """Answer with one picture and the clicks on it as rings."""
-    (path,) = (db.path for db in datasette.databases.values() if db.path)
     img_id = int(request.url_vars["img_id"])
+    loop = asyncio.get_running_loop()
     try:
-        found = await asyncio.to_thread(draw, Path(path), img_id)
+        found = await loop.run_in_executor(_DRAWING, draw, file_of(datasette), img_id)
     except PictureError as error:
         return Response.text(f"{error}\n", status=422, headers=_INERT)
     if found is None:
@@ -103,42 +100,10 @@ def draw(path: Path, img_id: int) -> bytes | None:
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
-def asgi_wrapper() -> Callable[[_App], _App]:
-    """Reject other host names, and forbid pages to load anything from elsewhere."""
-
-    def wrap(app: _App) -> _App:
-        async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            if _host(scope) not in _LOCAL_NAMES:
-                # A page elsewhere can make its own host name point here.
-                await Response.text("This is for 127.0.0.1 only.\n", status=403).asgi_send(send)
-                return
-
-            async def send_guarded(event: Any) -> None:
-                if event["type"] == "http.response.start":
-                    event = {**event, "headers": _guarded(event["headers"])}
-                await send(event)
-
-            await app(scope, receive, send_guarded)
-
-        return guarded
-
-    return wrap
-
-
-def _host(scope: _Scope) -> str:
-    """Return the host name of a request, without its port."""
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    return str(host.rpartition(":")[0] or host)
-
-
-def _guarded(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    given = {name.lower() for name, _ in headers}
-    more = [
-        (name.encode(), value.encode())
-        for name, value in _HEADERS.items()
-        if name.encode() not in given
-    ]
-    return [*headers, *more]
+def handle_exception(exception: Exception) -> Any:
+    """Explain a statement that needs too much memory."""
+    if not isinstance(exception, MemoryError):
+        return None
+    return Response.text(
+        "This needs more memory than a page may use; ask for less.\n", status=400, headers=_INERT
+    )

@@ -1,5 +1,10 @@
 """The command that serves a database with Datasette."""
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
 
 from dirtmodel.cli import options
@@ -19,22 +24,35 @@ from dirtmodel.cli.command import Command
 def browse(db: str, *, port: int, show: bool) -> None:
     """Open a database in the web browser, with its pictures.
 
-    Serves a SQLite file, to this machine only and only to read, until Ctrl-C. Needs the extra
-    `browse`: pip install '.[browse]' in a checkout.
+    Prints an address with a secret token, without which nothing is shown, and serves a SQLite file
+    there until Ctrl-C: to this machine only, and only to read. On a remote machine, open a tunnel
+    first: ssh -L 8001:127.0.0.1:8001 HOST, with --port 8001. Needs the extra `browse`:
+    pip install '.[browse]' in a checkout.
 
     Example: dirtmodel browse --db dirt.db --open
     """
-    import contextlib
-
     from dirtmodel import browse as pages
 
-    path = pages.check(db)
-    with contextlib.closing(pages.listen(port)) as taken:
-        pages.application(path)
-        address = f"http://{pages.HOST}:{taken.getsockname()[1]}/"
+    site = pages.application(pages.check(db))
+    token = pages.new_token()
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(contextlib.closing(pages.listen(port)))
+        address = f"http://{pages.HOST}:{taken.getsockname()[1]}/?token={token}"
         click.echo(address)
         options.warn("Ctrl-C ends it.")
         if show:
-            click.launch(address)
+            click.launch(str(stack.enter_context(_link(address))))
         with contextlib.suppress(KeyboardInterrupt):
-            pages.serve(path, taken)
+            pages.serve(site, taken, token)
+
+
+@contextlib.contextmanager
+def _link(address: str) -> Iterator[Path]:
+    """Write a page that leads to an address.
+
+    Other users see the arguments of a browser that is started, but cannot read this file.
+    """
+    with tempfile.TemporaryDirectory(prefix="dirtmodel-") as folder:
+        page = Path(folder) / "browse.html"
+        page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">\n', "utf-8")
+        yield page

@@ -12,6 +12,7 @@ Nothing here knows what a release is, or what people ask of it.
 
 from dirtmodel.database.engines import (
     APPLICATION_ID,
+    connect_sqlite,
     engine,
     explained,
     prepare_bulk_writes,
@@ -47,6 +48,7 @@ __all__ = [
     "check_foreign_keys",
     "check_revision",
     "connect",
+    "connect_sqlite",
     "current_revision",
     "display",
     "engine",

@@ -6,6 +6,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -64,22 +65,8 @@ def engine(url: sa.URL, *, read_only: bool = False, timeout: float | None = None
 
 
 def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
-    path = sqlite_path(url)
-
     def connect() -> sqlite3.Connection:
-        # Paths go in as URIs so that mode=ro can be asked for, whatever characters they hold.
-        mode = "ro" if read_only else "rwc"
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cache_size=-65536")
-        if read_only:
-            connection.execute("PRAGMA query_only=ON")
-        return connection
+        return connect_sqlite(sqlite_path(url), read_only=read_only)
 
     made = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
 
@@ -90,6 +77,23 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return made
+
+
+def connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Connect to a SQLite file through the driver alone."""
+    # Paths go in as URIs so that mode=ro can be asked for, whatever characters they hold.
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-65536")
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> sa.Engine:
