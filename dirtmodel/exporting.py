@@ -21,13 +21,11 @@ from dirtmodel.models import (
     Picture,
     Rating,
     Session,
-    Step,
     Target,
-    lookups,
-    member_of,
 )
 from dirtmodel.opening import Database
 from dirtmodel.pseudonyms import Choice, numbering
+from dirtmodel.queries.targets import Targets
 from dirtmodel.release.columns import COLUMNS, Column, Kind
 from dirtmodel.release.extension import of_database
 from dirtmodel.release.layout import QC_FOLDER, TABLES, file_name
@@ -42,42 +40,27 @@ _PICTURES: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which part of a database is written.
+class Selection(Targets):
+    """Which part of a database is written: images, their reviews, and the sessions of these.
 
     Parameters
     ----------
-    steps
-        Only images of these steps, their reviews, and the sessions of those steps or reviews;
-        None for all.
-    subs
-        Only images of these participants (without `sub-`), their reviews, and the sessions of
-        those reviews; None for all.
+    step, sub, ses, task, run_number, scan
+        Only images of these targets, as in `Targets`. Steps without further conditions come with
+        all of their sessions, including those without a review.
     users
         False leaves out who the raters were: `user` is NULL throughout.
     """
 
-    steps: Collection[Step | str | int] | None = None
-    subs: Collection[str] | None = None
     users: bool = True
-
-    def __post_init__(self) -> None:
-        if self.subs is not None:
-            object.__setattr__(self, "subs", tuple(sub.removeprefix("sub-") for sub in self.subs))
-        if self.steps is not None:
-            steps = {member_of(Step, step) for step in self.steps}
-            object.__setattr__(self, "steps", tuple(sorted(steps)))
 
     def images(self) -> sa.Select[Any] | None:
         """Select the ids of the images; None for all."""
-        if self.steps is None and self.subs is None:
+        conditions = self.conditions()
+        if not conditions:
             return None
-        chosen = sa.select(Picture.img_id).join(Target, Target.id == Picture.target_id)
-        if self.steps is not None:
-            chosen = chosen.where(Target.step.in_(self.steps))
-        if self.subs is not None:
-            chosen = chosen.where(Target.sub.in_(sorted(self.subs)))
-        return chosen
+        of_target = Target.id == Picture.target_id
+        return sa.select(Picture.img_id).join(Target, of_target).where(*conditions)
 
     def rows(self, table: str, extra: Collection[Column] = ()) -> sa.Select[Any]:
         """Select the rows of a table, in the published columns, `extra` ones last, and by id."""
@@ -104,7 +87,7 @@ class Selection:
             Session.id.in_(sa.select(review.session_id).where(review.img_id.in_(images)))
             for review in (Rating, Coordinate)
         ]
-        if self.subs is None and self.steps is not None:
+        if self.steps is not None and not self.conditions(steps=False):
             reviewing.append(Session.step.in_(self.steps))
         return sa.or_(*reviewing)
 
@@ -113,10 +96,9 @@ def export(
     db: Database,
     release: str | os.PathLike[str],
     *,
-    steps: Collection[Step | str | int] | None = None,
-    subs: Collection[str] | None = None,
     users: bool = True,
     pseudonyms: Choice = False,
+    **targets: Any,
 ) -> dict[str, int]:
     """Write a database, or a part of it, as a release; all four files or none.
 
@@ -127,11 +109,13 @@ def export(
         committed is not part of the release.
     release
         Folder to write to, which must be new or empty; it receives the documented layout.
-    steps, subs, users
-        As in `Selection`.
+    users
+        False leaves out who the raters were: `user` is NULL throughout.
     pseudonyms
         True, or a key: raters are numbered (see `use_pseudonyms`), and columns with free text, of
         notes or of what DIRT does not define, are NULL throughout.
+    **targets
+        The other conditions of `Selection`: `step`, `sub`, `ses`, `task`, `run_number`, `scan`.
 
     Returns
     -------
@@ -143,13 +127,13 @@ def export(
     OutputError
         If the folder is not empty or cannot be written; then it is left unchanged.
     UsageError
-        If there is no such participant or step, or no key of pseudonyms.
+        If there is nothing that a condition names, or no key of pseudonyms.
     DatabaseError
         If the database cannot be opened.
     """
     if pseudonyms is not False and not users:
         raise UsageError("pseudonyms number the users, which are left out; ask for one of the two")
-    selection = Selection(steps=steps, subs=subs, users=users)
+    selection = Selection(**targets, users=users)
     folder = Path(os.path.realpath(release))
     require_utf8(str(folder))
     _check_folder(folder)
@@ -158,7 +142,8 @@ def export(
         if connection.dialect.name != "sqlite":
             # All four files show the same state, whoever writes meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        _check_selection(connection, selection)
+        # An empty release looks like any other.
+        selection.require(connection)
         qc = unfinished / QC_FOLDER
         qc.mkdir(parents=True)
         extra = of_database(connection).columns
@@ -185,18 +170,6 @@ def _shown(
         if column.name == "notes" or (column in extra and column.kind is Kind.TEXT)
     }
     return {**shown, "user": lambda name: None if name is None else raters[name]}
-
-
-def _check_selection(connection: sa.Connection, selection: Selection) -> None:
-    """Reject a name that selects nothing: an empty release looks like any other."""
-    steps = None if selection.steps is None else [member_of(Step, s) for s in selection.steps]
-    lookups.require_steps(connection, steps)
-    for sub in selection.subs or ():
-        if not connection.scalar(sa.select(sa.exists().where(Target.sub == sub))):
-            raise UsageError(
-                f"there is no image of participant {sub!r}; see them with: "
-                "dirtmodel sql 'SELECT DISTINCT sub FROM target'"
-            )
 
 
 def _check_folder(folder: Path) -> None:

@@ -35,6 +35,7 @@ def exclusions(
     level: str = "scan",
     images: int = 1,
     status: Collection[str] = ("excluded",),
+    **conditions: Collection[Any],
 ) -> list[Row]:
     """Rows as dictionaries, in order; `tables` are lists of dictionaries by name."""
     user_of = {session["id"]: session["user"] for session in tables["session"]}
@@ -44,7 +45,7 @@ def exclusions(
             of_image[row["img_id"]].append(row)
     targets = collections.defaultdict(list)
     for image in tables["image"]:
-        if step is None or image["step"] in step:
+        if is_asked_for(image, step=step, **conditions):
             targets[image["step"], image["file1"]].append(image["id"])
 
     groups = collections.defaultdict(list)
@@ -60,7 +61,7 @@ def exclusions(
         n_bad = sum(image["bad"] for image in judged)
         flagged = any(image["flagged"] for image in judged)
         excluded = n_bad >= images or (source_data_issue and flagged)
-        names = {**_names(of_step, file1), "step": of_step, "file1": file1}
+        names = _names(of_step, file1)
         groups[tuple(names[key] for key in KEYS[level])].append((excluded, judged))
 
     rows = []
@@ -72,6 +73,13 @@ def exclusions(
             rows.append(row)
     first = ("step", "file1") if level == "target" else KEYS[level]
     return sorted(rows, key=lambda row: [(row[k] is None, row[k] or 0) for k in first])
+
+
+def is_asked_for(image: Row, **conditions: Collection[Any] | None) -> bool:
+    """Return whether an image's target meets the conditions, which None leaves open."""
+    names = _names(image["step"], image["file1"])
+    names["run_number"] = names["run"]
+    return all(wanted is None or names[name] in wanted for name, wanted in conditions.items())
 
 
 def _evidence(judged: list[Row], *, excluded: bool) -> Row:
@@ -194,6 +202,8 @@ def _names(step: int, file1: str) -> Row:
     scan = f"{task}{run or ''}" if task else {0: "T1w", 1: "T1w", 2: "T1w", 4: "dwi"}.get(step)
     known = {"T1w", "dwi", "cuff1", "cuff2", "rest1", "rest2"}
     return {
+        "step": step,
+        "file1": file1,
         "sub": sub,
         "ses": entities.get("ses"),
         "task": task,

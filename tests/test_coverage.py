@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+import exclusions_oracle
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -83,13 +84,32 @@ def test_by_target(db: orm.Session, published: Tables) -> None:
     assert [numbers_of(row) for row in found] == by_target(published)
 
 
-@pytest.mark.parametrize("step", dm.Step)
-def test_one_step(db: orm.Session, published: Tables, step: dm.Step) -> None:
-    query = dm.Coverage(step=step)
-    assert query.run(db) == [row for row in by_step(published) if row.step == step]
-    assert [numbers_of(row) for row in query.run_targets(db)] == [
-        row for row in by_target(published) if row[0] == step
-    ]
+@pytest.mark.parametrize(
+    "targets",
+    [
+        *({"step": [step]} for step in dm.Step),
+        {"step": [dm.Step.MASK, dm.Step.DTIFIT], "ses": ["V1"]},
+        {"scan": ["T1w", "rest1"]},
+        {"task": ["rest"], "run_number": [2]},
+    ],
+)
+def test_some_targets(db: orm.Session, published: Tables, targets: dict[str, Any]) -> None:
+    images = [i for i in published["image"] if exclusions_oracle.is_asked_for(i, **targets)]
+    ids = {image["id"] for image in images}
+    some = {
+        "session": published["session"],
+        "image": images,
+        **{
+            table: [review for review in published[table] if review["img_id"] in ids]
+            for table in ("rating", "coordinate")
+        },
+    }
+
+    query = dm.Coverage(**targets)
+
+    assert images
+    assert query.run(db) == by_step(some)
+    assert [numbers_of(row) for row in query.run_targets(db)] == by_target(some)
 
 
 def test_crossed_reviews_do_not_count(db: orm.Session, published: Tables) -> None:

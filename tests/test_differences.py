@@ -583,6 +583,23 @@ def test_verdicts_list_each_scan_once_and_in_words(paths: tuple[str, str]) -> No
     assert not [line for line in reported if "None" in line[-1]]
 
 
+def test_verdicts_can_be_those_of_some_targets(paths: tuple[str, str]) -> None:
+    everywhere = run(*paths, "--verdicts", "--format", "csv").stdout.splitlines()
+    sub = everywhere[1].split(",")[1]
+
+    reported = run(*paths, "--verdicts", "--format", "csv", "--sub", sub).stdout.splitlines()
+
+    assert reported == [line for line in everywhere if line.split(",")[1] in {"sub", sub}]
+    assert 1 < len(reported) < len(everywhere)
+
+
+def test_a_participant_that_neither_side_has_is_rejected(paths: tuple[str, str]) -> None:
+    reported = run(*paths, "--verdicts", "--sub", "nobody")
+
+    assert (reported.exit_code, reported.stdout) == (2, "")
+    assert "there is no target with sub nobody" in reported.stderr
+
+
 def test_the_summary_counts_what_to_look_at(paths: tuple[str, str]) -> None:
     reported = run(*paths).stdout
 

@@ -40,8 +40,12 @@ INSTANCES: dict[str, list[Any]] = {
         dm.Consensus(dm.Step.MASK, level="target"),
         dm.Consensus(dm.Step.FMAP_COREGISTRATION, level="scan", prior=0),
     ],
-    "Coverage": [dm.Coverage(), *(dm.Coverage(step=step) for step in dm.Step)],
-    "Crossed": [dm.Crossed(), dm.Crossed(steps=(dm.Step.MASK,))],
+    "Coverage": [
+        dm.Coverage(),
+        *(dm.Coverage(step=step) for step in dm.Step),
+        dm.Coverage(ses="V1", scan=["rest1", "T1w"]),
+    ],
+    "Crossed": [dm.Crossed(), dm.Crossed(step=dm.Step.MASK, ses="V1")],
     "Exclusions": [
         *(
             dm.Exclusions(
@@ -61,6 +65,7 @@ INSTANCES: dict[str, list[Any]] = {
             )
         ),
         *(dm.Exclusions(step=step, source_data_issue=True) for step in dm.Step),
+        dm.Exclusions(task="rest", run_number=[1, 2], level="participant", status=None),
         dm.Exclusions(step=dm.Step.MASK, min_clicks=2, min_raters=2, images=2, status="kept"),
     ],
     "Images": [

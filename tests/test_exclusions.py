@@ -38,6 +38,13 @@ NAMES = {
     4: ["sub-10001_ses-V1_space-T1w_desc-preproc_dwi_FA.nii.gz"],
     5: ["sub-10001_ses-V1_task-rest_run-01_desc-denoised_bold.nii.gz"],
 }
+TARGETS = {
+    "sub": ["10001", "9", "B", "b"],
+    "ses": ["V1", "V3"],
+    "task": ["rest", "cuff", "nback"],
+    "run_number": [1, 2],
+    "scan": ["T1w", "dwi", "rest1", "cuff2"],
+}
 USERS = [None, "ann", "Bob", "çem"]
 TINY = sample.make_tables(subjects=1, slices=1, pictures="tiny", hazards=False)["image"]
 PICTURE = TINY["img"][0].as_py()
@@ -176,6 +183,9 @@ def questions(draw: st.DrawFn) -> Row:
         asked["unsure"] = draw(st.sampled_from(["pass", "fail", "ignore"]))
         if asked["rule"] == "min-fails":
             asked["min_fails"] = draw(st.integers(1, 3))
+    for name, values in TARGETS.items():
+        if wanted := draw(st.sets(st.sampled_from(values), max_size=2)):
+            asked[name] = tuple(wanted)
     # How step 5 is judged, only the database knows.
     if steps & {0, 1, 2, 5}:
         asked["min_clicks"] = draw(st.integers(1, 3))

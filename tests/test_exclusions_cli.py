@@ -43,6 +43,7 @@ def ask(loaded_url: sa.URL) -> Ask:
         "--step fmap_coregistration --rule majority --unsure fail --level target",
         "--rule min-fails 2 --min-clicks 2 --min-raters 2 --latest --status all",
         "--step 0 --step 2 --source-data-issue --images 2 --level session --status partial",
+        "--ses ses-V1 --task rest --run run-01 --scan REST1 --status all",
     ],
 )
 def test_the_rule_of_a_table_reproduces_it(ask: Ask, options: str) -> None:
@@ -113,9 +114,9 @@ def test_min_fails_is_accepted_in_any_spelling(ask: Ask, spelling: list[str]) ->
         ),
         ("--images 0", "Error: images is 0; use 1 or more\n"),
         (
-            "--kit --latest --level target",
+            "--kit --latest --level target --sub 10003",
             (
-                "Error: --kit is the kit's own rule and does not go with --latest, --level; "
+                "Error: --kit is the kit's own rule and does not go with --sub, --latest, --level; "
                 "leave out one or the other\n"
             ),
         ),
@@ -154,6 +155,44 @@ def test_an_unknown_value_is_rejected_with_a_list_of_the_known_ones(
     result = ask(*shlex.split(options))
     assert result.exit_code == 2
     assert all(word in result.stderr for word in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "--scan dwi --sub sub-4490",
+            (
+                "there is no target with sub 4490 (did you mean 44906?); list what there is with: "
+                "dirtmodel sql 'SELECT DISTINCT sub FROM target'"
+            ),
+        ),
+        (
+            "--run 7",
+            (
+                "there is no target with run 7; list what there is with: "
+                "dirtmodel sql 'SELECT DISTINCT run FROM target'"
+            ),
+        ),
+        (
+            "--step step_9",
+            (
+                "this database has no step step_9 (9); choose one of mask (0), "
+                "spatial_normalization (1), surface_localization (2), fmap_coregistration (3), "
+                "dtifit (4)"
+            ),
+        ),
+    ],
+)
+def test_a_condition_that_no_target_meets_is_rejected(ask: Ask, options: str, message: str) -> None:
+    result = ask(*shlex.split(options))
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
+
+
+def test_the_counts_on_stderr_are_of_the_chosen_targets(ask: Ask) -> None:
+    result = ask("--sub", "44906", "--scan", "rest1", "--step", "fmap_coregistration")
+
+    assert result.stderr.startswith("Excluded 1 of 1 reviewed scans of release made-up; 0 have")
 
 
 @pytest.mark.parametrize("level", ["scan", "participant"])
@@ -284,6 +323,16 @@ def filtered(result: click.testing.Result) -> dict[str, Any]:
 
 BOLD = {"datatype": "func", "suffix": "bold"}
 FILTERS = ("--format", "bids-filter")
+
+
+def test_filters_are_of_the_chosen_runs(ask: Ask) -> None:
+    every = json.loads(ask("--step", "3", *FILTERS).stdout)
+
+    chosen = json.loads(ask("--step", "3", "--sub", "44906", "--task", "rest", *FILTERS).stdout)
+
+    assert list(chosen) == ["44906"]
+    assert chosen["44906"]["bold"]["task"] == ["rest"]
+    assert len(every) > 1
 
 
 def test_a_filter_that_expresses_the_exclusions_needs_no_warning(

@@ -97,8 +97,8 @@ LEVELS = ("target", "scan", "session", "participant")
         ({"min_clicks": 10**30}, f"min_clicks is {10**30}; use at most 2,147,483,647"),
         ({"min_raters": -1}, "min_raters is -1; use 1 or more"),
         ({"rule": "min-fails 0"}, "min_fails is 0; use 1 or more"),
-        ({"step": []}, "step and status need at least one value; name one, or leave them out"),
-        ({"status": []}, "step and status need at least one value; name one, or leave them out"),
+        ({"step": []}, "step needs at least one value; name one, or leave it out"),
+        ({"status": []}, "status needs at least one value; name one, or leave it out"),
     ],
 )
 def test_options_that_do_not_go_together_are_rejected(
@@ -281,11 +281,11 @@ def test_rows_can_be_sent_to_other_processes(db: orm.Session, level: str) -> Non
     "ask",
     [
         lambda step: set(dm.Exclusions(step=step).steps),
-        lambda step: {dm.Coverage(step=step).step},
+        lambda step: set(dm.Coverage(step=step).step),
         lambda step: {dm.Agreement(step=step).step},
         lambda step: set(dm.Images(step=step).step),
-        lambda step: set(dm.Crossed([step]).steps),
-        lambda step: set(Selection(steps=[step]).steps),
+        lambda step: set(dm.Crossed(step=[step]).steps),
+        lambda step: set(Selection(step=[step]).steps),
     ],
 )
 @pytest.mark.parametrize("step", [dm.Step.MASK, 0, "0", "mask", "MASK", "Mask"])

@@ -71,7 +71,7 @@ def test_row_groups_are_bounded_and_hold_no_pictures_in_the_footer(
 def test_a_step_comes_with_its_reviews_and_their_sessions(
     loaded_url: sa.URL, tmp_path: Path
 ) -> None:
-    dm.export(loaded_url, tmp_path / "out", steps=[FMAP])
+    dm.export(loaded_url, tmp_path / "out", step=FMAP)
 
     images = set(read(tmp_path / "out", "image")["id"])
     sessions = set(read(tmp_path / "out", "session")["id"])
@@ -156,19 +156,12 @@ def test_a_failed_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_selection_is_a_release_without_rows(loaded_url: sa.URL, tmp_path: Path) -> None:
-    written = dm.export(loaded_url, tmp_path / "out", subs=[])
-
-    assert set(written.values()) == {0}
-    assert releases.find(tmp_path / "out").missing() == []
-
-
 def test_an_unknown_participant_is_rejected(loaded_url: sa.URL, tmp_path: Path) -> None:
     with pytest.raises(dm.UsageError) as refused:
-        dm.export(loaded_url, tmp_path / "out", subs=["sub-nobody"])
+        dm.export(loaded_url, tmp_path / "out", sub=["sub-nobody"])
 
     assert str(refused.value) == (
-        "there is no image of participant 'nobody'; see them with: dirtmodel sql 'SELECT DISTINCT "
-        "sub FROM target'"
+        "there is no target with sub nobody; list what there is with: dirtmodel sql 'SELECT "
+        "DISTINCT sub FROM target'"
     )
     assert list(tmp_path.iterdir()) == []

@@ -591,7 +591,7 @@ def test_exported_files_are_those_of_the_release(
 
 
 def test_a_new_step_can_be_exported_alone(places: Places, tmp_path: Path) -> None:
-    written = dm.export(places.extended, tmp_path / "out", steps=["step_5"])
+    written = dm.export(places.extended, tmp_path / "out", step="step_5")
 
     assert written == {"session": 3, "image": 4, "rating": 5, "coordinate": 1}
 

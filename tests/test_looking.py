@@ -453,8 +453,8 @@ def test_existing_files_are_replaced_only_on_request(
             ),
         ),
         (
-            ["sheet", "--sub", "nobody", "-o", "x.png"],
-            "no image matches --sub nobody; `dirtmodel coverage --targets` lists what there is",
+            ["sheet", "--slice", "99", "-o", "x.png"],
+            "no image matches --slice 99; `dirtmodel coverage --targets` lists what there is",
         ),
         (
             ["extract", "--step", "mask", "--slice", 99, "-o", "x"],

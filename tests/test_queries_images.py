@@ -34,7 +34,7 @@ def everything(db: orm.Session) -> Everything:
         ({"display": dm.DisplayMode.Y, "slice": 1}, lambda i, _t: i.display == 1 and i.slice == 1),
         ({"task": "rest", "run_number": 2}, lambda _i, t: t.task == "rest" and t.run == 2),
         ({"task": "task-rest", "run_number": "run-2"}, lambda _i, t: t.scan == "rest2"),
-        ({"scan": ["dwi", "cuff1"]}, lambda _i, t: t.scan in {"dwi", "cuff1"}),
+        ({"scan": ["DWI", "cuff1"]}, lambda _i, t: t.scan in {"dwi", "cuff1"}),
         ({"ses": "ses-V1"}, lambda _i, t: t.ses == "V1"),
     ],
 )
@@ -107,6 +107,11 @@ def test_conditions_read_as_options_of_the_command_line() -> None:
     [
         ({"slice": "three"}, "'three' is not a slice"),
         ({"run_number": "run-x"}, "'x' is not a run"),
+        ({"sub": []}, "sub needs at least one value; name one, or leave it out"),
+        (
+            {"scan": "rest3"},
+            "'rest3' is not a scan; choose one of T1w, dwi, cuff1, cuff2, rest1, rest2",
+        ),
         ({"id": 2**63}, "9223372036854775808 is larger than any id"),
         (
             {"status": "bad"},

@@ -489,3 +489,9 @@ class TestRefusals:
             dm.report(db, "report.html", **limits)  # type: ignore[arg-type]  # of limits only
 
         assert str(refused.value) == "a report has 0 or more pictures and 1 or more megabytes"
+
+    def test_of_conditions_that_other_parts_of_the_page_do_not_have(self, db: orm.Session) -> None:
+        with pytest.raises(dm.UsageError) as refused:
+            dm.report(db, "report.html", rule=dm.Exclusions(step=3, sub=10003, run_number=1))
+
+        assert str(refused.value) == "a report is about whole steps; leave out --sub 10003, --run 1"

@@ -5,16 +5,18 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import options, selection
 from dirtmodel.cli.command import Command
 
 
 @click.command(cls=Command)
-@click.option("--step", type=options.STEP, help="Only this step.")
+@selection.targets
 @click.option("--targets", is_flag=True, help="One row per target instead of one per step.")
 @options.database
 @options.results
-def coverage(db: str, *, step: Any, targets: bool, format_: str | None, path: Path | None) -> None:
+def coverage(
+    db: str, *, targets: bool, format_: str | None, path: Path | None, **conditions: Any
+) -> None:
     """Count what has been reviewed, by step or by target.
 
     An image counts as reviewed if it has a review of the kind that decides about its step: clicks
@@ -22,11 +24,10 @@ def coverage(db: str, *, step: Any, targets: bool, format_: str | None, path: Pa
 
     Example: dirtmodel coverage --step fmap_coregistration --targets
     """
-    from dirtmodel.models import lookups
     from dirtmodel.queries.coverage import Coverage
 
-    query = Coverage(step=step)
+    query = Coverage(**conditions)
     with options.opened(db) as session:
-        lookups.require_steps(session.connection(), None if step is None else [step])
+        query.require(session.connection())
         rows: Any = query.run_targets(session) if targets else query.run(session)
         options.emit(rows, format_, path)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dirtmodel.cli import columns, options, rules
+from dirtmodel.cli import columns, options, rules, selection
 from dirtmodel.cli.command import Command
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="Read pictures whose bytes differ, to find those with equal pixels (re-encoded).",
 )
 @options.migration
-@options.steps
+@selection.targets
 @rules.exclusion_rule
 @options.results
 def diff(
@@ -57,7 +57,8 @@ def diff(
     counts the rows, pictures and verdicts that differ, and names differences of the schema; --table
     and --verdicts list them, and --format json contains everything. The exit code is 0 when nothing
     differs in what was asked for, 1 when something does. Verdicts follow the rule that the options
-    describe, as in `dirtmodel exclusions`, with the same defaults.
+    describe, as in `dirtmodel exclusions`, with the same defaults; conditions such as --step and
+    --sub concern verdicts only.
 
     Example: dirtmodel diff release-3.0.db release-3.1.db --verdicts
     """
@@ -67,7 +68,8 @@ def diff(
     if table and verdicts:
         raise click.UsageError("--table and --verdicts do not go together; use one at a time")
     with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
-        _require_steps(found)
+        # At least one side has what a condition names.
+        found.rule.require(found.old.session.connection(), found.new.session.connection())
         if migration is not None:
             drift = found.new.extension.less(found.old.extension)
             options.write_migration(drift, found.new.label or found.new.place, migration)
@@ -83,15 +85,6 @@ def diff(
             return _emit_verdicts(found, format_, path)
         _emit_all(found, format_, path)
         return int(found.are_there())
-
-
-def _require_steps(found: "Differences") -> None:
-    """Make sure that at least one side has each step of the rule."""
-    from dirtmodel.models import lookups
-
-    known = lookups.known(found.old.session.connection(), "step")
-    missing = [step for step in found.rule.steps or () if step not in known]
-    lookups.require_steps(found.new.session.connection(), missing)
 
 
 def _emit_table(found: "Differences", table: str, format_: str | None, path: Path | None) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from dirtmodel.cli import columns, options, rules
+from dirtmodel.cli import columns, options, rules, selection
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _file_or_folder(ctx: click.Context, param: click.Parameter, path: str | None
 
 
 @click.command(cls=rules.RuleCommand)
-@options.steps
+@selection.targets
 @rules.exclusion_rule
 @rules.status
 @click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
@@ -68,7 +68,6 @@ def exclusions(
 
     Example: dirtmodel exclusions --step fmap_coregistration --rule majority -o excluded.tsv
     """
-    from dirtmodel.models import lookups
     from dirtmodel.queries.crossed import Crossed
     from dirtmodel.queries.exclusions import Exclusions
     from dirtmodel.queries.kit import KitExclusions
@@ -89,7 +88,7 @@ def exclusions(
             "--status does not go with --format bids-filter, which names what remains; leave it out"
         )
     with options.opened(db) as session:
-        lookups.require_steps(session.connection(), query.steps)
+        query.require(session.connection())
         if format_ == _BIDS_FILTER:
             _emit_filters(query, session, path, quiet=quiet)
         else:
@@ -97,7 +96,7 @@ def exclusions(
             _emit(rows, format_, path)
             if not quiet:
                 options.warn(summary)
-        (crossed,) = Crossed(query.steps).run(session)
+        (crossed,) = Crossed(**query.targets()).run(session)
     if any(crossed) and not quiet:
         options.warn(
             f"Left out: {crossed.verdicts_on_click_steps:,} verdicts on click steps and "

@@ -5,14 +5,13 @@ from typing import Any
 
 import click
 
-from dirtmodel.cli import options
+from dirtmodel.cli import options, selection
 from dirtmodel.cli.command import Command
 
 
 @click.command(cls=Command)
 @click.argument("release", metavar="RELEASE", type=click.Path(file_okay=False, path_type=Path))
-@options.steps
-@click.option("--sub", multiple=True, metavar="ID", help="Only this participant; may be repeated.")
+@selection.targets
 @click.option("--no-users", is_flag=True, help="Leave out who the raters were.")
 @options.pseudonyms
 @options.database
@@ -21,15 +20,14 @@ def export(
     db: str,
     release: Path,
     *,
-    step: Any,
-    sub: tuple[str, ...],
     no_users: bool,
     pseudonyms: bool | bytes,
     quiet: bool,
+    **targets: Any,
 ) -> None:
     """Write a database as a release: the four parquet files.
 
-    RELEASE is a new folder, which receives the files in the documented layout. --step and --sub
+    RELEASE is a new folder, which receives the files in the documented layout. The conditions
     select images, with their reviews and the sessions of these reviews. Loading the release makes
     an equal database.
 
@@ -37,9 +35,7 @@ def export(
     """
     from dirtmodel import exporting
 
-    written = exporting.export(
-        db, release, steps=step, subs=sub or None, users=not no_users, pseudonyms=pseudonyms
-    )
+    written = exporting.export(db, release, users=not no_users, pseudonyms=pseudonyms, **targets)
     if not quiet:
         rows = ", ".join(f"{n:,} {table}" for table, n in written.items())
         options.warn(f"Wrote {release}: {rows} rows.")

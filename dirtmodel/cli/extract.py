@@ -10,7 +10,7 @@ from dirtmodel.cli.command import Command
 
 
 @click.command(cls=Command)
-@selection.conditions
+@selection.images
 @selection.output("pictures/")
 @selection.replace
 @options.database
@@ -18,14 +18,15 @@ from dirtmodel.cli.command import Command
 def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any) -> None:
     """Write the original pictures to a folder, byte for byte.
 
-    Conditions may be repeated; an image meets them all. Files are named by participant, session,
+    An image meets all conditions. Files are named by participant, session,
     task, run, step, display, slice and image. Nothing is written outside of the folder.
 
     Example: dirtmodel extract --step mask --sub 10003 -o pictures/
     """
     from dirtmodel.pictures import extract as pictures
+    from dirtmodel.queries.images import Images
 
-    images = selection.images(conditions)
+    images = Images(**conditions)
     with options.opened(db) as session:
         found = images.run(session)
         with progress.of_images("Extracting", len(found), quiet=quiet) as advance:

@@ -174,32 +174,8 @@ class EnumParam(_ParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete.lower())]
 
 
-class StepsParam(EnumParam):
-    """A step, or `all` of them."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Find the step; `all` is None."""
-        if str(value).lower() == "all":
-            return None
-        return super().convert(value, param, ctx)
-
-
 STEP: Final = EnumParam("Step")
 DISPLAY: Final = EnumParam("DisplayMode")
-
-
-def _chosen(_ctx: click.Context, _param: click.Parameter, value: tuple[Any, ...]) -> Any:
-    return None if not value or None in value else value
-
-
-steps: Final = click.option(
-    "--step",
-    type=StepsParam("Step"),
-    multiple=True,
-    callback=_chosen,
-    metavar="STEP",
-    help="Only this step; may be repeated.  [default: all steps]",
-)
 
 
 def _key(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> bytes | None:

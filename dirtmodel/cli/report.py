@@ -9,7 +9,7 @@ from dirtmodel.cli import options, rules, selection
 
 
 @click.command(cls=rules.RuleCommand)
-@options.steps
+@selection.steps
 @rules.exclusion_rule
 @rules.status
 @click.option("--title", help="Heading of the page.  [default: the label of the release]")

@@ -1,7 +1,7 @@
-"""The options of commands that write pictures: which, and where to."""
+"""Which targets and images a command is about, and where it writes pictures."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from dirtmodel.cli import options
 from dirtmodel.entities import SCANS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Option = Callable[[Any], Any]
 
 _STDOUT: Final = "-"
 
@@ -72,40 +73,76 @@ def save(data: bytes, path: Path, *, replace: bool) -> None:
 
 replace: Final = click.option("--replace", is_flag=True, help=options.REPLACE_HELP)
 
-_CONDITIONS: Final = (
-    click.option("--step", type=options.STEP, multiple=True, help="Only this step."),
-    click.option("--sub", multiple=True, metavar="LABEL", help="Only this participant."),
-    click.option("--ses", multiple=True, metavar="LABEL", help="Only this scanning session."),
-    click.option("--task", multiple=True, metavar="LABEL", help="Only this task."),
-    click.option("--run", "run_number", multiple=True, metavar="N", help="Only this run."),
-    click.option(
-        "--scan",
-        type=click.Choice(SCANS, case_sensitive=False),
+
+class _StepsParam(options.EnumParam):
+    """A step, or `all` of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Find the step; `all` is None."""
+        return None if str(value).lower() == "all" else super().convert(value, param, ctx)
+
+
+def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Return the values of a condition, or None where it does not restrict anything."""
+    return None if not values or None in values else values
+
+
+def _condition(
+    *names: str, only: str, type_: Any = str, metavar: str | None = None, default: str = ""
+) -> _Option:
+    return click.option(
+        *names,
+        type=type_,
+        metavar=metavar,
         multiple=True,
-        help="Only this raw acquisition.",
-    ),
-    click.option("--display", type=options.DISPLAY, multiple=True, help="Only this axis."),
-    click.option("--slice", multiple=True, metavar="N", help="Only this slice."),
-    click.option(
+        callback=_given,
+        help=f"Only {only}; may be repeated.{default}",
+    )
+
+
+_SCAN: Final = click.Choice(SCANS, case_sensitive=False)
+_STATUS: Final = click.Choice(["excluded", "kept", "unreviewed", "partial"], case_sensitive=False)
+
+steps: Final = _condition(
+    "--step",
+    type_=_StepsParam("Step"),
+    metavar="STEP",
+    only="this step",
+    default="  [default: all steps]",
+)
+_TARGETS: Final = (
+    steps,
+    _condition("--sub", metavar="LABEL", only="this participant"),
+    _condition("--ses", metavar="LABEL", only="this scanning session"),
+    _condition("--task", metavar="LABEL", only="this task"),
+    _condition("--run", "run_number", metavar="N", only="this run"),
+    _condition("--scan", type_=_SCAN, only="this raw acquisition"),
+)
+_IMAGES: Final = (
+    *_TARGETS,
+    _condition("--display", type_=options.DISPLAY, only="this axis"),
+    _condition("--slice", metavar="N", only="this slice"),
+    _condition(
         "--status",
-        type=click.Choice(["excluded", "kept", "unreviewed", "partial"], case_sensitive=False),
-        multiple=True,
-        help="Only targets of this status by the default rule of `dirtmodel exclusions`; of "
-        "excluded ones the bad images.",
+        type_=_STATUS,
+        only="targets of this status by the default rule of `dirtmodel exclusions`, and of "
+        "excluded ones the bad images",
     ),
-    click.option("--id", multiple=True, metavar="ID", help="Only this image."),
+    _condition("--id", metavar="ID", only="this image"),
 )
 
 
-def conditions(command: _Command) -> _Command:
-    """Add the options that select images; each may be repeated."""
-    for option in reversed(_CONDITIONS):
+def targets(command: _Command) -> _Command:
+    """Add the conditions of `Targets`."""
+    return _with(_TARGETS, command)
+
+
+def images(command: _Command) -> _Command:
+    """Add the conditions of `Images`."""
+    return _with(_IMAGES, command)
+
+
+def _with(conditions: Sequence[_Option], command: _Command) -> _Command:
+    for option in reversed(conditions):
         command = option(command)
     return command
-
-
-def images(conditions: dict[str, Any]) -> Any:
-    """Return the query for the images that the options select."""
-    from dirtmodel.queries.images import Images
-
-    return Images(**{name: value or None for name, value in conditions.items()})

@@ -10,7 +10,7 @@ from dirtmodel.cli.command import Command
 
 
 @click.command(cls=Command)
-@selection.conditions
+@selection.images
 @click.option("--title", help="Heading of every page.  [default: what was asked for]")
 @click.option(
     "--size",
@@ -38,7 +38,7 @@ def sheet(
 ) -> None:
     """Lay pictures out on one or more pages, with rings and labels.
 
-    Conditions may be repeated; an image meets them all. A frame shows the worst verdict on a
+    An image meets all conditions. A frame shows the worst verdict on a
     picture: red for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so
     that they stay visible. Several pages are called failures-01.png, failures-02.png and so on. A
     damaged picture is an empty cell that says so.
@@ -47,8 +47,9 @@ def sheet(
     """
     from dirtmodel.draw.sheets import Layout
     from dirtmodel.pictures import sheet as pictures
+    from dirtmodel.queries.images import Images
 
-    images = selection.images(conditions)
+    images = Images(**conditions)
     with options.opened(db, pseudonyms) as session:
         made = pictures.sheet(session, images, title=title, layout=Layout.of_size(size))
         with progress.of_images("Drawing", len(made), quiet=quiet) as advance:

@@ -161,12 +161,11 @@ class Side:
     def images_by_unit(self, rule: Exclusions, columns: tuple[str, ...]) -> Iterator[Any]:
         """Stream (image id, key columns of the rule's level) of the images that a rule looks at."""
         target = Target.__table__.c
-        statement = sa.select(Picture.img_id, *(target[name] for name in columns)).join_from(
-            Picture, Target, Target.id == Picture.target_id
+        return self._stream(
+            sa.select(Picture.img_id, *(target[name] for name in columns))
+            .join_from(Picture, Target, Target.id == Picture.target_id)
+            .where(*rule.conditions())
         )
-        if rule.steps is not None:
-            statement = statement.where(Target.step.in_(rule.steps))
-        return self._stream(statement)
 
     def findings(self) -> list[FindingRow]:
         """What was found when the release was loaded."""

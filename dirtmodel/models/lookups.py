@@ -81,16 +81,16 @@ def known(connection: sa.Connection, table: str) -> dict[int, str]:
     return {int(number): name for number, name in found}
 
 
-def require_steps(connection: sa.Connection, steps: Iterable[Step] | None) -> None:
-    """Make sure that a database has these steps: without one, a query just returns no rows.
+def require_steps(steps: Iterable[Step], *connections: sa.Connection) -> None:
+    """Make sure that databases have these steps: without one, a query just returns no rows.
 
     Raises
     ------
     UsageError
-        If it lacks one; the message lists those that it has.
+        If none of them has one; the message lists those that they have.
     """
-    names = known(connection, "step")
-    for step in steps or ():
+    names = {number: name for c in connections for number, name in known(c, "step").items()}
+    for step in steps:
         if step not in names:
             there = ", ".join(f"{name.lower()} ({number})" for number, name in names.items())
             raise UsageError(

@@ -52,6 +52,7 @@ def find(session: orm.Session, wanted: Wanted) -> list[FoundImage]:
         If there are none, or if some of those named are missing.
     """
     if isinstance(wanted, Images):
+        wanted.require(session.connection())
         found = list(wanted.run(session))
         there = {image.id for image in found}
         _require(_ids(wanted), there, alone=wanted == Images(id=wanted.id))

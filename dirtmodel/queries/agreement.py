@@ -148,7 +148,7 @@ class Agreement:
         pairs, over = self._pairs(reviews)
         repeated = read_repeats(session, self._step, reviews, self.rater)
         rated = np.unique(ratings.unit)
-        (crossed,) = Crossed([self._step]).run(session)
+        (crossed,) = Crossed(step=self._step).run(session)
         return AgreementResult(
             step=self._step,
             rater=self.rater,

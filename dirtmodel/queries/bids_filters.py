@@ -92,6 +92,8 @@ class BidsFilters:
         return (
             sa.select(*names)
             .where(Target.sub.is_not(None), Target.task.is_not(None))
+            # A run is there whatever step its targets are of.
+            .where(*self.exclusions.conditions(steps=False))
             .group_by(*names)
             .order_by(*map(ascending, names))
         )

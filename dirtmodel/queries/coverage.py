@@ -6,10 +6,11 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import Review, Step, Tally, Target, member_of
+from dirtmodel.models import Review, Step, Tally, Target
 from dirtmodel.opening import accepts_database
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
+from dirtmodel.queries.targets import Targets
 
 
 class StepCoverage(NamedTuple):
@@ -38,8 +39,8 @@ class TargetCoverage(NamedTuple):
     n_reviews: int
 
 
-@dataclass(frozen=True)
-class Coverage:
+@dataclass(frozen=True, kw_only=True)
+class Coverage(Targets):
     """How many images of each step have been reviewed, and how many have not?
 
     An image is reviewed when it has a review of the kind that decides about its step: clicks for
@@ -48,21 +49,15 @@ class Coverage:
 
     Parameters
     ----------
-    step
-        Only this step, as member, name or number; all of them by default.
+    step, sub, ses, task, run_number, scan
+        As in `Targets`.
     """
-
-    step: Step | str | int | None = None
-
-    def __post_init__(self) -> None:
-        if self.step is not None:
-            object.__setattr__(self, "step", member_of(Step, self.step))
 
     def select(self) -> Statement:
         """One row per step, as `StepCoverage`."""
         raters = (
             sa.select(Review.step, sa.func.count(Review.rater.distinct()).label("n_raters"))
-            .where(Review.decides)
+            .where(Review.decides, *self.review_conditions())
             .group_by(Review.step)
             .subquery("raters")
         )
@@ -107,7 +102,7 @@ class Coverage:
         images: Statement = sa.select(Target.step, Tally.target_id, Tally.n_reviews).join_from(
             Tally, Target, Target.id == Tally.target_id
         )
-        return images if self.step is None else images.where(Target.step == self.step)
+        return images.where(*self.conditions())
 
 
 def _counts(images: sa.Subquery) -> list[sa.ColumnElement[int]]:

@@ -1,15 +1,15 @@
 """Reviews of the kind that does not decide about their step."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from dirtmodel.models import Coordinate, Review, Step, member_of
+from dirtmodel.models import Coordinate, Review
 from dirtmodel.opening import accepts_database
 from dirtmodel.queries.results import Rows, Statement
+from dirtmodel.queries.targets import Targets
 
 
 class CrossedCount(NamedTuple):
@@ -19,8 +19,8 @@ class CrossedCount(NamedTuple):
     clicks_on_verdict_steps: int
 
 
-@dataclass(frozen=True)
-class Crossed:
+@dataclass(frozen=True, kw_only=True)
+class Crossed(Targets):
     """How many rows are of the kind that does not decide about their step?
 
     These are verdicts on images that are judged by clicks, and clicks (rows of `coordinate`) on
@@ -28,21 +28,13 @@ class Crossed:
 
     Parameters
     ----------
-    steps
-        Only of images of these steps; None for all.
+    step, sub, ses, task, run_number, scan
+        As in `Targets`.
     """
-
-    steps: Collection[Step | str | int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            object.__setattr__(self, "steps", tuple(member_of(Step, step) for step in self.steps))
 
     def select(self) -> Statement:
         """One row, as `CrossedCount`."""
-        crossed = [~Review.decides]
-        if self.steps is not None:
-            crossed.append(Review.step.in_(self.steps))
+        crossed = [~Review.decides, *self.review_conditions()]
         verdicts = sa.select(sa.func.count()).where(Review.kind == "rating", *crossed)
         same = (Coordinate.img_id == Review.img_id) & (Coordinate.session_id == Review.session_id)
         clicks = (

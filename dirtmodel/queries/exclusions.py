@@ -1,6 +1,5 @@
 """Which scans should be left out of an analysis?"""
 
-import enum
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from dirtmodel.models import (
     JudgedBy,
     Release,
     Review,
-    Step,
     Tally,
     Target,
-    member_of,
 )
 from dirtmodel.models.derived import tally
 from dirtmodel.opening import accepts_database
@@ -34,13 +31,14 @@ from dirtmodel.queries.rules import (
     columns_of,
     member,
 )
+from dirtmodel.queries.targets import Targets
 
 _MOST: Final = 2**31 - 1
 """The largest integer that both engines compare with a column of counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exclusions:
+class Exclusions(Targets):
     """Which targets, scans, sessions or participants should be left out, and on what evidence?
 
     Steps that are judged by verdict (fieldmap coregistration, diffusion) follow `rule`, `unsure`
@@ -49,8 +47,8 @@ class Exclusions:
 
     Parameters
     ----------
-    step
-        One step, several, or None for all steps of the database; members, names or numbers.
+    step, sub, ses, task, run_number, scan
+        As in `Targets`.
     rule
         `any-fail`: one FAIL makes an image bad. `majority`: FAIL is its most frequent verdict,
         ties going to the worse. `unanimous`: all its verdicts are FAIL. `min-fails`: at least
@@ -82,7 +80,6 @@ class Exclusions:
         If options do not go together.
     """
 
-    step: Step | str | int | Collection[Step | str | int] | None = None
     rule: Rule | str = Rule.ANY_FAIL
     min_fails: int | None = None
     unsure: Unsure | str = Unsure.IGNORE
@@ -95,22 +92,23 @@ class Exclusions:
     status: Status | str | Collection[Status | str] | None = Status.EXCLUDED
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         spelt_out = re.fullmatch(r"min-fails[ =:]+(\d+)", str(self.rule))
         if spelt_out and self.min_fails in {None, int(spelt_out[1])}:
             object.__setattr__(self, "rule", Rule.MIN_FAILS)
             object.__setattr__(self, "min_fails", int(spelt_out[1]))
         for name, kind in (("rule", Rule), ("unsure", Unsure), ("level", Level)):
             object.__setattr__(self, name, member(kind, getattr(self, name), name))
-        statuses = {member(Status, status, "status") for status in _several(self.status, Status)}
+        given = [self.status] if isinstance(self.status, str) else self.status
+        statuses = {
+            member(Status, status, "status") for status in (Status if given is None else given)
+        }
         object.__setattr__(self, "status", tuple(s for s in Status if s in statuses))
-        if self.step is not None:
-            steps = {member_of(Step, step) for step in _several(self.step, Step)}
-            object.__setattr__(self, "step", tuple(sorted(steps)))
         self._check()
 
     def _check(self) -> None:
-        if self.step == () or not self.status:
-            raise UsageError("step and status need at least one value; name one, or leave them out")
+        if not self.status:
+            raise UsageError("status needs at least one value; name one, or leave it out")
         if (self.rule == Rule.MIN_FAILS) != (self.min_fails is not None):
             raise UsageError(
                 "min_fails belongs to the rule min-fails; "
@@ -138,11 +136,6 @@ class Exclusions:
             )
 
     @property
-    def steps(self) -> tuple[Step, ...] | None:
-        """The steps asked for; None for all steps of the database."""
-        return self.step  # type: ignore[return-value]  # a tuple or None since __post_init__
-
-    @property
     def kinds(self) -> set[JudgedBy]:
         """How the steps are judged; both ways where only the database knows."""
         known = {JUDGED_BY.get(step) for step in self.steps or ()}
@@ -155,7 +148,7 @@ class Exclusions:
     @property
     def rule_text(self) -> str:
         """The options of `dirtmodel exclusions` that return the same rows again."""
-        options = ["--step " + step.name.lower() for step in self.steps or ()] or ["--step all"]
+        options = (["--step all"] if self.steps is None else []) + self.options()
         if JudgedBy.VERDICT in self.kinds:
             options += [f"--rule {self.rule}", f"--unsure {self.unsure}"]
             options += [f"--min-fails {self.min_fails}"] if self.min_fails is not None else []
@@ -254,16 +247,13 @@ class Exclusions:
         by_target = self.level == Level.TARGET
         return [ascending(key) for key in ([target.step, target.file1] if by_target else keys)]
 
-    def _of_steps(self, column: Any) -> sa.ColumnElement[bool]:
-        return sa.true() if self.steps is None else column.in_(self.steps)
-
     def _units(self, keys: list[Any]) -> sa.CTE:
         """Each target with the first one that has the same keys: integers group fast."""
         first = sa.func.min(Target.id).over(partition_by=keys)
         unit = Target.id if self.level == Level.TARGET else first
         return (
             sa.select(Target.id.label("target_id"), unit.label("unit"))
-            .where(self._of_steps(Target.step))
+            .where(*self.conditions())
             .cte()
         )
 
@@ -337,7 +327,7 @@ class Exclusions:
                 _flag(bad).label("bad"),
             )
             .join(Target, Target.id == counts.target_id)
-            .where(self._of_steps(Target.step))
+            .where(*self.conditions())
         )
 
     def _failed(self, counts: Any) -> sa.ColumnElement[bool]:
@@ -372,10 +362,3 @@ def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 def _id_list(text: str | None) -> list[int]:
     return sorted(map(int, text.split(","))) if text else []
-
-
-def _several(value: Any, kind: type[enum.Enum]) -> Collection[Any]:
-    """One value, several, or None for all."""
-    if value is None:
-        return list(kind)
-    return [value] if isinstance(value, str | int) else value

@@ -1,9 +1,8 @@
 """Which images are there, and which reviews do they have? Everything but the pictures."""
 
 import datetime as dt
-import enum
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -11,7 +10,6 @@ from sqlalchemy import orm
 
 from dirtmodel import pseudonyms
 from dirtmodel.database.fragments import one_of
-from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     Coordinate,
     DisplayMode,
@@ -21,28 +19,22 @@ from dirtmodel.models import (
     Review,
     Step,
     Target,
-    member_of,
 )
 from dirtmodel.opening import accepts_database
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.rules import Level, Status
+from dirtmodel.queries.targets import Targets
 
 _KINDS: Final[dict[str, Any]] = {
-    "step": Step,
     "display": DisplayMode,
-    "status": Status,
-    "run_number": int,
     "slice": int,
+    "status": Status,
     "id": int,
 }
-"""What the conditions are; those that are missing here are text."""
+"""What the values of the conditions on images are."""
 
-_OPTIONS: Final = {"run_number": "run"}
-"""Conditions that have another name on the command line, and in the tables."""
-
-_BIGINT: Final = range(-(2**63), 2**63)
 _BATCH_BYTES: Final = 4_000_000
 _BATCH_IMAGES: Final = 64
 
@@ -69,18 +61,17 @@ class FoundImage(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
-    """Which images are there of these steps, participants, scans and cuts?
+class Images(Targets):
+    """Which images are there of these targets and cuts?
 
     Every condition is one value, several of which one must match, or None for all.
 
     Parameters
     ----------
-    step, display, slice, id
+    step, sub, ses, task, run_number, scan
+        As in `Targets`.
+    display, slice, id
         As in `image`.
-    sub, ses, task, run_number, scan
-        As in `target`; `"sub-10003"` means `"10003"`. `run_number` is `target.run`, because `run`
-        is the method that runs the query.
     status
         What becomes of the image's target by the default rule of `Exclusions`: `excluded`,
         `kept`, `unreviewed` or `partial`. Of excluded targets only the images that are bad.
@@ -91,27 +82,14 @@ class Images:
         When a condition cannot be read.
     """
 
-    step: Step | Collection[Step] | None = None
-    sub: str | Collection[str] | None = None
-    ses: str | Collection[str] | None = None
-    task: str | Collection[str] | None = None
-    run_number: int | Collection[int] | None = None
-    scan: str | Collection[str] | None = None
-    display: DisplayMode | Collection[DisplayMode] | None = None
+    display: DisplayMode | str | int | Collection[DisplayMode | str | int] | None = None
     slice: int | Collection[int] | None = None
     status: Status | str | Collection[Status | str] | None = None
     id: int | Collection[int] | None = None
 
     def __post_init__(self) -> None:
-        for name in self._names():
-            given = getattr(self, name)
-            if given is not None:
-                values = [given] if isinstance(given, str | int) else given
-                object.__setattr__(self, name, tuple(_read(name, value) for value in values))
-
-    @classmethod
-    def _names(cls) -> tuple[str, ...]:
-        return tuple(field.name for field in fields(cls))
+        super().__post_init__()
+        self._read(_KINDS)
 
     @property
     def text(self) -> str:
@@ -120,11 +98,7 @@ class Images:
         >>> Images(step=Step.MASK, sub="sub-10003").text
         '--step mask --sub 10003'
         """
-        return " ".join(
-            f"--{_OPTIONS.get(name, name)} {_written(value)}"
-            for name in self._names()
-            for value in getattr(self, name) or ()
-        )
+        return " ".join(self.options([*self.targets(), *_KINDS]))
 
     def select(self) -> Statement:
         """One row per image, as `FoundImage`, by step, file1, display and slice."""
@@ -156,12 +130,11 @@ class Images:
                 image.id,
             )
         )
-        for name in self._names():
+        statement = statement.where(*self.conditions())
+        for name in ("display", "slice"):
             wanted = getattr(self, name)
-            if wanted is not None and name not in {"status", "id"}:
-                of = image if name in {"display", "slice"} else target
-                column = of[_OPTIONS.get(name, name)]
-                statement = statement.where(column.in_(wanted))
+            if wanted is not None:
+                statement = statement.where(image[name].in_(wanted))
         if self.id is not None:
             statement = statement.where(one_of(image.id, self.id))  # type: ignore[arg-type]  # a tuple since __post_init__
         return statement if self.status is None else self._of_status(statement)
@@ -172,7 +145,7 @@ class Images:
         return Rows(FoundImage, map(FoundImage._make, session.execute(self.select())))
 
     def _of_status(self, statement: Statement) -> Statement:
-        rule = Exclusions(step=self.step, level=Level.TARGET, status=self.status)
+        rule = Exclusions(**self.targets(), level=Level.TARGET, status=self.status)
         target, judged = Target.__table__.c, rule.select().subquery("judged")
         same = (judged.c.step == target.step) & (judged.c.file1 == target.file1)
         bad = Image.id.in_(rule.select_bad_images())
@@ -307,24 +280,3 @@ def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
         n_bytes += image.n_bytes
     if batch:
         yield batch
-
-
-def _read(name: str, value: Any) -> Any:
-    kind = _KINDS.get(name, str)
-    name = _OPTIONS.get(name, name)
-    if name in {"sub", "ses", "task", "run"}:
-        value = str(value).removeprefix(f"{name}-")
-    if kind in {Step, DisplayMode}:
-        return member_of(kind, value)
-    try:
-        known = kind(value)
-    except ValueError:
-        choices = f"; choose one of {', '.join(kind)}" if kind is Status else ""
-        raise UsageError(f"{value!r} is not a {name}{choices}") from None
-    if kind is int and known not in _BIGINT:
-        raise UsageError(f"{value} is larger than any {name}")
-    return known
-
-
-def _written(value: Any) -> str:
-    return value.name.lower() if isinstance(value, enum.IntEnum) else str(value)

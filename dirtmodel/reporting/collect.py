@@ -12,13 +12,7 @@ from sqlalchemy import orm
 from dirtmodel import database, pseudonyms
 from dirtmodel._version import __version__
 from dirtmodel.entities import cohort
-from dirtmodel.models import (
-    Finding,
-    Release,
-    ReleaseFile,
-    Step,
-    lookups,
-)
+from dirtmodel.models import Finding, Release, ReleaseFile, Step
 from dirtmodel.pages import Cell, Chip, Table
 from dirtmodel.queries.activity import Activity
 from dirtmodel.queries.agreement import Agreement
@@ -76,12 +70,10 @@ class Options:
 def collect(session: orm.Session, options: Options) -> Report:
     """Ask the database everything that the page shows, except for the pictures of scans."""
     rule = options.rule
-    lookups.require_steps(session.connection(), rule.steps)
+    rule.require(session.connection())
     release = session.execute(sa.select(Release)).scalar()
     label = release.label if release else None
-    covered = [
-        row for row in Coverage().run(session) if rule.steps is None or row.step in rule.steps
-    ]
+    covered = list(Coverage(step=rule.step).run(session))
     found = list(replace(rule, status=None).run(session))
     shown = [row for row in found if row.status in {str(status) for status in rule.statuses}]
     results = [Agreement(step=row.step).run(session) for row in covered if row.n_reviews]
@@ -188,7 +180,7 @@ def _covered(session: orm.Session, covered: Sequence[StepCoverage]) -> Iterator[
     for row in covered:
         counts: dict[str | None, Counter[str]] = {}
         every = Counter[str]()
-        for target in Coverage(row.step).run_targets(session):
+        for target in Coverage(step=row.step).run_targets(session):
             status = (
                 "unreviewed"
                 if not target.n_reviewed
@@ -253,7 +245,7 @@ def _findings(session: orm.Session) -> Table | None:
 
 
 def _crossed(session: orm.Session, rule: Exclusions) -> str:
-    (crossed,) = Crossed(rule.steps).run(session)
+    (crossed,) = Crossed(step=rule.step).run(session)
     if not any(crossed):
         return ""
     return (

@@ -52,7 +52,8 @@ def report(
     Raises
     ------
     UsageError
-        If the database has no such step, or a limit is too small.
+        If the database has no such step, if the rule has other conditions than steps, or if a
+        limit is too small.
     OutputError
         If the file exists, or cannot be written; it is complete or not there.
     DatabaseError
@@ -65,6 +66,9 @@ def report(
     if pictures < 0 or megabytes < 1:
         raise UsageError("a report has 0 or more pictures and 1 or more megabytes")
     rule = rule or Exclusions()
+    if rule.conditions(steps=False):
+        further = rule.options(name for name in rule.targets() if name != "step")
+        raise UsageError(f"a report is about whole steps; leave out {', '.join(further)}")
     options = Options(
         rule=rule,
         title=title,
