@@ -22,7 +22,8 @@ import dirtmodel as dm
 from dirtmodel import models, sample
 from dirtmodel import release as releases
 from dirtmodel.release.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
-from dirtmodel.release.layout import NARROW_ROWS, QC_FOLDER, ReleaseFiles
+from dirtmodel.release.layout import QC_FOLDER, ReleaseFiles
+from dirtmodel.release.memory import NARROW_ROWS
 from dirtmodel.release.parts import Part
 from dirtmodel.release.tables import InvalidReleaseError
 
@@ -130,13 +131,13 @@ def _review(kind: str, image_step: int, session_step: int) -> Callable[[Tables],
 
 
 def _large_page(folder: Path) -> None:
-    """Write 180 MB of pictures, a thousand of which pyarrow puts into one page."""
+    """Write 180 MB of pictures into one page, compressed in a way that Arrow alone reads."""
     path = folder / "image.parquet"
     image = pq.read_table(path)
     first = image["img"].to_pylist()
     padded = [img + bytes(180_000_000 // len(first)) for img in first]
     image = with_column(image, "img", pa.array(padded, pa.large_binary()))
-    pq.write_table(image, path, use_dictionary=False, compression="none")
+    pq.write_table(image, path, use_dictionary=False, compression="lz4")
 
 
 def _empty_row(tables: Tables) -> Tables:
@@ -246,7 +247,7 @@ CASES = [
     Case(
         "large-pages",
         "image.parquet",
-        "image.parquet: reading it takes about 0.6 GB",
+        "image.parquet: reading it takes about 0.4 GB",
         files=_large_page,
     ),
     Case(
@@ -1015,7 +1016,10 @@ def test_rows_that_a_damaged_page_hides_are_missed(
 
     class Short:
         def __init__(self, file: Any) -> None:
-            self.metadata, self.schema_arrow, self._file = file.metadata, file.schema_arrow, file
+            self._file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
 
         def iter_batches(self, columns: list[str], **options: Any) -> Iterator[Any]:
             batches = self._file.iter_batches(columns=columns, **options)

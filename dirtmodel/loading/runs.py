@@ -12,7 +12,7 @@ import numpy as np
 
 from dirtmodel.release import Batch
 from dirtmodel.release.conversion import integers
-from dirtmodel.release.layout import NARROW_ROWS
+from dirtmodel.release.memory import NARROW_ROWS
 
 RUN_ROWS: Final = 512 * 1024
 """Rows that are sorted together: some tens of megabytes."""

@@ -2,6 +2,8 @@
 
 - `foreign`: what stands in place of a parquet file
 - `pages`: the sizes that a parquet file declares, compared before they are trusted
+- `streaming`: the values of a column, read without holding its pages
+- `memory`: how much of a file is held at a time, and by what
 - `parts`: the files of one table
 - `layout`: where the four files are, and how they are read
 - `dirt`: DIRT's own tables, or ours, in their place

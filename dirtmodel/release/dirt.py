@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, ReleaseError
 from dirtmodel.release.columns import COLUMNS
-from dirtmodel.release.layout import NARROW_ROWS, TABLES, picture_rows
+from dirtmodel.release.layout import TABLES
+from dirtmodel.release.memory import NARROW_ROWS, WIDE_ROWS, rows_at_a_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,7 +121,7 @@ class DatabaseTables:
         if "img" not in names:
             return NARROW_ROWS
         count = sa.select(sa.func.count()).select_from(self.columns[table]["img"].table)
-        return picture_rows(self.n_bytes, int(self.connection.scalar(count) or 0))
+        return rows_at_a_time(self.n_bytes, int(self.connection.scalar(count) or 0), WIDE_ROWS)
 
     def _selected(self, column: Any) -> Any:
         """Select the driver's own value; text where the driver cannot hold every value."""

@@ -3,12 +3,12 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dirtmodel.errors import ReleaseError, shortage
-from dirtmodel.release import foreign, pages
+from dirtmodel.release import foreign, memory
 from dirtmodel.release.parts import Part, parts_of
 
 if TYPE_CHECKING:
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 TABLES: Final = ("session", "image", "rating", "coordinate")
 """In the order in which they have to be read: what is pointed to comes first."""
-
-WIDE_ROWS: Final = 32
-WIDE_BYTES: Final = 16 << 20
-"""Rows and bytes of pictures at a time, at most (the bytes on average).
-
-Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
-the largest pictures, of 600 KB, lie side by side.
-"""
-
-NARROW_ROWS: Final = 16_384
 
 QC_FOLDER: Final = Path("pre-surgery", "mris", "derivatives", "qc")
 
@@ -54,6 +44,7 @@ class ReleaseFiles:
 
     folder: Path
     name: str
+    _needs: dict[Path, memory.Needs] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, table: str) -> Path:
         """Return the file of a table, or the folder of its parts."""
@@ -95,13 +86,13 @@ class ReleaseFiles:
 
     def n_bytes_held(self, table: str) -> int:
         """Compare all sizes that the files declare, and return what reading them holds at once."""
-        held = [0]
-        for part in self._parts(table):
+        return max((self._needs_of(part).n_bytes for part in self._parts(table)), default=0)
+
+    def _needs_of(self, part: Part) -> memory.Needs:
+        if part.path not in self._needs:
             with self._naming(part):
-                # Opened once, for what is not a parquet file at all.
-                self._open(part)
-                held.append(pages.n_bytes_held(part.path))
-        return max(held)
+                self._needs[part.path] = memory.needs(part.path, self._open(part))
+        return self._needs[part.path]
 
     def schema(self, table: str) -> "pa.Schema":
         """Return the columns of a table and their physical types."""
@@ -125,15 +116,9 @@ class ReleaseFiles:
 
     def _read(self, part: Part, names: list[str]) -> "Iterator[pa.RecordBatch]":
         file = self._open(part)
-        rows = NARROW_ROWS
-        if "img" in names:
-            groups = range(file.metadata.num_row_groups)
-            n_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-            rows = picture_rows(n_bytes, file.metadata.num_rows)
         n_read = 0
-        # Asked for columns that it does not have, Arrow returns no rows either.
-        present = [name for name in names if name in file.schema_arrow.names] or None
-        for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=False):
+        present = [name for name in names if name in file.schema_arrow.names]
+        for batch in memory.read(part.path, file, present, self._needs_of(part).streamed):
             n_read += batch.num_rows
             # Asked for `id`, Arrow also returns columns whose names start with `id.`.
             yield part.completed(batch, names)
@@ -166,16 +151,6 @@ class ReleaseFiles:
             if part.path.parent == self.folder or is_systems or shortage(error):
                 raise
             raise OSError(f"{part.path.name}: {error}") from error
-
-
-def picture_rows(n_bytes: int, n_rows: int) -> int:
-    """Return the number of pictures to read at a time, few where they are large.
-
-    >>> picture_rows(2_500_000_000, 100_000), picture_rows(4_000_000_000, 1_000)
-    (32, 4)
-    """
-    mean = n_bytes // max(n_rows, 1)
-    return max(1, min(WIDE_ROWS, WIDE_BYTES // max(mean, 1)))
 
 
 def find(path: Path) -> ReleaseFiles:

@@ -1,0 +1,214 @@
+"""How much of a table is held at a time, and by what.
+
+Rows are read in batches of few bytes. Arrow also holds the pages that they are in; columns of which
+it would hold much are read by `streaming` instead.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from dirtmodel.release import pages, streaming
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+NARROW_ROWS: Final = 16_384
+WIDE_ROWS: Final = 32
+BATCH_BYTES: Final = 16 << 20
+"""Rows at a time, at most, without and with pictures; and their bytes, on average.
+
+Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
+the largest pictures, of 600 KB, lie side by side.
+"""
+
+MUCH_BYTES: Final = 64 << 20
+"""Arrow may hold so much of a column."""
+
+_REPEATS: Final = 16
+"""How often each value of a dictionary may be repeated in a batch."""
+
+
+def rows_at_a_time(n_bytes: int, n_rows: int, most: int) -> int:
+    """Return the number of rows to read at a time, few where they are large.
+
+    >>> rows_at_a_time(2_500_000_000, 100_000, 32), rows_at_a_time(4_000_000_000, 1_000, 32)
+    (32, 4)
+    """
+    mean = n_bytes // max(n_rows, 1)
+    return max(1, min(most, BATCH_BYTES // max(mean, 1)))
+
+
+class Streamed(NamedTuple):
+    """A column that `streaming` can read: its number in the file, and its type in Arrow."""
+
+    number: int
+    type: "pa.DataType"
+    nullable: bool
+
+
+class Needs(NamedTuple):
+    """What it takes to read a file.
+
+    Parameters
+    ----------
+    streamed
+        By name: columns of which Arrow would hold much, and that can be streamed.
+    n_bytes
+        What Arrow holds of that one of the other columns of which it holds most.
+    """
+
+    streamed: Mapping[str, Streamed]
+    n_bytes: int
+
+
+def needs(path: Path, file: "pq.ParquetFile") -> Needs:
+    """Compare all sizes that a file declares, and return what it takes to read it.
+
+    Raises
+    ------
+    OSError
+        If the sizes contradict each other.
+    """
+    streamable = _streamable(file)
+    names = {column.number: name for name, column in streamable.items()}
+    streamed = {}
+    n_bytes = 0
+    with path.open("rb") as opened:
+        groups = pages.chunks(opened)
+        for index in range(len(groups[0]) if groups else 0):
+            name = names.get(index)
+            rows = WIDE_ROWS if name == "img" else NARROW_ROWS
+            held = most = 0
+            for group in groups:
+                found = list(pages.pages(opened, group[index]))
+                held = max(held, _held(found))
+                most = max(most, held, _batch(group[index], found, rows))
+                if not all(streaming.is_readable(group[index], page) for page in found):
+                    name = None
+            if name is not None and most > MUCH_BYTES:
+                streamed[name] = streamable[name]
+            else:
+                n_bytes = max(n_bytes, held)
+    return Needs(streamed, n_bytes)
+
+
+def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:
+    """Return the columns of bytes or text by name."""
+    import pyarrow.types as pt
+
+    found = {}
+    for index in range(len(file.schema)):
+        column = file.schema.column(index)
+        name, type_of_values = column.path, None
+        if file.schema_arrow.names.count(name) == 1:
+            type_of_values = file.schema_arrow.field(name).type
+        is_plain = column.max_repetition_level == 0 and column.max_definition_level <= 1
+        if not is_plain or column.physical_type != "BYTE_ARRAY" or type_of_values is None:
+            continue
+        for is_type in (pt.is_binary, pt.is_large_binary, pt.is_string, pt.is_large_string):
+            if is_type(type_of_values):
+                nullable = column.max_definition_level == 1
+                found[name] = Streamed(index, type_of_values, nullable)
+    return found
+
+
+def _held(found: list[pages.Page]) -> int:
+    """Return what Arrow holds of a chunk besides the batch."""
+    # A page is held as it is stored and decompressed; the values of a dictionary are copied.
+    held = [page.n_bytes + page.n_stored_bytes for page in found]
+    return max(held, default=0) + sum(page.n_bytes for page in found if page.is_dictionary)
+
+
+def _batch(chunk: pages.Chunk, found: list[pages.Page], rows: int) -> int:
+    """Estimate the largest batch of some rows."""
+    batches = [
+        # As many of its values as are distinct are in it once.
+        _REPEATS * page.n_bytes
+        if page.is_dictionary
+        else min(chunk.n_bytes, page.n_bytes // max(page.n_values, 1) * rows)
+        for page in found
+    ]
+    return max(batches, default=0)
+
+
+def read(
+    path: Path, file: "pq.ParquetFile", names: list[str], streamed: Mapping[str, Streamed]
+) -> "Iterator[pa.RecordBatch]":
+    """Read columns of a file in batches of few bytes, those that are streamed last."""
+    streams = {
+        name: (column.type, streaming.values(path, column.number, nullable=column.nullable))
+        for name, column in streamed.items()
+        if name in names
+    }
+    for batch in _by_arrow(file, [name for name in names if name not in streams]):
+        yield from _with_streams(batch, streams) if streams else in_pieces(batch)
+
+
+def _by_arrow(file: "pq.ParquetFile", names: list[str]) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    n_rows = file.metadata.num_rows
+    if not names:
+        # Asked for no columns, Arrow returns no rows either.
+        for start in range(0, n_rows, NARROW_ROWS):
+            rows = pa.nulls(min(NARROW_ROWS, n_rows - start), pa.struct([]))
+            yield pa.RecordBatch.from_struct_array(rows)
+        return
+    groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+    columns = (group.column(index) for group in groups for index in range(group.num_columns))
+    n_bytes = sum(
+        column.total_uncompressed_size
+        for column in columns
+        if column.path_in_schema.split(".")[0] in names
+    )
+    most = WIDE_ROWS if "img" in names else NARROW_ROWS
+    rows = rows_at_a_time(n_bytes, n_rows, most)
+    yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+
+
+def _with_streams(
+    batch: "pa.RecordBatch", streams: "Mapping[str, tuple[pa.DataType, Iterator[bytes | None]]]"
+) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    rows = zip(*(values for _, values in streams.values()), strict=True)
+    start = 0
+    while start < batch.num_rows:
+        taken: list[tuple[bytes | None, ...]] = []
+        n_bytes = 0
+        while start + len(taken) < batch.num_rows and n_bytes < BATCH_BYTES:
+            if (row := next(rows, None)) is None:
+                return
+            taken.append(row)
+            n_bytes += sum(len(value) for value in row if value is not None)
+        columns = [
+            _array(type_, values)
+            for (type_, _), values in zip(streams.values(), zip(*taken, strict=True), strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(
+            [*batch.slice(start, len(taken)).columns, *columns],
+            names=[*batch.schema.names, *streams],
+        )
+        start += len(taken)
+
+
+def _array(type_: "pa.DataType", values: tuple[bytes | None, ...]) -> "pa.Array":
+    import pyarrow as pa
+
+    array = pa.array(values, pa.large_binary())
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        # Unchecked, like text that Arrow reads: what is not UTF-8 is found later.
+        return array.view(pa.large_string())
+    return array
+
+
+def in_pieces(batch: "pa.RecordBatch") -> "Iterator[pa.RecordBatch]":
+    """Yield the rows of a batch that may be larger than estimated in pieces that are not."""
+    if batch.num_rows <= 1 or batch.nbytes <= BATCH_BYTES:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from in_pieces(batch.slice(0, half))
+    yield from in_pieces(batch.slice(half))
