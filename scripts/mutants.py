@@ -1,22 +1,17 @@
 """Releases with random damage, and the rows that a load of such a release must produce."""
 
-import contextlib
 import datetime as dt
 import gzip
 import math
 import random
 import shutil
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 
-from dirtmodel.models import Base
-from dirtmodel.release.columns import COLUMNS
 from dirtmodel.release.layout import TABLES, file_name
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -147,7 +142,7 @@ def _values(table: pa.Table, rng: random.Random) -> pa.Table:
     """Put hostile values into some cells of a column."""
     at = rng.randrange(table.num_columns)
     field = table.schema.field(at)
-    values = [_raw(value) for value in table.column(at)]
+    values = raw(table.column(at))
     hostile = HOSTILE[_family(field.type)]
     for _ in range(rng.choice((1, 1, 2, len(values)))):
         if values:
@@ -171,7 +166,7 @@ def _pictures(table: pa.Table, rng: random.Random) -> pa.Table:
 def _nulls(table: pa.Table, rng: random.Random) -> pa.Table:
     at = rng.randrange(table.num_columns)
     share = rng.choice((0.05, 0.5, 1.0))
-    values = [None if rng.random() < share else _raw(value) for value in table.column(at)]
+    values = [None if rng.random() < share else value for value in raw(table.column(at))]
     field = table.schema.field(at)
     return table.set_column(at, field, [pa.array(values, field.type)])
 
@@ -247,93 +242,15 @@ def _family(type_: pa.DataType) -> str:
     return "bytes" if pa.types.is_large_binary(type_) or pa.types.is_binary(type_) else "text"
 
 
-def _raw(scalar: pa.Scalar) -> Any:
-    """Return a value as Python has it; an instant, which may be out of Python's range, as µs."""
-    if pa.types.is_timestamp(scalar.type):
-        ticks = scalar.cast(pa.int64()).as_py()
-        return ticks if ticks is None else _microseconds(ticks, scalar.type.unit)
-    return scalar.as_py()
+def raw(column: pa.ChunkedArray) -> list[Any]:
+    """Return values as Python has them; instants, which may be out of Python's range, as µs."""
+    if not pa.types.is_timestamp(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    unit = column.type.unit
+    ticks = column.cast(pa.int64()).to_pylist()
+    return [tick if tick is None else _microseconds(tick, unit) for tick in ticks]
 
 
 def _microseconds(ticks: int, unit: str) -> int:
     return ticks // 1_000 if unit == "ns" else ticks * {"us": 1, "ms": 1_000, "s": 1_000_000}[unit]
-
-
-# -- what was loaded
-
-
-def differences(release: Path, connection: sa.Connection) -> Iterator[str]:
-    """Yield how a database differs from the release that was loaded into it."""
-    quarantine = sa.table("quarantine", sa.column("table"))
-    for name in TABLES:
-        table = Base.metadata.tables[name]
-        in_file = pq.read_table(release / file_name(name), use_threads=False)
-        rows = connection.execute(sa.select(table)).mappings().all()
-        rejected = sa.select(sa.func.count()).where(quarantine.c.table == name)
-        n_quarantined = connection.scalar(rejected) or 0
-        n_empty = _number_of_empty(in_file)
-        if len(rows) + n_quarantined + n_empty != len(in_file):
-            yield (
-                f"{name}: {len(in_file)} rows in the file, {n_empty} of them empty, but "
-                f"{len(rows)} loaded and {n_quarantined} quarantined"
-            )
-        yield from _differing(name, in_file, rows)
-
-
-def _number_of_empty(table: pa.Table) -> int:
-    columns = [[_is_nothing(_raw(value)) for value in column] for column in table.columns]
-    return sum(all(cells) for cells in zip(*columns, strict=True))
-
-
-def _is_nothing(value: Any) -> bool:
-    # Nested values are found only in columns that are not loaded.
-    if value is None or isinstance(value, list | dict):
-        return True
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _differing(name: str, in_file: pa.Table, rows: Any) -> Iterator[str]:
-    columns = {
-        column.name: [
-            _raw(value) for value in in_file.column(in_file.column_names.index(column.name))
-        ]
-        for column in COLUMNS[name]
-        if column.name in in_file.column_names
-    }
-    at: dict[int, list[int]] = {}
-    for row, id_ in enumerate(columns["id"]):
-        # What is not a whole number was rejected.
-        with contextlib.suppress(TypeError, ValueError, OverflowError):
-            at.setdefault(int(id_), []).append(row)
-    for row in rows:
-        candidates = at.get(row["id"], [])
-        if not any(
-            all(same(row[column], values[n]) for column, values in columns.items())
-            for n in candidates
-        ):
-            shown = {column: [values[n] for n in candidates] for column, values in columns.items()}
-            yield f"{name} {row['id']}: {dict(row)} was loaded from {shown}"[:2000]
-
-
-def same(loaded: Any, raw: Any) -> bool:
-    """Return whether a loaded value means what pyarrow reads."""
-    if isinstance(raw, bytes) and not isinstance(loaded, bytes):
-        raw = raw.decode()
-    if isinstance(raw, str) and loaded is None:
-        return not raw.strip() or raw.lower() == "nan"
-    if _is_nothing(raw) or loaded is None:
-        return loaded is None and _is_nothing(raw)
-    if isinstance(loaded, dt.datetime):
-        return _ticks(loaded) == (_ticks(raw) if isinstance(raw, str) else raw)
-    if isinstance(loaded, bool):
-        return loaded == (str(raw).lower() in {"true", "t", "1", "1.0"})
-    kind = type(loaded)
-    return bool(loaded == (Decimal(raw) if isinstance(loaded, int) else kind(raw)))
-
-
-def _ticks(moment: dt.datetime | str) -> int:
-    """Return a moment in µs since 1970."""
-    if isinstance(moment, str):
-        moment = dt.datetime.fromisoformat(moment)
-        moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC)
-    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)

