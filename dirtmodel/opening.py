@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel import database
-from dirtmodel.errors import UsageError
+from dirtmodel.errors import DatabaseError, UsageError
 from dirtmodel.models import Coordinate, Image, Picture, Rating, Review, Session, Target
 
 Database = orm.Session | str | sa.URL | os.PathLike[str]
@@ -157,7 +157,8 @@ def refresh(db: Database = database.DEFAULT) -> Refreshed:
     ------
     DatabaseError
         If a stored picture is damaged, or the database cannot be opened or written; then nothing
-        is changed.
+        is changed. If the disk is so full that SQLite cannot undo the change, the message names the
+        journal that must be kept.
     """
     if isinstance(db, orm.Session):
         with session_on(db) as session:
@@ -165,11 +166,17 @@ def refresh(db: Database = database.DEFAULT) -> Refreshed:
             refreshed = _refresh(session.connection())
             _expire_derived(session)
             return refreshed
-    with database.connect(database.parse_url(db), read_only=False) as connection:
-        # Checking each of a million rows takes longer than writing it.
-        database.prepare_bulk_writes(connection)
-        with connection.begin():
-            return _refresh(connection)
+    url = database.parse_url(db)
+    try:
+        with database.connect(url, read_only=False) as connection:
+            # Checking each of a million rows takes longer than writing it.
+            database.prepare_bulk_writes(connection)
+            with connection.begin():
+                return _refresh(connection)
+    except DatabaseError as error:
+        if state := database.unfinished(url, "refresh"):
+            raise DatabaseError(f"{error}; it {state}") from error
+        raise
 
 
 def _refresh(connection: sa.Connection) -> Refreshed:

@@ -135,7 +135,7 @@ def disturb(
         if kind == "disk":
             (folder / "filler").unlink()
         check_faulty_end(kind, ended, reference)
-        if ended.code == FAILED and name == "upgrade" and engine == "sqlite":
+        if ended.code == FAILED and name in {"upgrade", "refresh"} and engine == "sqlite":
             check_copy(folder, log, ended)
         found = state(bench, folder, url)
         is_whole(task, found, reference, leftovers=kind == "kill")

@@ -129,13 +129,20 @@ def test_an_upgrade_loses_no_row(earlier: sa.URL) -> None:
     assert after["session"] == before["session"]
 
 
+@pytest.mark.parametrize(
+    ("task", "start", "message"),
+    [
+        ("upgrade", EARLIER[-1], "{path} could not be upgraded and {state}: disk I/O error\n"),
+        ("refresh", HEAD, "{path} failed: disk I/O error; it {state}\n"),
+    ],
+)
 def test_a_change_that_cannot_be_undone_for_lack_of_space_names_its_journal(
-    tmp_path: Path,
+    task: str, start: str, message: str, tmp_path: Path
 ) -> None:
     path, journal = tmp_path / "dirt.db", tmp_path / "dirt.db-journal"
     small = sample.write_release(tmp_path / "small", subjects=2, slices=1, pictures="tiny")
     dm.load(small, path)
-    dm.upgrade(path, EARLIER[-1])
+    dm.upgrade(path, start)
     before = everything(database.parse_url(path))
     limited = Forked(
         f"""
@@ -144,7 +151,7 @@ def test_a_change_that_cannot_be_undone_for_lack_of_space_names_its_journal(
         space = {path.stat().st_size - 30_000}
         resource.setrlimit(resource.RLIMIT_FSIZE, (space, space))
         try:
-            dm.upgrade({str(path)!r})
+            dm.{task}({str(path)!r})
         except dm.DatabaseError as error:
             print(error)
         """
@@ -152,9 +159,36 @@ def test_a_change_that_cannot_be_undone_for_lack_of_space_names_its_journal(
 
     _, printed, _ = limited.finished()
 
-    assert printed == (
-        f"{path} could not be upgraded and holds a part of the change, which {journal} undoes "
-        "(leave both files where they are, make space, and run the upgrade again): disk I/O error\n"
+    assert printed == message.format(
+        path=path,
+        state=f"holds a part of the change, which {journal} undoes (leave both files where they "
+        f"are, make space, and run the {task} again)",
     )
-    assert dm.upgrade(path) == (EARLIER[-1], HEAD)
+    getattr(dm, task)(path)
     assert everything(database.parse_url(path)) == before
+    assert not journal.exists()
+
+
+def test_what_a_failed_change_left_is_undone_when_the_connection_is_closed(
+    release: Path, tmp_path: Path
+) -> None:
+    path, journal = tmp_path / "dirt.db", tmp_path / "dirt.db-journal"
+    dm.load(release, path)
+    before = path.read_bytes()
+    session = dm.open(path, read_only=False)
+    # As a full disk leaves it.
+    killed = Forked(
+        f"""
+        import os, sqlite3
+        other = sqlite3.connect({str(path)!r})
+        other.executescript("PRAGMA cache_size = 1; BEGIN; UPDATE image SET file1 = 'x'")
+        os._exit(0)
+        """
+    )
+    killed.finished()
+    assert journal.exists()
+
+    session.close()
+
+    assert not journal.exists()
+    assert path.read_bytes() == before

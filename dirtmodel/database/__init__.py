@@ -18,7 +18,7 @@ from dirtmodel.database.engines import (
     prepare_bulk_writes,
     reach,
 )
-from dirtmodel.database.failures import SQLITE_MAGIC, as_error, first_line
+from dirtmodel.database.failures import SQLITE_MAGIC, as_error, first_line, unfinished
 from dirtmodel.database.revisions import (
     check_foreign_keys,
     check_revision,
@@ -65,5 +65,6 @@ __all__ = [
     "require_psycopg",
     "sqlite_path",
     "tables",
+    "unfinished",
     "upgrade_sql",
 ]

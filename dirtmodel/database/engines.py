@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from dirtmodel.database.failures import as_error, check_sqlite_file, first_line
+from dirtmodel.database.failures import as_error, check_sqlite_file, first_line, undo_unfinished
 from dirtmodel.database.times import invalid_time
 from dirtmodel.database.urls import display, is_sqlite, require_psycopg, sqlite_path
 from dirtmodel.errors import DatabaseError
@@ -69,6 +69,15 @@ def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
         return connect_sqlite(sqlite_path(url), read_only=read_only)
 
     made = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
+
+    if not read_only:
+        close = made.dialect.do_close
+
+        def close_and_undo(connection: Any) -> None:
+            close(connection)
+            undo_unfinished(sqlite_path(url))
+
+        made.dialect.do_close = close_and_undo  # type: ignore[assignment, method-assign]  # the event comes before
 
     # Python's sqlite3 begins a transaction before INSERT but not before DDL, so that a failed
     # migration could not be rolled back; with isolation_level=None and a BEGIN of our own it can.

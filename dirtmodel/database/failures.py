@@ -1,5 +1,6 @@
 """Failures of a database in plain words: what happened, where, and what to do next."""
 
+import contextlib
 import os
 import shlex
 import sqlite3
@@ -110,16 +111,45 @@ def _not_writable(path: Path, *, read_only: bool) -> str:
     )
 
 
+def undo_unfinished(path: Path) -> None:
+    """Have SQLite undo what a failed change wrote, if its journal is still there.
+
+    On a full disk, SQLite leaves it to the next connection.
+    """
+    if _journal(path).exists():
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        # What cannot be undone now, for lack of space or because another program uses the file, is
+        # undone when the database is opened again.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection,
+        ):
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def unfinished(url: sa.URL, task: str) -> str | None:
+    """Describe what a failed change left that could not be undone; None if nothing."""
+    if not is_sqlite(url) or not (journal := _journal(sqlite_path(url))).exists():
+        return None
+    return (
+        f"holds a part of the change, which {journal} undoes (leave both files where they are, "
+        f"make space, and run the {task} again)"
+    )
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
 def _cut_off(path: Path) -> str:
     """Describe a journal whose change must be undone before the file can be read."""
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         undo = f"dirtmodel upgrade --db {shlex.quote(str(path))}"
         return f"a change to {path} was cut off; undo it with: {undo}"
-    journal = path.with_name(f"{path.name}-journal")
     return (
         f"a change to {path} was cut off, and it is read-only, so that the change cannot be "
-        f"undone in place; copy it with its journal: {_copy(path, journal)}; then undo the change "
-        f"in the copy: dirtmodel upgrade --db {shlex.quote(f'FOLDER/{path.name}')}"
+        f"undone in place; copy it with its journal: {_copy(path, _journal(path))}; then undo the "
+        f"change in the copy: dirtmodel upgrade --db {shlex.quote(f'FOLDER/{path.name}')}"
     )
 
 

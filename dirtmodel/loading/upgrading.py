@@ -4,7 +4,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -54,33 +53,14 @@ def upgrade(
                     refresh_all(connection)
                 database.check_foreign_keys(connection)
         except sa.exc.DBAPIError as error:
-            # SQLite leaves it to the next connection to undo what it could not write.
+            # Only then is everything undone.
             connection.close()
+            state = database.unfinished(url, "upgrade") or "is left unchanged"
             raise DatabaseError(
-                f"{database.display(url)} could not be upgraded {_undo(url)}: "
+                f"{database.display(url)} could not be upgraded and {state}: "
                 f"{database.first_line(error)}"
             ) from error
     return before, after
-
-
-def _undo(url: sa.URL) -> str:
-    """Undo what a failed upgrade wrote, if its journal is still there; describe the result."""
-    if database.is_sqlite(url):
-        path = database.sqlite_path(url)
-        journal = path.with_name(f"{path.name}-journal")
-        if journal.exists():
-            with contextlib.suppress(sqlite3.Error), contextlib.closing(_writable(path)) as opened:
-                opened.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if journal.exists():
-            return (
-                f"and holds a part of the change, which {journal} undoes (leave both files where "
-                "they are, make space, and run the upgrade again)"
-            )
-    return "and is left unchanged"
-
-
-def _writable(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
 @contextlib.contextmanager
