@@ -144,6 +144,7 @@ def test_without_the_token_nothing_is_served(site: Site) -> None:
     "page",
     [
         "/",
+        "/-/pictures",
         "/dirt",
         "/dirt/image",
         "/dirt/review",
@@ -227,10 +228,17 @@ class TestPictures:
         "/dirt/session?_size=1",
         "/dirt/image?_size=1",
         "/dirt/notes?word=owned",
+        "/dirt/image/{rated}",
+        "/dirt/target/{named}",
     ],
 )
 def test_mark_up_in_the_data_is_text(site: Site, page: str) -> None:
-    text = site.text(page)
+    with dm.open(site.path) as session:
+        rated = session.scalar(sa.select(dm.Rating.img_id).order_by(dm.Rating.id).limit(1))
+        named = session.scalar(sa.select(dm.Target.id).where(dm.Target.file1 == SCRIPT))
+
+    text = site.text(page.format(rated=rated, named=named))
+
     assert "&lt;script&gt;" in text
     assert SCRIPT not in text
     assert "<script>document.title" not in text

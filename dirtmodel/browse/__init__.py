@@ -7,6 +7,8 @@ into view.
 - `access`: the token, and requests that are refused
 - `limits`: what one statement may take
 - `describing`: titles, descriptions, facets and canned queries
+- `showing`: what our own pages show
+- `templates`: these pages, and changes to Datasette's
 - `server`: Datasette on a file, and how it is served
 - `plugin`: hooks of Datasette
 """

@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from dirtmodel import database
-from dirtmodel.models import Ratings, Step, views
+from dirtmodel.models import Ratings, Step, lookups, views
 
 NAME: Final = "dirt"
 """What Datasette calls the database in addresses, whatever the name of its file."""
@@ -13,15 +15,21 @@ FACETS: Final = {
     "image": ["step", "display"],
     "rating": ["rating", "source_data_issue"],
     "coordinate": ["source_data_issue"],
-    "target": ["step", "scan"],
+    "target": ["step", "sub", "scan"],
     "picture": ["format"],
-    "review": ["kind", "step", "verdict", "rater"],
-    "image_labels": ["step", "display", "scan"],
-    "rating_labels": ["rating", "step", "rater", "scan"],
-    "coordinate_labels": ["step", "rater", "display"],
-    "review_labels": ["kind", "step", "verdict", "rater"],
+    "review": ["step", "verdict", "rater"],
+    "image_labels": ["step", "sub", "scan"],
+    "rating_labels": ["rating", "sub", "rater", "scan"],
+    "coordinate_labels": ["step", "sub", "rater"],
+    "review_labels": ["step", "verdict", "sub", "rater"],
     "finding": ["severity", "code"],
 }
+SHOWN: Final = (
+    *(view.name for view in views.LABELS),
+    *("target", "image", "session", "rating", "coordinate", "review", "release", "finding"),
+)
+"""Tables that people ask for, the views with names for numbers first; others are hidden."""
+
 LABELS: Final = {
     "session": "user",
     "image": "file1",
@@ -42,8 +50,8 @@ QUERIES: Final = {
     "why": {
         "title": "Why is a run excluded?",
         "description": "The pictures of a participant that were rated FAIL, with their notes.",
-        "sql": "SELECT r.img_id, r.rater, r.verdict, r.notes, r.scan, r.display, r.slice,\n"
-        "  i.img AS img\n"
+        "sql": "SELECT i.img AS img, r.img_id, r.scan, r.display, r.slice, r.rater, r.verdict,\n"
+        "  r.notes\n"
         "FROM review_labels AS r JOIN image AS i ON i.id = r.img_id\n"
         f"WHERE r.verdict = '{Ratings.FAIL.name}' AND r.decides AND r.sub = :sub\n"
         "ORDER BY r.scan, r.img_id",
@@ -67,9 +75,8 @@ QUERIES: Final = {
 
 def metadata() -> dict[str, Any]:
     """Return the metadata for the database."""
-    relations = [*database.tables(), *views.VIEWS]
     tables: dict[str, dict[str, Any]] = {}
-    for table in relations:
+    for table in _relations():
         described = {column.name: column.comment for column in table.columns}
         if table.name == "image":
             described["img"] = f"{described['img']}; shown as a picture, NULL to statements"
@@ -77,11 +84,33 @@ def metadata() -> dict[str, Any]:
             "description": table.comment,
             "columns": described,
             "facets": FACETS.get(table.name, []),
+            "hidden": table.name not in SHOWN,
         }
         if table.name in LABELS:
             tables[table.name]["label_column"] = LABELS[table.name]
+    tables["alembic_version"] = {"hidden": True}
     return {
         "title": "Manual QC of A2CPS derivatives",
         "description": "Reviews made in DIRT; enums are numbers in tables and names in views.",
         "databases": {NAME: {"tables": tables, "queries": QUERIES}},
     }
+
+
+def overview() -> list[tuple[str, str]]:
+    """Return the tables that people ask for and what they hold."""
+    comments = {table.name: str(table.comment) for table in _relations()}
+    return [(name, comments[name]) for name in SHOWN]
+
+
+def lookup_of(table: str, column: str) -> str | None:
+    """Return the lookup table that names the numbers of a column."""
+    for relation in database.tables():
+        if relation.name == table and column in relation.columns:
+            keys = relation.columns[column].foreign_keys
+            names = {key.column.table.name for key in keys} & lookups.ENUMS.keys()
+            return next(iter(names), None)
+    return None
+
+
+def _relations() -> list[sa.Table]:
+    return [*database.tables(), *views.VIEWS]

@@ -10,9 +10,10 @@ SETTINGS: Final = {
     # The server answers others meanwhile only if a statement leaves a thread to them.
     "num_sql_threads": 3,
     "sql_time_limit_ms": 5_000,
-    "facet_time_limit_ms": 500,
     "max_csv_mb": 100,
     "cache_size_kb": 16_000,
+    # They cost a statement for each column.
+    "suggest_facets": False,
 }
 """Settings of Datasette."""
 

@@ -1,20 +1,20 @@
-"""Hooks of Datasette: limits of statements, pictures in cells, and an address for each."""
+"""Hooks of Datasette: limits of statements, pages of ours, and pictures and links in cells."""
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 from datasette import hookimpl
 from datasette.utils.asgi import Response
 from markupsafe import Markup
+from sqlalchemy import orm
 
 from dirtmodel import opening
-from dirtmodel.browse import limits
+from dirtmodel.browse import describing, limits, showing
 from dirtmodel.browse.server import file_of
-from dirtmodel.errors import PictureError
+from dirtmodel.errors import PictureError, UsageError
 from dirtmodel.models import Image
 from dirtmodel.pictures.fetch import pens_of
 
@@ -22,8 +22,31 @@ _INERT: Final = {"content-security-policy": "default-src 'none'; sandbox"}
 _UNBOUNDED: Final = frozenset({"printf", "format"})
 """Functions that can run for minutes without a look at the clock: `printf('%.*c', 2e9, 'x')`."""
 
-_DRAWING: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
-"""Few at a time, because each may need much memory."""
+_READING: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="page")
+"""Few at a time, because each picture may need much memory."""
+
+_PICTURE: Final = Markup(
+    '<a href="/dirt/image/{0}"><img src="/-/picture/{0}" alt="image {0} with its clicks" '
+    'loading="lazy" width="320"></a>'
+)
+_NO_PICTURE: Final = Markup(
+    "<em>Statements cannot read pictures. To see them here, select the image's id as well: "
+    "<code>select id, img from image</code>.</em>"
+)
+_LINK: Final = Markup('<a href="/dirt/{1}/{0}">{0}</a>')
+_LINKED: Final = {
+    "img_id": "image",
+    "image_id": "image",
+    "target_id": "target",
+    "session": "session",
+    "session_id": "session",
+}
+"""Columns that hold ids, and the tables whose rows they name."""
+
+_ROW_PAGES: Final = {
+    "row-dirt-image.html": showing.image,
+    "row-dirt-target.html": showing.target,
+}
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
@@ -46,33 +69,89 @@ def _authorize(
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
-def render_cell(row: Any, column: str) -> Markup | None:
-    """Show a picture where a row has an `img` and the id of its image."""
+def prepare_jinja2_environment(env: Any) -> None:
+    """Let templates include those of the other pages."""
+    import jinja2
+
+    pages = jinja2.PrefixLoader({"pages": jinja2.PackageLoader("dirtmodel.pages")}, delimiter=":")
+    env.loader.loaders.append(pages)
+
+
+@hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
+def render_cell(row: Any, value: Any, column: str, table: str | None, datasette: Any) -> Any:
+    """Show a picture where a row has an `img` and the id of its image; link ids; name numbers."""
     # Without an alias, SQLite calls a column that is not to be read by its qualified name.
-    if column.rpartition(".")[2] != "img":
+    if column.rpartition(".")[2] == "img":
+        names = row.keys()
+        key = next((name for name in ("img_id", "id") if name in names), None)
+        return _PICTURE.format(row[key]) if key and isinstance(row[key], int) else _NO_PICTURE
+    if not isinstance(value, int):
         return None
-    names = row.keys()
-    key = next((name for name in ("img_id", "id") if name in names), None)
-    if key is None or not isinstance(row[key], int):
-        return None
-    return Markup(
-        '<a href="/-/picture/{0}"><img src="/-/picture/{0}" alt="image {0} with its clicks" '
-        'loading="lazy" width="320"></a>'
-    ).format(row[key])
+    if column == "id" and table == "image_labels":
+        return _LINK.format(value, "image")
+    if column in _LINKED:
+        return _LINK.format(value, _LINKED[column])
+    lookup = describing.lookup_of(table, column) if table else None
+    return _name(datasette, lookup, value) if lookup else None
+
+
+async def _name(datasette: Any, lookup: str, number: int) -> Markup:
+    statement = f"SELECT name FROM {lookup} WHERE id = ?"
+    found = await datasette.get_database(describing.NAME).execute(statement, [number])
+    return Markup("{} <em>{}</em>").format(found.single_value(), number)
+
+
+@hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
+async def extra_template_vars(template: str, request: Any, datasette: Any) -> Any:
+    """Provide what the pages of an image and of a target show beside their rows."""
+    show = _ROW_PAGES.get(template)
+    if show is None:
+        return {}
+    return await _asked(datasette, show, int(request.url_vars["pks"]))
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Register the address of each picture."""
-    return [(r"^/-/picture/(?P<img_id>\d{1,18})$", picture)]
+    """Register the start page, the pages of pictures, and the address of each picture."""
+    return [
+        (r"^/$", start),
+        (r"^/-/pictures$", pictures),
+        (r"^/-/picture/(?P<img_id>\d{1,18})$", picture),
+    ]
+
+
+async def start(request: Any, datasette: Any) -> Any:
+    """Answer with the start page."""
+    found = await _asked(datasette, showing.start)
+    found["file"] = datasette.get_database(describing.NAME).path
+    return Response.html(await datasette.render_template("start.html", found, request))
+
+
+async def pictures(request: Any, datasette: Any) -> Any:
+    """Answer with the pictures that meet some conditions."""
+    wanted = {name: request.args[name] for name in request.args}
+    try:
+        found = await _asked(datasette, showing.pictures, wanted)
+    except UsageError as error:
+        return Response.text(f"{error}\n", status=400, headers=_INERT)
+    return Response.html(await datasette.render_template("pictures.html", found, request))
+
+
+async def _asked(datasette: Any, question: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function with a session on the file, in a thread."""
+
+    def run() -> Any:
+        with opening.open(file_of(datasette)) as session:
+            return question(session, *arguments)
+
+    return await asyncio.get_running_loop().run_in_executor(_READING, run)
 
 
 async def picture(request: Any, datasette: Any) -> Any:
     """Answer with one picture and the clicks on it as rings."""
     img_id = int(request.url_vars["img_id"])
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.run_in_executor(_DRAWING, draw, file_of(datasette), img_id)
+        found = await _asked(datasette, draw, img_id)
     except PictureError as error:
         return Response.text(f"{error}\n", status=422, headers=_INERT)
     if found is None:
@@ -82,21 +161,17 @@ async def picture(request: Any, datasette: Any) -> Any:
     return Response(found, headers=headers, content_type=kind)
 
 
-def draw(path: Path, img_id: int) -> bytes | None:
+def draw(session: orm.Session, img_id: int) -> bytes | None:
     """Draw the clicks on an image as rings; None where there is no such image."""
     from dirtmodel.draw.annotate import Notes, annotate
     from dirtmodel.draw.captions import rings_of
 
-    with opening.open(path) as session:
-        image = session.get(Image, img_id)
-        if image is None:
-            return None
-        notes = Notes(
-            clicks=rings_of(image.reviews, image.coordinates),
-            pens=pens_of(session),
-            legend=False,
-        )
-        return annotate(image.img, notes, img_id=img_id)
+    image = session.get(Image, img_id)
+    if image is None:
+        return None
+    rings = rings_of(image.reviews, image.coordinates)
+    notes = Notes(clicks=rings, pens=pens_of(session), legend=False)
+    return annotate(image.img, notes, img_id=img_id)
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types

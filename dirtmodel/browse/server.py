@@ -57,6 +57,7 @@ def make_site(path: Path) -> Datasette:
     datasette.handle_exception.rich = None
     made = Datasette(
         metadata=describing.metadata(),
+        template_dir=str(Path(__file__).parent / "templates"),
         settings={"allow_download": False, "default_page_size": 50, **limits.SETTINGS},
     )
     # It has no file so far, and would offer a database in memory instead.
