@@ -144,6 +144,24 @@ class TestStreams:
         assert (result.exit_code, result.output) == (0, "")
         assert (tmp_path / "dirt.db").exists()
 
+    def test_every_command_with_messages_has_quiet(self) -> None:
+        without = [
+            name
+            for name, command in main.commands.items()
+            if not any("--quiet" in param.opts for param in command.params)
+        ]
+
+        assert without == ["info", "image"]
+
+    @pytest.mark.parametrize("command", ["refresh", "upgrade"])
+    def test_quiet_silences_what_was_done(self, run: Run, loaded: Path, command: str) -> None:
+        if command == "refresh":
+            loaded = shutil.copy(loaded, loaded.with_name("copy.db"))
+
+        result = run(command, "--db", loaded, "-q")
+
+        assert (result.exit_code, result.output) == (0, "")
+
     def test_errors_are_not_silenced_by_quiet(self, run: Run, tmp_path: Path) -> None:
         result = run("load", tmp_path, "--db", tmp_path / "dirt.db", "-q")
         assert result.exit_code == 2

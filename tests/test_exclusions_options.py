@@ -17,7 +17,7 @@ import dirtmodel as dm
 from dirtmodel.errors import UsageError
 from dirtmodel.exporting import Selection
 from dirtmodel.models import Base
-from dirtmodel.queries.rules import KEYS, Exclusion, Level
+from dirtmodel.queries.rules import KEYS, Exclusion, Level, Status
 
 LEVELS = ("target", "scan", "session", "participant")
 
@@ -302,3 +302,24 @@ def test_every_query_accepts_a_step_in_any_spelling(
 def test_the_keys_of_a_level_come_first(level: str) -> None:
     assert Exclusion._fields[: len(KEYS[Level.TARGET])] == KEYS[Level.TARGET]
     assert set(KEYS[Level(level)]) <= set(KEYS[Level.TARGET])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("status", [None, "excluded", ["kept", "partial"]])
+def test_rows_come_with_the_number_of_each_status(db: orm.Session, level: str, status: Any) -> None:
+    query = dm.Exclusions(level=level, status=status)
+    every = dm.Exclusions(level=level, status=None).run(db)
+
+    rows, n = query.run_counted(db)
+
+    assert rows == query.run(db)
+    assert n == {one: sum(row.status == one for row in every) for one in Status}
+
+
+def test_statuses_are_counted_when_no_row_has_the_one_that_is_asked_for(db: orm.Session) -> None:
+    query = dm.Exclusions(step="fmap_coregistration", rule="min-fails 99")
+
+    rows, n = query.run_counted(db)
+
+    assert list(rows) == []
+    assert sum(n.values()) == len(dm.Exclusions(step="fmap_coregistration", status=None).run(db))

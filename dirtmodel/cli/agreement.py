@@ -1,12 +1,12 @@
 """`dirtmodel agreement`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dirtmodel.cli import options
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output, results
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 )
 @options.pseudonyms
 @options.database
-@options.results
+@results()
 def agreement(
     db: str,
     *,
@@ -88,8 +88,7 @@ def agreement(
     methods: bool,
     cluster: str,
     tolerances: tuple[float, ...],
-    format_: str | None,
-    path: Path | None,
+    output: Output,
     **asked: Any,
 ) -> None:
     """Report how far the raters of a step agree, and who differs.
@@ -99,7 +98,6 @@ def agreement(
 
     Example: dirtmodel agreement --step fmap_coregistration --format json -o agreement.json
     """
-    from dirtmodel import outputs
     from dirtmodel.irr import Coefficient
     from dirtmodel.queries.agreement import Agreement
     from dirtmodel.queries.report.agreement import group_table
@@ -117,33 +115,30 @@ def agreement(
             **asked,
         )
         if disagreements:
-            options.emit(query.disagreements(session), format_, path)
+            output.emit(query.disagreements(session))
             return
         if group:
             rows = query.by(session, group)
-            if outputs.format_of(path, format_) == "table":
-                options.emit_text("\n".join(group_table(rows, group)) + "\n", path)
+            if output.format == "table":
+                output.emit_text("\n".join(group_table(rows, group)) + "\n")
             else:
-                options.emit(rows, format_, path)
+                output.emit(rows)
             return
         result = query.run(session)
         if methods:
-            options.emit_text(_methods(session, result), path)
+            output.emit_text(_methods(session, result))
             return
-    match outputs.format_of(path, format_):
+    match output.format:
         case "table":
-            options.emit_text(result.text() + "\n", path)
+            output.emit_text(result.text() + "\n")
         case "json":
-            options.emit_json(result.to_dict(), path)
+            output.emit_json(result.to_dict())
         case _:
-            options.emit(Rows(Coefficient, result.coefficients), format_, path)
+            output.emit(Rows(Coefficient, result.coefficients))
 
 
 def _methods(session: "orm.Session", result: Any) -> str:
-    import sqlalchemy as sa
-
-    from dirtmodel.models import Release
+    from dirtmodel.queries.inventory import RELEASE_LABEL
     from dirtmodel.queries.report.methods import paragraph
 
-    label = session.scalar(sa.select(Release.label).order_by(Release.id).limit(1))
-    return paragraph(result, label) + "\n"
+    return paragraph(result, session.scalar(RELEASE_LABEL)) + "\n"

@@ -21,7 +21,8 @@ from dirtmodel.cli.command import Command
 )
 @click.option("--open", "show", is_flag=True, help="Also open it in the web browser.")
 @options.database
-def browse(db: str, *, port: int, show: bool) -> None:
+@options.quiet
+def browse(db: str, *, port: int, show: bool, quiet: bool) -> None:
     """Open a database in the web browser, with its pictures.
 
     Prints an address with a secret token, without which nothing is shown, and serves a SQLite file
@@ -39,7 +40,8 @@ def browse(db: str, *, port: int, show: bool) -> None:
         taken = stack.enter_context(contextlib.closing(pages.listen(port)))
         address = f"http://{pages.HOST}:{taken.getsockname()[1]}/?token={token}"
         click.echo(address)
-        options.warn("Ctrl-C ends it.")
+        if not quiet:
+            options.warn("Ctrl-C ends it.")
         if show:
             click.launch(str(stack.enter_context(_link(address))))
         with contextlib.suppress(KeyboardInterrupt):

@@ -6,6 +6,7 @@ import click
 
 from dirtmodel.cli import options, progress
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output, write_migration
 
 
 @click.command(cls=Command)
@@ -33,6 +34,7 @@ def check(
     extend: bool,
     decode: bool,
     migration: Path | None,
+    replace: bool,
     examples: int,
     quiet: bool,
 ) -> int:
@@ -46,6 +48,8 @@ def check(
     from dirtmodel.release.examine import examine
     from dirtmodel.release.findings import describe, total
 
+    output = Output(replace=replace, quiet=quiet)
+    output.refuse_existing(migration)
     with progress.of_release("Checking", release, quiet=quiet) as advance:
         examined = examine(
             release,
@@ -56,12 +60,12 @@ def check(
         )
     found = examined.findings
     if format_ == "json":
-        options.emit_json([finding._asdict() for finding in found])
+        output.emit_json([finding._asdict() for finding in found])
     else:
         click.echo(f"{describe(found)}\n{total(found)}" if found else total(found))
     has_errors = any(finding.severity == "error" for finding in found)
     if migration is not None and has_errors:
-        options.warn(f"The release has errors; {migration} was not written.")
+        output.warn(f"The release has errors; {migration} was not written.")
     elif migration is not None:
-        options.write_migration(examined.extension, examined.name, migration)
+        write_migration(examined.extension, examined.name, migration, output)
     return int(has_errors)

@@ -1,12 +1,12 @@
 """`dirtmodel consensus`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from dirtmodel.cli import options
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output, results
 from dirtmodel.errors import UsageError
 
 
@@ -37,7 +37,7 @@ from dirtmodel.errors import UsageError
 )
 @options.pseudonyms
 @options.database
-@options.results
+@results()
 def consensus(
     db: str,
     *,
@@ -47,8 +47,7 @@ def consensus(
     prior: float,
     raters: bool,
     n_next: int | None,
-    format_: str | None,
-    path: Path | None,
+    output: Output,
 ) -> None:
     """Estimate the true verdicts and each rater's error rates.
 
@@ -57,7 +56,6 @@ def consensus(
 
     Example: dirtmodel consensus --step fmap_coregistration --level scan -o consensus.csv
     """
-    from dirtmodel import outputs
     from dirtmodel.queries.consensus import Consensus
 
     if raters and n_next is not None:
@@ -67,15 +65,15 @@ def consensus(
             raise UsageError(options.missing_step(session))
         query = Consensus(step=step, level=level, prior=prior)
         if n_next is not None:
-            options.emit(query.next(session, n_next), format_, path)
+            output.emit(query.next(session, n_next))
             return
         result = query.run(session)
     for warning in result.warnings:
-        options.warn(f"Warning: {warning}.")
+        output.warn(f"Warning: {warning}.")
     if raters:
-        options.emit(result.rates(), format_, path)
-    elif outputs.format_of(path, format_) == "json":
-        options.emit_json(result.to_dict(), path)
+        output.emit(result.rates())
+    elif output.format == "json":
+        output.emit_json(result.to_dict())
     else:
-        schema = result.schema if outputs.format_of(path, format_) == "parquet" else None
-        options.emit_rows(result.columns, result.rows(), format_, path, schema=schema)
+        schema = result.schema if output.format == "parquet" else None
+        output.emit_rows(result.columns, result.rows(), schema=schema)

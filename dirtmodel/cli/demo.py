@@ -8,6 +8,7 @@ import click
 
 from dirtmodel.cli import options
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output
 from dirtmodel.errors import DatabaseError, OutputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ _LABEL: Final = "demo"
 
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("dirtmodel-demo"))
-def demo(folder: Path) -> None:
+@options.quiet
+def demo(folder: Path, *, quiet: bool) -> None:
     """Make a sample release, load it, and answer the main questions.
 
     The release, its database, three pictures and a report are written to FOLDER, which must be
@@ -31,6 +33,7 @@ def demo(folder: Path) -> None:
     from dirtmodel.queries.kit import KitExclusions
     from dirtmodel.release.sources import require_utf8
 
+    output = Output(quiet=quiet)
     db = folder / "dirt.db"
     try:
         require_utf8(str(folder.resolve()))
@@ -40,18 +43,18 @@ def demo(folder: Path) -> None:
         raise OutputError(
             f"cannot make a demo in {folder}: {error.strerror}; name another folder"
         ) from error
-    options.warn(f"Wrote a synthetic release to {folder / 'release'}.")
+    output.warn(f"Wrote a synthetic release to {folder / 'release'}.")
     loaded = loading.load(folder / "release", db, replace=True, label=_LABEL)
-    options.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of findings were reported.\n")
+    output.warn(f"Loaded it into {db}; {len(loaded.findings)} kinds of findings were reported.\n")
     with opening.open(db) as session:
         click.echo("How much has been reviewed?  (dirtmodel coverage)\n")
-        options.emit(Coverage().run(session), "table", None)
+        output.emit(Coverage().run(session))
         click.echo("\nWhich functional runs are to be excluded?  (dirtmodel exclusions --kit)\n")
-        options.emit(KitExclusions().run(session), "table", None)
-        _draw(session, folder)
+        output.emit(KitExclusions().run(session))
+        _draw(session, folder, output)
     reporting.report(db, folder / "report.html", replace=True)
-    options.warn(f"\nEverything on one page:\n  {folder / 'report.html'}  dirtmodel report -o FILE")
-    options.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
+    output.warn(f"\nEverything on one page:\n  {folder / 'report.html'}  dirtmodel report -o FILE")
+    output.warn(f"\nAsk more of it:  export DIRTMODEL_DB={db}")
 
 
 def _require_empty_folder(folder: Path) -> None:
@@ -77,7 +80,7 @@ def _is_demo(db: Path) -> bool:
         return False
 
 
-def _draw(session: "orm.Session", folder: Path) -> None:
+def _draw(session: "orm.Session", folder: Path, output: Output) -> None:
     """Draw one picture of each kind."""
     from dirtmodel import outputs
     from dirtmodel.draw import encode
@@ -98,7 +101,7 @@ def _draw(session: "orm.Session", folder: Path) -> None:
     sheet(session, failures).save(folder / "failures.png", replace=True)
     clicks = heatmap(session, step=Step.SPATIAL_NORMALIZATION, display=DisplayMode.Y)
     outputs.save(encode.png(clicks), folder / "clicks.png", replace=True)
-    options.warn(
+    output.warn(
         "\nWhat does it look like?\n"
         f"  {folder / 'annotated.png'}  dirtmodel image {by_most} -o FILE\n"
         f"  {folder / 'failures.png'}  "

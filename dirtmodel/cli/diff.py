@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dirtmodel.cli import columns, options, rules, selection
+from dirtmodel.cli import options, rules, selection
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output, results, write_migration
 
 if TYPE_CHECKING:
     from dirtmodel.differences import Differences
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=options.named_file,
     metavar="FILE",
     help="Write one self-contained page with old and new pictures side by side.",
 )
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @options.migration
 @selection.targets
 @rules.exclusion_rule
-@options.results
+@results()
 def diff(
     old: str,
     new: str,
@@ -47,8 +47,7 @@ def diff(
     html: Path | None,
     pixels: bool,
     migration: Path | None,
-    format_: str | None,
-    path: Path | None,
+    output: Output,
     **rule: Any,
 ) -> int:
     """Report what changed between two releases.
@@ -67,67 +66,67 @@ def diff(
 
     if table and verdicts:
         raise click.UsageError("--table and --verdicts do not go together; use one at a time")
+    output.refuse_existing(html, migration)
+    shows_rows = bool(table or verdicts or output.path or output.asked)
     with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
         # At least one side has what a condition names.
         found.rule.require(found.old.session.connection(), found.new.session.connection())
         if migration is not None:
             drift = found.new.extension.less(found.old.extension)
-            options.write_migration(drift, found.new.label or found.new.place, migration)
-            if not (table or verdicts or html or path or format_):
+            write_migration(drift, found.new.label or found.new.place, migration, output)
+            if not (shows_rows or html):
                 return int(bool(drift))
         if html is not None:
-            _write_page(found, html)
-            if not (table or verdicts or path or format_):
+            _write_page(found, html, output)
+            if not shows_rows:
                 return int(found.are_there())
         if table:
-            return _emit_table(found, table, format_, path)
+            return _emit_table(found, table, output)
         if verdicts:
-            return _emit_verdicts(found, format_, path)
-        _emit_all(found, format_, path)
+            return _emit_verdicts(found, output)
+        _emit_all(found, output)
         return int(found.are_there())
 
 
-def _emit_table(found: "Differences", table: str, format_: str | None, path: Path | None) -> int:
+def _emit_table(found: "Differences", table: str, output: Output) -> int:
     from dirtmodel.differences import report
 
     rows = report.flat_rows(table, found.rows(table))
-    options.emit_rows(report.row_columns(table), rows, format_, path)
+    output.emit_rows(report.row_columns(table), rows)
     return int(bool(found.counts[table].n_differences))
 
 
-def _emit_verdicts(found: "Differences", format_: str | None, path: Path | None) -> int:
+def _emit_verdicts(found: "Differences", output: Output) -> int:
     from dirtmodel.differences import report
 
     changes = list(found.verdicts())
     names = report.verdict_columns(found.rule)
-    options.emit_rows(names, report.verdict_rows(changes), format_, path)
+    output.emit_rows(names, report.verdict_rows(changes))
     return int(bool(changes))
 
 
-def _emit_all(found: "Differences", format_: str | None, path: Path | None) -> None:
+def _emit_all(found: "Differences", output: Output) -> None:
     import sys
 
-    from dirtmodel import outputs
     from dirtmodel.differences import report
 
-    chosen = outputs.format_of(path, format_)
-    if chosen != "json":
-        options.emit_rows(report.COUNT_COLUMNS, report.count_rows(found), format_, path)
-        if chosen == "table" and path is None:
+    if output.format != "json":
+        output.emit_rows(report.COUNT_COLUMNS, report.count_rows(found))
+        if output.format == "table" and output.path is None:
             for line in report.lines(found):
                 click.echo(line)
         return
-    columns.refuse()
-    if path is None:
+    output.refuse_columns()
+    if output.path is None:
         report.write_json(found, sys.stdout.buffer)
     else:
-        with options.destination(path) as file:
+        with output.destination(output.path) as file:
             report.write_json(found, file)
 
 
-def _write_page(found: "Differences", path: Path) -> None:
+def _write_page(found: "Differences", path: Path, output: Output) -> None:
     from dirtmodel.differences.page import write
 
-    with options.destination(path) as file:
+    with output.destination(path) as file:
         write(found, file)
-    options.warn(f"Wrote {path}.")
+    output.warn(f"Wrote {path}.")

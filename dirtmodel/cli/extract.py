@@ -12,7 +12,7 @@ from dirtmodel.cli.command import Command
 @click.command(cls=Command)
 @selection.images
 @selection.output("pictures/")
-@selection.replace
+@options.replace
 @options.database
 @options.quiet
 def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any) -> None:

@@ -19,7 +19,7 @@ from dirtmodel.cli.command import Command
     "--sigma", type=float, default=12.0, show_default=True, help="Width of smoothing in pixels."
 )
 @selection.output("clicks.png", ".png", stdout=True)
-@selection.replace
+@options.replace
 @options.database
 @options.quiet
 def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -> None:

@@ -11,7 +11,7 @@ from dirtmodel.cli.command import Command
 @click.command(cls=Command)
 @click.argument("id", type=int)
 @selection.output("fail.png", ".png", ".gif", ".apng", stdout=True)
-@selection.replace
+@options.replace
 @options.pseudonyms
 @options.database
 def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | bytes) -> None:  # noqa: A002 - the argument's name

@@ -7,6 +7,7 @@ import click
 
 from dirtmodel.cli import options
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output
 
 
 @click.command(cls=Command)
@@ -26,7 +27,7 @@ def info(db: str, format_: str) -> None:
         described = inventory(connection)
         described = {"database": database.display(url), **described}
     if format_ == "json":
-        options.emit_json(described)
+        Output().emit_json(described)
         return
     for line in _info_lines(described):
         # A label or a path with a line break must not look like a further line.

@@ -1,25 +1,19 @@
-"""Options that several commands share, and how results leave."""
+"""Options that several commands share."""
 
 import contextlib
 import enum
 import functools
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from dirtmodel.cli import columns
 from dirtmodel.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import orm
-
-    from dirtmodel.queries.results import Rows
-    from dirtmodel.release import Extension
 
     _ParamType = click.ParamType[Any]
 else:
@@ -44,64 +38,7 @@ database: Final = click.option(
 )
 
 
-REPLACE_HELP: Final = "Replace files that exist."
-_REPLACE: Final = "dirtmodel.replace"
-
-
-def _allow_replacing(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    ctx.meta[_REPLACE] = value
-
-
-replace: Final = click.option(
-    "--replace",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_allow_replacing,
-    help=REPLACE_HELP,
-)
-"""Read by everything here that writes a file, so that no command has to pass it on."""
-
-
-def may_replace() -> bool:
-    """Return whether the command that runs was given --replace."""
-    return bool(click.get_current_context().meta[_REPLACE])
-
-
-def named_file(_ctx: click.Context, _param: click.Parameter, path: Any) -> Any:
-    """Take - for stdout, and refuse a file that exists before anything is computed for it."""
-    if path is None or str(path) == "-":
-        return None
-    _refuse_existing(Path(path))
-    return path
-
-
-def _refuse_existing(path: Path) -> None:
-    from dirtmodel import outputs
-
-    outputs.refuse_existing([path], replace=may_replace())
-
-
-output: Final = click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    callback=named_file,
-    help="Write to FILE instead of stdout.",
-)
-
-
-def output_format(*more: str) -> Callable[[_Command], _Command]:
-    """Add the option --format to a command, with further formats beside the common ones."""
-    return click.option(
-        "--format",
-        "format_",
-        type=click.Choice(["table", "csv", "tsv", "json", "ndjson", "parquet", *more]),
-        help="How to write the rows.  [default: by the suffix of FILE, else table]",
-    )
-
+replace: Final = click.option("--replace", is_flag=True, help="Replace files that exist.")
 
 report_format: Final = click.option(
     "--format",
@@ -127,7 +64,6 @@ def _new_revision(_ctx: click.Context, _param: click.Parameter, path: Path | Non
         from dirtmodel.drift import check_path
 
         check_path(path)
-        _refuse_existing(path)
     return path
 
 
@@ -214,11 +150,6 @@ def pseudonyms(command: _Command) -> _Command:
     return _PSEUDONYMS(_PSEUDONYMS_KEY(with_one))  # type: ignore[return-value]  # callable alike
 
 
-def results(command: _Command) -> _Command:
-    """Add --columns, --format, -o and --replace."""
-    return columns.option(output_format()(output(replace(command))))
-
-
 @contextlib.contextmanager
 def opened(db: str, pseudonyms: bool | bytes = False) -> "Iterator[orm.Session]":
     """Open the database read-only, with pseudonyms of raters where they are wanted."""
@@ -228,79 +159,6 @@ def opened(db: str, pseudonyms: bool | bytes = False) -> "Iterator[orm.Session]"
     with opening.open(db) as session:
         use_pseudonyms(session, pseudonyms)
         yield session
-
-
-def destination(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
-    """Open a file that takes its name only when it is complete, by the rule of `outputs`."""
-    from dirtmodel import outputs
-
-    return outputs.destination(path, replace=may_replace())
-
-
-def emit(rows: "Rows[Any]", format_: str | None, path: Path | None) -> None:
-    """Write a query's rows where and how they were asked for."""
-    from dirtmodel.outputs import format_of
-
-    schema = rows.schema if format_of(path, format_) == "parquet" else None
-    emit_rows(rows.columns, rows.values(), format_, path, schema=schema)
-
-
-def emit_rows(
-    names: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    format_: str | None,
-    path: Path | None,
-    *,
-    schema: Any = None,
-) -> None:
-    """Write rows to stdout or a file, atomically there; of these the chosen columns."""
-    from dirtmodel import outputs
-
-    chosen = outputs.format_of(path, format_)
-    names, rows, schema = columns.select(names, rows, schema)
-    if path is not None:
-        with destination(path) as file:
-            outputs.write(names, rows, chosen, file, schema=schema)
-        return
-    if chosen == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("parquet is not for terminals; add -o FILE")
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    left_out = outputs.write(names, rows, chosen, sys.stdout.buffer, schema=schema, width=width)
-    if left_out:
-        warn(
-            f"Not shown, because the terminal is too narrow: {', '.join(left_out)}. "
-            "Choose with --columns, or write to a file with -o."
-        )
-
-
-def emit_json(value: Any, path: Path | None = None) -> None:
-    """Write one JSON object."""
-    from dirtmodel import outputs
-
-    emit_text(outputs.dumps(value, indent=2) + "\n", path)
-
-
-def emit_text(text: str, path: Path | None) -> None:
-    """Write a text to stdout or a file, atomically there."""
-    columns.refuse()
-    if path is None:
-        click.echo(text, nl=False)
-        return
-    with destination(path) as file:
-        file.write(text.encode())
-
-
-def write_migration(extension: "Extension", name: str, path: Path) -> None:
-    """Write what the schema lacks as an Alembic revision, or say that it lacks nothing."""
-    from dirtmodel.drift import migration_text
-
-    if not extension:
-        warn(f"The schema lacks nothing; {path} was not written.")
-        return
-    text = migration_text(extension, name, path)
-    with destination(path) as file:
-        file.write(text.encode())
-    warn(f"Wrote {path}; move it to migrations/versions/ and run: dirtmodel upgrade")
 
 
 def warn(message: str) -> None:

@@ -8,7 +8,8 @@ from dirtmodel.cli.command import Command
 
 @click.command(cls=Command)
 @options.database
-def refresh(db: str) -> None:
+@options.quiet
+def refresh(db: str, *, quiet: bool) -> None:
     """Recompute the derived tables after another program wrote.
 
     These are target, picture, review and tally. A load, an upgrade and a session of
@@ -20,7 +21,8 @@ def refresh(db: str) -> None:
     from dirtmodel.opening import refresh as refresh_database
 
     done = refresh_database(db)
-    options.warn(
-        f"Refreshed {database.display(database.parse_url(db))}: {done.n_targets:,} target, "
-        f"{done.n_pictures:,} picture, {done.n_reviews:,} review rows."
-    )
+    if not quiet:
+        options.warn(
+            f"Refreshed {database.display(database.parse_url(db))}: {done.n_targets:,} target, "
+            f"{done.n_pictures:,} picture, {done.n_reviews:,} review rows."
+        )

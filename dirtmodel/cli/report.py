@@ -40,6 +40,7 @@ def report(
     pictures: int,
     megabytes: int,
     path: Path,
+    replace: bool,
     pseudonyms: bool | bytes,
     db: str,
     quiet: bool,
@@ -56,7 +57,6 @@ def report(
     from dirtmodel import outputs, reporting
     from dirtmodel.queries.exclusions import Exclusions
 
-    replace = options.may_replace()
     outputs.refuse_existing([path], replace=replace)
     with options.opened(db) as session:
         reporting.report(

@@ -71,9 +71,6 @@ def save(data: bytes, path: Path, *, replace: bool) -> None:
         outputs.save(data, path, replace=replace)
 
 
-replace: Final = click.option("--replace", is_flag=True, help=options.REPLACE_HELP)
-
-
 class _StepsParam(options.EnumParam):
     """A step, or `all` of them."""
 

@@ -21,7 +21,7 @@ from dirtmodel.cli.command import Command
     help="Width of a picture on the sheet; larger ones are fewer on a page.",
 )
 @selection.output("failures.png", ".png")
-@selection.replace
+@options.replace
 @options.pseudonyms
 @options.database
 @options.quiet

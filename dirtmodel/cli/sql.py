@@ -9,6 +9,7 @@ import click
 
 from dirtmodel.cli import options
 from dirtmodel.cli.command import Command
+from dirtmodel.cli.output import Output, results
 from dirtmodel.errors import UsageError
 
 
@@ -46,7 +47,7 @@ from dirtmodel.errors import UsageError
     help="Run it as a Postgres role with powers over the server, all of which it can use.",
 )
 @options.database
-@options.results
+@results()
 def sql(
     db: str,
     statement: str | None,
@@ -56,8 +57,7 @@ def sql(
     tables: bool,
     timeout: float,
     trust: bool,
-    format_: str | None,
-    path: Path | None,
+    output: Output,
 ) -> None:
     """Print the result of one SQL statement that only reads.
 
@@ -74,7 +74,7 @@ def sql(
     if tables:
         from dirtmodel.sql.catalogue import Described, describe
 
-        options.emit_rows(Described._fields, describe(), format_, path)
+        output.emit_rows(Described._fields, describe())
         return
     from dirtmodel.sql import ask
 
@@ -82,7 +82,7 @@ def sql(
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     text = _text(statement, script)
     with ask(db, text, _by_name(parameters), timeout=timeout or None, trust=trust) as answer:
-        options.emit_rows(answer.columns, answer.rows, format_, path)
+        output.emit_rows(answer.columns, answer.rows)
 
 
 def _text(statement: str | None, script: Path | None) -> str:

@@ -9,7 +9,8 @@ from dirtmodel.cli.command import Command
 @click.command(cls=Command)
 @options.database
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
-def upgrade(db: str, *, dry_run: bool) -> None:
+@options.quiet
+def upgrade(db: str, *, dry_run: bool, quiet: bool) -> None:
     """Bring a database of an earlier version to the current schema.
 
     All or nothing: a failed upgrade leaves the database unchanged.
@@ -24,6 +25,8 @@ def upgrade(db: str, *, dry_run: bool) -> None:
         click.echo(database.upgrade_sql(url), nl=False)
         return
     before, after = upgrading.upgrade(url)
+    if quiet:
+        return
     if before == after:
         options.warn(f"{database.display(url)} is at revision {after} already.")
     else:

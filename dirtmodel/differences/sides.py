@@ -29,12 +29,12 @@ from dirtmodel.models import (
     IntEnumType,
     Picture,
     Rating,
-    Release,
     Session,
     Target,
     UTCDateTime,
 )
 from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.inventory import RELEASE_LABEL
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.release import Column, Extension
 from dirtmodel.release.extension import of_database
@@ -85,7 +85,7 @@ class Side:
     @property
     def label(self) -> str | None:
         """The release's name, where it is known."""
-        return self.session.scalar(sa.select(Release.label).order_by(Release.id).limit(1))
+        return self.session.scalar(RELEASE_LABEL)
 
     def as_json(self) -> dict[str, Any]:
         """Describe the side."""

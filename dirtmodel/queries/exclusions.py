@@ -1,8 +1,8 @@
 """Which scans should be left out of an analysis?"""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,13 +12,13 @@ from dirtmodel.errors import UsageError
 from dirtmodel.models import (
     JUDGED_BY,
     JudgedBy,
-    Release,
     Review,
     Tally,
     Target,
 )
 from dirtmodel.models.derived import tally
 from dirtmodel.opening import accepts_database
+from dirtmodel.queries.inventory import RELEASE_LABEL
 from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.rules import (
@@ -192,7 +192,7 @@ class Exclusions(Targets):
             (sums["n_reviewed"] < sums["n_images"], Status.PARTIAL.value),
             else_=Status.KEPT.value,
         )
-        release = sa.select(Release.label).order_by(Release.id).limit(1).scalar_subquery()
+        release = RELEASE_LABEL.scalar_subquery()
         statement = (
             sa.select(
                 *keys,
@@ -209,7 +209,7 @@ class Exclusions(Targets):
             .join(Target, target.id == units.c.unit)
             .outerjoin(raters, raters.c.unit == units.c.unit)
             .group_by(target.id)
-            .order_by(*self._order(keys))
+            .order_by(*self._order(target))
         )
         if set(self.statuses) != set(Status):
             statement = statement.having(status.in_([str(s) for s in self.statuses]))
@@ -223,6 +223,27 @@ class Exclusions(Targets):
     @accepts_database
     def run(self, session: orm.Session) -> Rows[Exclusion]:
         """Return the rows, ordered by the keys of the level (targets by step and file1)."""
+        return self._rows(session.execute(self.select()))
+
+    @accepts_database
+    def run_counted(self, session: orm.Session) -> tuple[Rows[Exclusion], dict[Status, int]]:
+        """Return the rows, and how many there are of each status, asked for or not."""
+        every = replace(self, status=None).select().order_by(None).subquery("every")
+        counts = [sa.func.count(sa.case((every.c.status == one.value, 1))) for one in Status]
+        # Counted in the database, because most rows are not asked for, and fetching takes longest.
+        counted = sa.select(every, *(n.over() for n in counts)).subquery("counted")
+        chosen = (
+            sa.select(counted)
+            .where(counted.c.status.in_([str(status) for status in self.statuses]))
+            .order_by(*self._order(counted.c))
+        )
+        found = session.execute(chosen).all()
+        n = found[0][-len(counts) :] if found else session.execute(sa.select(*counts)).one()
+        rule = list(every.c.keys()).index("rule")
+        rows = ((*row[:rule], self.rule_text, *row[rule + 1 : -len(counts)]) for row in found)
+        return self._rows(rows), dict(zip(Status, n, strict=True))
+
+    def _rows(self, found: Iterable[Sequence[Any]]) -> Rows[Exclusion]:
         columns = columns_of(Level(self.level))
         # The fields that a level does not distinguish lie right after its keys.
         n_keys = len(KEYS[Level(self.level)])
@@ -238,14 +259,14 @@ class Exclusions(Targets):
                     *row[place + 1 :],
                 )
             )
-            for row in session.execute(self.select())
+            for row in found
         )
         return Rows(Exclusion, rows, columns)
 
-    def _order(self, keys: list[Any]) -> list[Any]:
-        target = Target.__table__.c
-        by_target = self.level == Level.TARGET
-        return [ascending(key) for key in ([target.step, target.file1] if by_target else keys)]
+    def _order(self, columns: Any) -> list[Any]:
+        level = Level(self.level)
+        names = ("step", "file1") if level == Level.TARGET else KEYS[level]
+        return [ascending(columns[name]) for name in names]
 
     def _units(self, keys: list[Any]) -> sa.CTE:
         """Each target with the first one that has the same keys: integers group fast."""

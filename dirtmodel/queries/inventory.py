@@ -1,10 +1,13 @@
 """A summary of what a database holds."""
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from dirtmodel.models import Coordinate, Finding, Image, Quarantine, Rating, Release, Session
+
+RELEASE_LABEL: Final = sa.select(Release.label).order_by(Release.id).limit(1)
+"""The name of the release that a database holds; no row where none is recorded."""
 
 _COUNTED = (Session, Image, Rating, Coordinate, Quarantine)
 
