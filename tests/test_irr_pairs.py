@@ -1,9 +1,11 @@
 """Tables of two raters, or of one rater twice."""
 
+import numpy as np
 import pytest
 
 from dirtmodel import irr
 from dirtmodel.errors import UsageError
+from dirtmodel.irr import pairs
 
 CATEGORIES = ["PASS", "UNSURE", "FAIL"]
 
@@ -51,3 +53,23 @@ def test_a_table_that_is_not_square_is_refused() -> None:
         "table: 2 rows for 3 categories; pass 3 × 3, the first set of ratings down, the second "
         "across"
     )
+
+
+def test_pairs_are_the_same_whatever_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    unit, rater = np.nonzero(random.random((60, 6)) < 0.6)
+    ratings = irr.Ratings(unit, rater, random.integers(0, 3, len(unit)))
+    how = {"categories": CATEGORIES, "clusters": random.integers(0, 9, 60)}
+    expected = irr.pairwise(ratings, **how)
+
+    monkeypatch.setattr(pairs, "_BLOCK", 7)
+    found = irr.pairwise(ratings, **how)
+
+    assert [pair[:3] for pair in found.pairs] == [pair[:3] for pair in expected.pairs]
+    assert len(found.pairs) == 15
+    for measure, estimate in expected.over.items():
+        assert found.over[measure][:8] == pytest.approx(estimate[:8])
+    for one, same in zip(found.pairs, expected.pairs, strict=True):
+        assert one.estimates == {
+            name: pytest.approx(value) for name, value in same.estimates.items()
+        }

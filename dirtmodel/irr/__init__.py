@@ -7,18 +7,10 @@ three integer arrays (`Ratings`: unit, rater, code), and clusters are one label 
 from dirtmodel.irr.clicks import ClickAgreement, Match, chance_f1, match, summarise
 from dirtmodel.irr.coefficients import Coefficient, coefficients
 from dirtmodel.irr.consensus import Fit, dawid_skene
+from dirtmodel.irr.contingency import OverPairs, TwoWay, cohen_kappa, over_pairs, two_way
 from dirtmodel.irr.intervals import Estimate, Sampling
 from dirtmodel.irr.leave_one_out import LeftOut, leave_one_out
-from dirtmodel.irr.pairs import (
-    OverPairs,
-    Pair,
-    Pairs,
-    TwoWay,
-    cohen_kappa,
-    over_pairs,
-    pairwise,
-    two_way,
-)
+from dirtmodel.irr.pairs import Pair, Pairs, pairwise
 from dirtmodel.irr.proportions import (
     one_against_rest,
     prevalence,

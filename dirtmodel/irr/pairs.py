@@ -1,67 +1,17 @@
-"""Two sets of ratings of the same units: a pair of raters, or one rater twice.
+"""Every two raters on the units that both rated."""
 
-Everything is computed from k × k tables of counts, the first set down, the second across.
-"""
-
-import functools
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from dirtmodel.errors import UsageError
-from dirtmodel.irr import formulas, intervals
-from dirtmodel.irr.coefficients import NO_VARIATION, ONE_SIDED
-from dirtmodel.irr.formulas import Array, Formula, ratio
-from dirtmodel.irr.intervals import Estimate, Moments, Sampling, Spread
-from dirtmodel.irr.ratings import IntArray, Ratings, checked_counts, checked_ratings, distinct
-from dirtmodel.irr.weights import FloatArray, Weights, agreement_weights
+from dirtmodel.irr.contingency import MEASURES, Events, OverPairs, Tables, over_pairs
+from dirtmodel.irr.intervals import Estimate, Sampling
+from dirtmodel.irr.ratings import IntArray, Ratings, checked_ratings, distinct
 
-NO_COMMON_UNITS: Final = "no common units"
-NOT_USED: Final = "neither used the category"
-
-MEASURES: Final = (
-    "percent_agreement",
-    "cohen_kappa",
-    "cohen_kappa_linear",
-    "gwet_ac",
-    "dice",
-)
-"""What is computed from each table."""
-
-
-class TwoWay(NamedTuple):
-    """Agreement of two sets of ratings; what is undefined is None, and `reason` explains why.
-
-    `dice` has one entry per category (Dice 1945): twice the units that both put there, over the sum
-    of those that each put there; None where neither used it.
-    """
-
-    n: int
-    percent_agreement: float | None
-    cohen_kappa: float | None
-    cohen_kappa_linear: float | None
-    gwet_ac: float | None
-    dice: tuple[float | None, ...]
-    reason: str | None
-
-
-class OverPairs(NamedTuple):
-    """Mean, least and greatest of the values that are defined, and how many these are.
-
-    The error is that of the mean.
-    """
-
-    mean: float | None
-    least: float | None
-    greatest: float | None
-    n: int
-    se: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    reason: str | None = None
-    df: float | None = None
+# Ratings whose pairs are held at once.
+_BLOCK: Final = 1 << 14
 
 
 class Pair(NamedTuple):
@@ -78,69 +28,6 @@ class Pairs(NamedTuple):
 
     pairs: list[Pair]
     over: dict[str, OverPairs]
-
-
-def two_way(table: npt.ArrayLike, *, categories: Sequence[object]) -> TwoWay:
-    """Describe a k × k table: n, percent agreement, Cohen's kappas, AC1, Dice per category.
-
-    Raises
-    ------
-    UsageError
-        If the table does not have one row and one column per category.
-
-    Examples
-    --------
-    >>> two_way([[118, 5], [2, 0]], categories=["PASS", "FAIL"]).dice
-    (0.9711934156378601, 0.0)
-
-    """
-    counts = _checked(table, len(categories))
-    sums = counts.ravel()
-    n = counts.sum()
-    used = counts.sum(axis=0) + counts.sum(axis=1)
-    reason = None
-    if n == 0:
-        reason = NO_COMMON_UNITS
-    elif np.count_nonzero(used) == 1:
-        reason = NO_VARIATION
-    measures = _measures(categories, -1)
-    return TwoWay(
-        int(n),
-        _defined(measures["percent_agreement"](sums)),
-        _defined(measures["cohen_kappa"](sums)),
-        _defined(measures["cohen_kappa_linear"](sums)),
-        _defined(measures["gwet_ac"](sums)),
-        tuple(_defined(_dice(sums, c, len(categories))) for c in range(len(categories))),
-        reason,
-    )
-
-
-def cohen_kappa(
-    table: npt.ArrayLike, *, categories: Sequence[object], weights: Weights = "identity"
-) -> float | None:
-    """Return Cohen's (weighted) kappa of a k × k table; None where nothing varies.
-
-    Cohen (1960, 1968). `weights` as in `agreement_weights`.
-
-    >>> round(cohen_kappa([[88, 14, 18], [10, 40, 10], [2, 6, 12]], categories=[1, 2, 3]), 3)
-    0.492
-    """
-    w = agreement_weights(weights, categories)
-    return _defined(_cohen(_checked(table, len(categories)).ravel(), w))
-
-
-def over_pairs(values: Iterable[float | None]) -> OverPairs:
-    """Summarise a coefficient over pairs of raters, leaving out where it is undefined.
-
-    The mean of Cohen's kappas is Light's kappa (Light 1971).
-
-    >>> over_pairs([0.5, None, 1.0])[:4]
-    (0.75, 0.5, 1.0, 2)
-    """
-    defined = [value for value in values if value is not None]
-    if not defined:
-        return OverPairs(None, None, None, 0)
-    return OverPairs(float(np.mean(defined)), min(defined), max(defined), len(defined))
 
 
 def pairwise(
@@ -173,36 +60,55 @@ def pairwise(
 
     """
     who = checked_ratings(ratings, n_categories=len(categories))
-    unit, rater, code = who.take(np.lexsort((who.rater, who.unit)))
-    of_unit = np.arange(unit.max(initial=-1) + 1) if clusters is None else np.asarray(clusters)
-    q, n_raters = len(categories), int(rater.max(initial=0)) + 1
-    pair, cluster, cell = [], [], []
-    for first, second in pairs_within(unit):
-        pair.append(rater[first] * n_raters + rater[second])
-        cluster.append(of_unit[unit[first]])
-        cell.append(code[first] * q + code[second])
-    if not pair:
+    of_unit = np.arange(who.unit.max(initial=-1) + 1) if clusters is None else np.asarray(clusters)
+    n_raters = int(who.rater.max(initial=0)) + 1
+    events = _counted(who, of_unit, n_raters, len(categories))
+    if not len(events.tables):
         return Pairs([], {name: over_pairs([]) for name in MEASURES})
-    keys, groups = distinct(np.concatenate(pair))
-    tables = Tables(
-        groups,
-        np.concatenate(cluster),
-        np.concatenate(cell),
-        len(keys),
-        categories,
-        category,
-    )
+    keys, numbers = distinct(events.tables)
+    tables = Tables(events._replace(tables=numbers), len(keys), categories, category)
     how = (sampling or Sampling("unit" if clusters is None else "cluster")).checked()
     found = list(tables.estimates(how))
     first, second = np.divmod(keys, n_raters)
-    numbers = tables.counts.sum(axis=1).astype(np.int64)
+    common = tables.counts.sum(axis=1).astype(np.int64)
     return Pairs(
         [
             Pair(*row)
-            for row in zip(first.tolist(), second.tolist(), numbers.tolist(), found, strict=True)
+            for row in zip(first.tolist(), second.tolist(), common.tolist(), found, strict=True)
         ],
         tables.over(how),
     )
+
+
+def _counted(ratings: Ratings, of_unit: IntArray, n_raters: int, q: int) -> Events:
+    """Count the pairs of ratings; a table's number is the first rater times n_raters + the second.
+
+    There are many times more pairs than ratings, but few different ones in a cluster: they are
+    made and counted block by block, in the order of the clusters.
+    """
+    labels, of_unit = distinct(of_unit)
+    order = np.lexsort((ratings.rater, ratings.unit, of_unit[ratings.unit]))
+    unit, rater, code = ratings.take(order)
+    ends = np.flatnonzero(np.diff(unit, append=-1)) + 1
+    # A block ends where a unit does.
+    ends = ends[np.flatnonzero(np.diff(ends // _BLOCK, append=-1))].tolist()
+    keys, times = [], []
+    for start, end in itertools.pairwise([0, *ends]):
+        part = slice(start, end)
+        # Cluster, two raters and two categories as the digits of one number.
+        leading = of_unit[unit[part]] * n_raters + rater[part]
+        pairs = [
+            ((leading[a] * n_raters + rater[part][b]) * q + code[part][a]) * q + code[part][b]
+            for a, b in pairs_within(unit[part])
+        ]
+        if pairs:
+            found, n = np.unique(np.concatenate(pairs), return_counts=True)
+            keys.append(found)
+            times.append(n)
+    empty = np.zeros(0, dtype=np.int64)
+    rest, cells = np.divmod(np.concatenate([empty, *keys]), q**2)
+    clusters, tables = np.divmod(rest, n_raters**2)
+    return Events(tables, labels[clusters], cells, np.concatenate([empty, *times]))
 
 
 def pairs_within(unit: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
@@ -216,169 +122,3 @@ def pairs_within(unit: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
         if not len(first):
             return
         yield first, first + apart
-
-
-class Tables:
-    """Many k × k tables, made of events: one per unit that both sets of a group rated.
-
-    Parameters
-    ----------
-    groups
-        The table of each event, from 0.
-    clusters
-        The cluster of its unit, any whole numbers.
-    cells
-        Its cell: the first set's category times k, plus the second set's.
-    n_groups
-        Number of tables.
-    categories
-        All k categories.
-    category
-        The index of the category that Dice is about.
-
-    """
-
-    def __init__(
-        self,
-        groups: IntArray,
-        clusters: IntArray,
-        cells: IntArray,
-        n_groups: int,
-        categories: Sequence[object],
-        category: int = -1,
-    ) -> None:
-        size = len(categories) ** 2
-        positive = category % len(categories)
-        self._groups, self._cells = groups, cells
-        self._formulas = _measures(categories, positive)
-        flat = np.bincount(groups * size + cells, minlength=n_groups * size)
-        self.counts: FloatArray = flat.reshape(n_groups, size).astype(np.float64)
-        labels, self._clusters = distinct(clusters)
-        n_clusters = max(len(labels), 1)
-        keys, self._rows = distinct(groups * n_clusters + self._clusters)
-        self._group_of_row = keys // n_clusters
-        self._uses = (cells // len(categories) == positive) | (cells % len(categories) == positive)
-
-    def estimates(self, sampling: Sampling) -> Iterator[dict[str, Estimate]]:
-        """Yield an estimate for each of `MEASURES`, table by table."""
-        columns = {name: list(self._column(name, sampling)) for name in MEASURES}
-        for place in range(len(self.counts)):
-            yield {name: column[place] for name, column in columns.items()}
-
-    def over(self, sampling: Sampling) -> dict[str, OverPairs]:
-        """Summarise each measure over the tables, with an error of the mean."""
-        found = {}
-        for name in MEASURES:
-            values = self._formulas[name](self.counts)
-            defined = ~np.isnan(values)
-            summary = over_pairs(values[defined].tolist())
-            if summary.mean is not None:
-                slope = self._slopes(name) * defined[:, None] / summary.n
-                moves = np.bincount(self._clusters, weights=slope[self._groups, self._cells])
-                sums = intervals.moments(moves[:, None])
-                spread = Spread(float(sums.se[0]), float(sums.effective[0]), len(moves))
-                mean = intervals.estimate(
-                    summary.mean, spread, sampling, limits=_limits(name, self.counts.shape[1])
-                )
-                summary = summary._replace(
-                    se=mean.se,
-                    ci_low=mean.ci_low,
-                    ci_high=mean.ci_high,
-                    reason=mean.reason,
-                    df=mean.df,
-                )
-            found[name] = summary
-        return found
-
-    def _slopes(self, name: str) -> FloatArray:
-        return np.nan_to_num(formulas.slopes(self._formulas[name], self.counts))
-
-    def _column(self, name: str, sampling: Sampling) -> Iterator[Estimate]:
-        n = len(self.counts)
-        values = self._formulas[name](self.counts)
-        moves = np.bincount(self._rows, weights=self._slopes(name)[self._groups, self._cells])
-        found: Moments = intervals.grouped_moments(moves, self._group_of_row, n)
-        informative = found.n
-        if name == "dice":
-            using = np.bincount(self._rows, weights=self._uses) > 0
-            informative = np.bincount(self._group_of_row[using], minlength=n).astype(np.float64)
-        undefined = NOT_USED if name == "dice" else NO_VARIATION
-        limits = _limits(name, self.counts.shape[1])
-        k = round(self.counts.shape[1] ** 0.5)
-        # Numbers of categories that both sets use on some common unit.
-        agreed = (self.counts[:, :: k + 1] > 0).sum(axis=1)
-        one_sided = (agreed <= 1) & name.startswith("cohen_kappa")
-        for row in zip(
-            values.tolist(),
-            found.se.tolist(),
-            found.effective.tolist(),
-            informative.tolist(),
-            self.counts.sum(axis=1).tolist(),
-            one_sided.tolist(),
-            strict=True,
-        ):
-            yield intervals.estimate(
-                row[0],
-                Spread(*row[1:4]),
-                sampling,
-                limits=limits,
-                undefined=undefined if row[4] else NO_COMMON_UNITS,
-                proportion=name in {"percent_agreement", "dice"},
-                withhold=ONE_SIDED if row[5] else None,
-            )
-
-
-def _measures(categories: Sequence[object], positive: int) -> dict[str, Formula]:
-    identity = agreement_weights("identity", categories)
-    linear = agreement_weights("linear", categories)
-    of = {
-        "percent_agreement": functools.partial(_agreement, w=identity),
-        "cohen_kappa": functools.partial(_cohen, w=identity),
-        "cohen_kappa_linear": functools.partial(_cohen, w=linear),
-        "gwet_ac": functools.partial(_gwet, w=identity),
-        "dice": functools.partial(_dice, category=positive, k=len(categories)),
-    }
-    return {name: of[name] for name in MEASURES}
-
-
-def _limits(name: str, size: int) -> tuple[float, float]:
-    if name in {"percent_agreement", "dice"}:
-        return 0.0, 1.0
-    return (-1 / (size**0.5 - 1), 1.0) if name == "gwet_ac" else (-1.0, 1.0)
-
-
-def _agreement(sums: Array, w: FloatArray) -> Array:
-    return ratio(sums @ w.ravel(), sums.sum(-1))
-
-
-def _cohen(sums: Array, w: FloatArray) -> Array:
-    n = sums.sum(-1)
-    table = sums.reshape(*sums.shape[:-1], *w.shape)
-    chance = ratio(((table.sum(-1) @ w) * table.sum(-2)).sum(-1), n * n)
-    return formulas.beyond_chance(_agreement(sums, w), chance)
-
-
-def _gwet(sums: Array, w: FloatArray) -> Array:
-    table = sums.reshape(*sums.shape[:-1], *w.shape)
-    prevalence = ratio(table.sum(-1) + table.sum(-2), 2 * sums.sum(-1)[..., None])
-    return formulas.beyond_chance(_agreement(sums, w), formulas.gwet_chance(prevalence, w))
-
-
-def _dice(sums: Array, category: int, k: int) -> Array:
-    table = sums.reshape(*sums.shape[:-1], k, k)
-    used = table[..., category, :].sum(-1) + table[..., :, category].sum(-1)
-    return ratio(2 * table[..., category, category], used)
-
-
-def _checked(table: npt.ArrayLike, n_categories: int) -> FloatArray:
-    counts = checked_counts(table, n_categories)
-    if len(counts) != n_categories:
-        raise UsageError(
-            f"table: {len(counts)} rows for {n_categories} categories; pass "
-            f"{n_categories} × {n_categories}, the first set of ratings down, the second across"
-        )
-    return counts
-
-
-def _defined(value: npt.NDArray[np.float64]) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from dirtmodel.irr.contingency import Events, Tables
 from dirtmodel.irr.intervals import Estimate, Sampling
-from dirtmodel.irr.pairs import Tables
 from dirtmodel.irr.ratings import IntArray
 from dirtmodel.irr.weights import FloatArray
 
@@ -21,7 +21,7 @@ class Repeats(NamedTuple):
     """Earlier and next ratings of the same unit by the same rater.
 
     `table` is categories × categories, the earlier rating down, the later across; `estimates` has
-    the measures of `pairs.MEASURES`; the median gap is None without repeats.
+    the measures of `contingency.MEASURES`; the median gap is None without repeats.
     """
 
     n: int
@@ -68,9 +68,9 @@ def repeats(
     """
     time = np.where(gap_seconds < DOUBLE_SECONDS, 0, np.where(same_session > 0, 1, 2))
     q, how = len(categories), sampling or Sampling()
-    cells = first * q + second
-    kinds = Tables(time, clusters, cells, len(TIMES), categories, category)
-    whole = Tables(np.zeros_like(cells), clusters, cells, 1, categories, category)
+    events = Events(time, clusters, first * q + second, np.ones_like(time))
+    kinds = Tables(events, len(TIMES), categories, category)
+    whole = Tables(events._replace(tables=np.zeros_like(time)), 1, categories, category)
     found = {}
     for name, tables, place, chosen in (
         ("all", whole, 0, np.ones(len(time), dtype=bool)),

@@ -12,7 +12,7 @@ from dirtmodel import irr, opening
 from dirtmodel.errors import UsageError
 from dirtmodel.irr import Coefficient, Estimate, Sampling, intervals
 from dirtmodel.irr.coefficients import NO_PAIRS
-from dirtmodel.irr.pairs import MEASURES
+from dirtmodel.irr.contingency import MEASURES
 from dirtmodel.irr.proportions import NO_RATINGS, NOT_USED, TOO_FEW
 from dirtmodel.models import Review, Step, member_of
 from dirtmodel.queries.agreement_result import (

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Final, NamedTuple
 
 from dirtmodel.irr import ClickAgreement, Coefficient, Estimate, OverPairs, Repeats
-from dirtmodel.irr.pairs import MEASURES
+from dirtmodel.irr.contingency import MEASURES
 from dirtmodel.irr.repeats import TIMES
 from dirtmodel.models import Step
 from dirtmodel.outputs import Report
