@@ -3,6 +3,9 @@
 The tables are those in docs/agreement.md. Every data set has 21 images per subject, two raters per
 image that is read twice, raters who miss 20 % of the bad images, and subjects that differ.
 
+With --rates: the same for sensitivity and specificity. Subjects differ more, and one rater of five
+misses 60 % of the bad images.
+
 With --raters: simulate how often the one rater of five who differs is identified, by the rise of
 ordinal alpha without them, and by the error rates of the model of Dawid and Skene.
 """
@@ -28,6 +31,8 @@ N_RATERS: Final = 5
 # The others have a sensitivity of 0.8, and false alarms on 3 % of the good images.
 ODD: Final = {"lenient": (0.3, 0.02), "severe": (0.8, 0.25)}
 SIZES: Final = [(30, 10), (60, 20)]
+# Share of bad images, subjects, images of each, and raters of an image.
+RATES: Final = [(0.05, 10, 5, 2), (0.05, 10, 21, 3), (0.08, 30, 10, 2), (0.08, 60, 20, 3)]
 
 
 def design(fail: float, n_subjects: int, n_twice: int) -> irr.Design:
@@ -58,11 +63,13 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=1000, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--raters", action="store_true", help="who differs, instead of coverage")
+    parser.add_argument("--rates", action="store_true", help="coverage of error rates")
     parser.add_argument(
         "--bootstrap", type=int, metavar="N", help="also bootstrap each data set N times (slow)"
     )
     asked = parser.parse_args()
-    print(raters(asked) if asked.raters else intervals(asked))
+    show = raters if asked.raters else error_rates if asked.rates else intervals
+    print(show(asked))
 
 
 def intervals(asked: argparse.Namespace) -> str:
@@ -90,6 +97,27 @@ def intervals(asked: argparse.Namespace) -> str:
     head = ["case", "coefficient", "subjects - 1", "effective df", "no interval", "returned"]
     if asked.bootstrap:
         head.append("bootstrap")
+    title = f"coverage of 95 % intervals in {asked.simulations} simulations, in %"
+    return f"{title}\n{table(rows, head)}"
+
+
+def error_rates(asked: argparse.Namespace) -> str:
+    """Return a table with one row per case and error rate."""
+    rows = []
+    for bad, n_subjects, n_images, n_raters in RATES:
+        simulated = irr.Design(
+            prevalence=np.array([1 - bad, bad]),
+            confusion=np.array([rates(0.8, 0.03)] * (N_RATERS - 1) + [rates(0.4, 0.08)]),
+            n_clusters=n_subjects,
+            units_per_cluster=n_images,
+            raters_per_unit=n_raters,
+            concentration=3.0,
+        )
+        case = f"{bad:.0%} bad, {n_subjects} subjects × {n_images} images, {n_raters} raters"
+        for found in irr.rate_coverage(simulated, 1, n=asked.simulations, seed=asked.seed):
+            rows.append([case, found.name, percent(found.withheld), percent(found.returned)])
+            case = ""
+    head = ["case", "rate", "no interval", "returned"]
     title = f"coverage of 95 % intervals in {asked.simulations} simulations, in %"
     return f"{title}\n{table(rows, head)}"
 

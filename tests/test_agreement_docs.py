@@ -63,3 +63,9 @@ def test_who_differs_is_identified_as_often_as_shown(script: ModuleType) -> None
     asked = argparse.Namespace(simulations=100, seed=0)
 
     assert script.raters(asked) == shown("scripts/coverage --raters --simulations 100")
+
+
+def test_error_rates_are_covered_as_often_as_shown(script: ModuleType) -> None:
+    asked = argparse.Namespace(simulations=100, seed=0)
+
+    assert script.error_rates(asked) == shown("scripts/coverage --rates --simulations 100")

@@ -18,6 +18,7 @@ from sqlalchemy import orm
 import dirtmodel as dm
 from dirtmodel import sample
 from dirtmodel.cli import main
+from dirtmodel.queries import consensus
 from dirtmodel.queries.consensus_result import RaterRates
 
 Run = Callable[..., Result]
@@ -199,6 +200,24 @@ def test_raters_are_a_table(run: Run) -> None:
 
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     assert list(rows[0]) == list(RaterRates._fields)
+
+
+def test_many_raters_have_no_intervals(db: orm.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consensus, "MOST_RATERS", 2)
+
+    found = dm.Consensus(FMAP).run(db).raters
+
+    assert {rater.reason for rater in found} == {"no intervals for more than 200 raters"}
+    assert {(rater.sensitivity_low, rater.specificity_high) for rater in found} == {(None, None)}
+    assert None not in {rater.sensitivity for rater in found}
+
+
+def test_run_and_next_are_one_fit(db: orm.Session) -> None:
+    query = dm.Consensus(FMAP)
+
+    found = query.run_and_next(db, 3)
+
+    assert found == (query.run(db), query.next(db, 3))
 
 
 def test_few_raters_are_reported_on_stderr(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from dirtmodel import irr
 from dirtmodel.errors import UsageError
@@ -139,31 +138,6 @@ def test_error_rates_of_simulated_raters_are_recovered() -> None:
     assert fitted.sensitivity(1) == pytest.approx(design.confusion[:, 1, 1], abs=0.06)
     assert fitted.specificity(1) == pytest.approx(design.confusion[:, 0, 0], abs=0.02)
     assert fitted.prevalence[1] == pytest.approx(drawn.truth.mean(), abs=0.01)
-
-
-def test_intervals_of_error_rates_contain_those_that_were_simulated() -> None:
-    design, drawn = simulated(confusion(0.4, 0.99), n_clusters=300)
-
-    fitted = irr.dawid_skene(drawn.ratings, n_units=6000, n_categories=2)
-
-    for interval, value, truth in (
-        (fitted.sensitivity_interval(1), fitted.sensitivity(1), design.confusion[:, 1, 1]),
-        (fitted.specificity_interval(1), fitted.specificity(1), design.confusion[:, 0, 0]),
-    ):
-        low, high = interval.T
-        assert ((low < value) & (value < high)).all()
-        # They take the truth as known, which makes them somewhat too narrow.
-        assert ((low - 0.05 < truth) & (truth < high + 0.05)).all()
-
-
-def test_an_interval_is_that_of_the_beta_distribution() -> None:
-    votes = irr.tabulate([[1, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1]], categories=[0, 1])
-
-    fitted = irr.dawid_skene(votes.margins, n_units=4, n_categories=2)
-
-    cells = fitted.expected[:, 1] + 0.5
-    found = fitted.sensitivity_interval(1, 0.9).T
-    assert found == pytest.approx(stats.beta.ppf([[0.05], [0.95]], cells[:, 1], cells[:, 0]))
 
 
 @pytest.mark.parametrize("odd", [confusion(0.3, 0.98), confusion(0.8, 0.75)])

@@ -85,6 +85,13 @@ def printed(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
+def error_rate(rate: dict[str, Any], name: str) -> str:
+    low, high = rate[f"{name}_low"], rate[f"{name}_high"]
+    if low is None:
+        return f"{rate[name]:.3f} ({rate['reason']})"
+    return f"{rate[name]:.3f} [{low:.3f}, {high:.3f}]"
+
+
 class TestNumbers:
     """Every number on the page is one that a command prints."""
 
@@ -179,11 +186,7 @@ class TestNumbers:
             shown = {
                 point.label.split(",")[0]: point.text for plot in plots for point in plot.points
             }
-            assert shown == {
-                rate["rater"]: f"{rate[name]:.3f} [{rate[f'{name}_low']:.3f}, "
-                f"{rate[f'{name}_high']:.3f}]"
-                for rate in rates
-            }
+            assert shown == {rate["rater"]: error_rate(rate, name) for rate in rates}
 
     def test_of_the_next_reviews(self, run: Run, contents: Report) -> None:
         rows = printed(run("consensus", "--step", "mask", "--next", 10, "--format", "json"))

@@ -17,9 +17,17 @@ from dirtmodel.irr.proportions import (
     specific_agreement,
     unanimity,
 )
+from dirtmodel.irr.rates import ErrorRates, error_rates
 from dirtmodel.irr.ratings import Ratings, Tabulation, tabulate
 from dirtmodel.irr.repeats import Repeats, repeats
-from dirtmodel.irr.simulate import Coverage, Design, Simulated, coverage
+from dirtmodel.irr.simulate import (
+    Coverage,
+    Design,
+    RateCoverage,
+    Simulated,
+    coverage,
+    rate_coverage,
+)
 from dirtmodel.irr.weights import agreement_weights
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "Coefficient",
     "Coverage",
     "Design",
+    "ErrorRates",
     "Estimate",
     "Fit",
     "LeftOut",
@@ -34,6 +43,7 @@ __all__ = [
     "OverPairs",
     "Pair",
     "Pairs",
+    "RateCoverage",
     "Ratings",
     "Repeats",
     "Sampling",
@@ -46,12 +56,14 @@ __all__ = [
     "cohen_kappa",
     "coverage",
     "dawid_skene",
+    "error_rates",
     "leave_one_out",
     "match",
     "one_against_rest",
     "over_pairs",
     "pairwise",
     "prevalence",
+    "rate_coverage",
     "repeats",
     "specific_agreement",
     "summarise",

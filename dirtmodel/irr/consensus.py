@@ -77,42 +77,6 @@ class Fit:
         rated = self.expected[:, others].sum(axis=(1, 2)) > _NOTHING
         return np.where(rated, 1 - chosen @ weights[present] / weights[present].sum(), np.nan)
 
-    def sensitivity_interval(self, category: int, confidence: float = 0.95) -> FloatArray:
-        """Return credible intervals of `sensitivity`: raters × 2, NaN where it is undefined.
-
-        Quantiles of a Beta distribution, the posterior of the rater's table. They take the
-        probabilities of the true categories as known, and units as independent.
-        """
-        weights = np.zeros(len(self.prevalence))
-        weights[category] = 1
-        return self._interval(self.sensitivity(category), weights, category, confidence)
-
-    def specificity_interval(self, category: int, confidence: float = 0.95) -> FloatArray:
-        """Return credible intervals of `specificity`, as those of the sensitivity.
-
-        Between more than two categories it is a weighted sum; its distribution is approximated by
-        the Beta distribution of the same mean and variance.
-        """
-        weights = self.prevalence.copy()
-        weights[category] = 0
-        weights /= weights.sum() or 1
-        return self._interval(self.specificity(category), weights, category, confidence)
-
-    def _interval(
-        self, value: FloatArray, weights: FloatArray, category: int, confidence: float
-    ) -> FloatArray:
-        from scipy import special
-
-        cells = self.expected + self.prior
-        totals = cells.sum(axis=2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            chosen = cells[:, :, category] / totals
-            variances = np.where(weights > 0, chosen * (1 - chosen) / (totals + 1), 0)
-            size = value * (1 - value) / (variances @ weights**2) - 1
-            tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-            alpha, beta = value * size, (1 - value) * size
-            return np.asarray(special.betaincinv(alpha[:, None], beta[:, None], tails))
-
     @property
     def switched(self) -> list[tuple[int, int]]:
         """Return true categories for which raters as a whole rather choose another one.

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dirtmodel.irr.coefficients import Coefficient, coefficients
-from dirtmodel.irr.intervals import t_quantile
+from dirtmodel.irr.consensus import dawid_skene
+from dirtmodel.irr.intervals import Estimate, t_quantile
+from dirtmodel.irr.rates import ErrorRates, error_rates
 from dirtmodel.irr.ratings import IntArray, Ratings
 from dirtmodel.irr.weights import FloatArray
 
@@ -140,6 +142,55 @@ def coverage(
         for name, rows in found.items()
         if rows
     ]
+
+
+class RateCoverage(NamedTuple):
+    """How often the intervals of all raters contain the true rate; see `Coverage`."""
+
+    name: str
+    withheld: float
+    returned: float | None
+
+
+def rate_coverage(design: Design, category: int, *, n: int, seed: int) -> list[RateCoverage]:
+    """Simulate n data sets and count how often intervals of `error_rates` contain the truth.
+
+    Parameters
+    ----------
+    design
+        What to simulate.
+    category
+        What sensitivity and specificity are about.
+    n, seed
+        As in `coverage`.
+
+    """
+    others = np.delete(design.prevalence, category)
+    chosen = design.confusion[:, :, category]
+    specificity = 1 - np.delete(chosen, category, axis=1) @ others / others.sum()
+    truth = np.stack([chosen[:, category], specificity], axis=1)
+    found: list[list[bool | None]] = [[], []]
+    for drawn in draws(design, n=n, seed=seed):
+        fit = dawid_skene(
+            drawn.ratings, n_units=len(drawn.truth), n_categories=len(design.prevalence)
+        )
+        rated = error_rates(fit, drawn.ratings, category, clusters=drawn.clusters)
+        for true, estimates in zip(truth.tolist(), rated, strict=False):
+            for rate, estimate, covered in zip(true, estimates, found, strict=True):
+                if estimate.value is not None:
+                    covered.append(_contains(estimate, rate))
+    return [
+        RateCoverage(name, 1 - len(returned) / len(covered), float(np.mean(returned)))
+        if (returned := [hit for hit in covered if hit is not None])
+        else RateCoverage(name, 1.0, None)
+        for name, covered in zip(ErrorRates._fields, found, strict=True)
+    ]
+
+
+def _contains(estimate: Estimate, truth: float) -> bool | None:
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return None
+    return estimate.ci_low <= truth <= estimate.ci_high
 
 
 def draws(design: Design, *, n: int, seed: int) -> Iterator[Simulated]:

@@ -32,6 +32,7 @@ from dirtmodel.queries.described import GROUPS, group_labels
 from dirtmodel.queries.disagreements import Disagreement, disagreements
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.reviews import (
+    MOST_RATERS,
     IntArray,
     StepReviews,
     judging,
@@ -43,8 +44,6 @@ from dirtmodel.queries.reviews import (
 
 ANY_CLICK: Final = ("NO_CLICK", "CLICK")
 TOLERANCES: Final = (10.0, 20.0, 40.0)
-MOST_RATERS: Final = 200
-"""Pairs of more raters than these are not listed, nor is what changes without each of them."""
 
 NO_REVIEWS: Final = "no reviews by known raters"
 ONE_RATER: Final = "only one rater"

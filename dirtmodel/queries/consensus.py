@@ -22,6 +22,7 @@ from dirtmodel.queries.consensus_result import (
 from dirtmodel.queries.described import describe
 from dirtmodel.queries.results import Rows, Statement
 from dirtmodel.queries.reviews import (
+    MOST_RATERS,
     IntArray,
     Judging,
     StepReviews,
@@ -31,6 +32,7 @@ from dirtmodel.queries.reviews import (
 )
 
 CLICKS: Final = ("CLEAN", "CLICKED")
+TOO_MANY: Final = f"no intervals for more than {MOST_RATERS} raters"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Consensus:
     @accepts_database
     def run(self, session: orm.Session) -> ConsensusResult:
         """Return the raters' error rates, and the verdicts of everything with a review."""
-        items = self._items(session)
+        return self._result(session, self._items(session))
+
+    def _result(self, session: orm.Session, items: "_Items") -> ConsensusResult:
         return ConsensusResult(
             self._step,
             Level(self.level),
@@ -105,9 +109,19 @@ class Consensus:
             If `n` is below 1.
 
         """
-        if n < 1:
-            raise UsageError(f"next: {n!r} images are too few; pass 1 or more")
+        _check_next(n)
+        return self._next(session, self._items(session), n)
+
+    @accepts_database
+    def run_and_next(
+        self, session: orm.Session, n: int
+    ) -> tuple[ConsensusResult, Rows[NextReview]]:
+        """Return what `run` and `next` return, from one fit of the model."""
+        _check_next(n)
         items = self._items(session)
+        return self._result(session, items), self._next(session, items, n)
+
+    def _next(self, session: orm.Session, items: "_Items", n: int) -> Rows[NextReview]:
         reviews = items.reviews
         n_raters = np.bincount(reviews.ratings.unit, minlength=len(reviews.images))
         images = np.flatnonzero(items.of_image >= 0)
@@ -150,7 +164,9 @@ class Consensus:
         fit = irr.dawid_skene(
             ratings, n_units=len(keys), n_categories=len(how.categories), prior=self.prior
         )
-        return _Items(how, reviews, of_image, keys, ratings, fit)
+        clusters = np.zeros(len(keys), dtype=np.int64)
+        clusters[of_image[of_image >= 0]] = reviews.clusters[of_image >= 0]
+        return _Items(how, reviews, of_image, keys, clusters, ratings, fit)
 
     def _judged(self, session: orm.Session, items: "_Items") -> Iterator[Judged]:
         n_raters = np.bincount(items.ratings.unit, minlength=len(items.keys))
@@ -188,13 +204,14 @@ class _Items(NamedTuple):
     """What is judged: images, targets or scans.
 
     `of_image` has the number of each image's item, -1 without; `keys` has the items' ids, or (sub,
-    ses, scan); `ratings` are by item.
+    ses, scan), and `clusters` the numbers of their subjects; `ratings` are by item.
     """
 
     how: Judging
     reviews: StepReviews
     of_image: IntArray
     keys: Any
+    clusters: IntArray
     ratings: irr.Ratings
     fit: irr.Fit
 
@@ -229,21 +246,39 @@ def _worst(ratings: irr.Ratings, how: Judging) -> irr.Ratings:
     return irr.Ratings(unit, rater, code).take(last)
 
 
+def _check_next(n: int) -> None:
+    if n < 1:
+        raise UsageError(f"next: {n!r} images are too few; pass 1 or more")
+
+
 def _raters(items: _Items) -> Iterator[ConsensusRater]:
     fit, how = items.fit, items.how
-    sensitivity, specificity = fit.sensitivity(how.problem), fit.specificity(how.problem)
-    between = fit.sensitivity_interval(how.problem), fit.specificity_interval(how.problem)
-    for place, n in enumerate(fit.n_ratings.tolist()):
-        limits = [[_defined(limit) for limit in of_rater[place]] for of_rater in between]
+    if len(fit.n_ratings) > MOST_RATERS:
+        both = zip(fit.sensitivity(how.problem), fit.specificity(how.problem), strict=True)
+        found = [
+            irr.ErrorRates(*(irr.Estimate(_defined(rate), reason=TOO_MANY) for rate in rates))
+            for rates in both
+        ]
+    else:
+        found = irr.error_rates(
+            fit,
+            items.ratings,
+            how.problem,
+            clusters=items.clusters,
+            sampling=irr.Sampling("subject"),
+        )
+    for place, (sensitivity, specificity) in enumerate(found):
+        reasons = filter(None, (sensitivity.reason, specificity.reason))
         yield ConsensusRater(
             str(items.reviews.raters[place]),
-            n,
-            _defined(sensitivity[place]),
-            _defined(specificity[place]),
-            limits[0][0],
-            limits[0][1],
-            limits[1][0],
-            limits[1][1],
+            int(fit.n_ratings[place]),
+            sensitivity.value,
+            specificity.value,
+            sensitivity.ci_low,
+            sensitivity.ci_high,
+            specificity.ci_low,
+            specificity.ci_high,
+            "; ".join(dict.fromkeys(reasons)) or None,
             {
                 true: _named(how, row)
                 for true, row in zip(how.categories, fit.confusion[place], strict=True)

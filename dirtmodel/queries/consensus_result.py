@@ -35,7 +35,7 @@ class ConsensusRater(NamedTuple):
 
     `confusion` is by true verdict, then by choice. Sensitivity is how often the rater says FAIL (or
     clicks) where that is true, specificity how often not where another verdict is; their 95 %
-    intervals take the probabilities of the true verdicts as known and images as independent.
+    intervals are clustered by subject. `reason` explains what is None.
     """
 
     rater: str
@@ -46,6 +46,7 @@ class ConsensusRater(NamedTuple):
     sensitivity_high: float | None
     specificity_low: float | None
     specificity_high: float | None
+    reason: str | None
     confusion: dict[str, dict[str, float | None]]
 
 
@@ -60,6 +61,7 @@ class RaterRates(NamedTuple):
     sensitivity_high: float | None
     specificity_low: float | None
     specificity_high: float | None
+    reason: str | None
 
 
 class Judged(NamedTuple):

@@ -31,6 +31,9 @@ from dirtmodel.queries.results import Statement
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+MOST_RATERS: Final = 200
+"""With more, pairs of raters, alpha without each, and intervals of error rates are left out."""
+
 _ROWS_AT_ONCE: Final = 10_000
 
 

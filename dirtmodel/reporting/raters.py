@@ -29,9 +29,7 @@ _NEXT_COLUMNS: Final = ("image", "file", "display", "slice", "raters", "verdict"
 
 def step_agreement(session: orm.Session, result: AgreementResult) -> StepAgreement:
     """Describe the agreement on a step, from `Agreement` and `Consensus`."""
-    query = Consensus(step=result.step)
-    fitted = query.run(session)
-    following = query.next(session, _MOST_NEXT)
+    fitted, following = Consensus(step=result.step).run_and_next(session, _MOST_NEXT)
     return StepAgreement(
         name=result.step.name,
         overlap=tuple(overlap(result)),
@@ -125,7 +123,7 @@ def _error(rater: ConsensusRater, name: str) -> Point:
     value = getattr(rater, name)
     low, high = getattr(rater, f"{name}_low"), getattr(rater, f"{name}_high")
     label = f"{rater.rater}, {count(rater.n_reviews, 'review')}"
-    return Point(label, bracketed(value, low, high), _place(value), _place(low), _place(high))
+    return _point(label, Estimate(value, None, low, high, rater.reason))
 
 
 def _following(step: Step, rows: Iterable[NextReview]) -> Table | None:
