@@ -486,8 +486,7 @@ def test_verdicts_of_the_new_step_are_compared(places: Places) -> None:
     assert result.exit_code == 1
     changes = list(csv.DictReader(io.StringIO(result.stdout)))
     assert [(c["change"], c["step"], c["new_status"]) for c in changes] == [
-        ("newly_excluded", "STEP_5", "excluded"),
-        ("newly_reviewed", "STEP_5", "excluded"),
+        ("newly_excluded newly_reviewed", "STEP_5", "excluded"),
     ]
     assert "rating 9402 added (RATING_3)" in changes[0]["rows"]
 
