@@ -396,7 +396,7 @@ def test_a_label_ends_no_docstring(today: Tables, tmp_path: Path) -> None:
     dm.load(
         write(with_column(today, "image", "a"), tmp_path, "new"),
         db,
-        label='4.0"""\nimport os\n"""{}%s\\',
+        label='4.0"""; import os; """{}%s\\',
     )
     file = tmp_path / "0004_odd.py"
 
@@ -406,7 +406,7 @@ def test_a_label_ends_no_docstring(today: Tables, tmp_path: Path) -> None:
     documentation = ast.get_docstring(ast.parse(file.read_text("utf-8")))
     assert documentation is not None
     assert documentation.partition("\n")[0] == (
-        "Add what 4.0?import os?s? has beyond DIRT's schema"
+        "Add what 4.0? import os? ?s? has beyond DIRT's schema"
     )
 
 

@@ -743,7 +743,8 @@ def test_a_release_that_vanishes_meanwhile_is_not_blamed_on_the_database(
     with pytest.raises(dm.ReleaseError) as caught:
         dm.load(small, destination, replace=True)
 
-    assert str(caught.value).endswith("session.parquet: Input/output error; nothing was loaded")
+    assert str(caught.value).startswith("cannot read session.parquet of ")
+    assert str(caught.value).endswith(": Input/output error; try again when that is resolved")
 
 
 # -- memory

@@ -90,7 +90,7 @@ def test_tells_its_version_licence_and_needs(wheel: Path) -> None:
     core = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert {need.split(">")[0] for need in core} == {
         *("sqlalchemy", "alembic", "pyarrow", "pillow", "click", "numpy", "scipy", "tabulate"),
-        *("matplotlib", "jinja2", "manimgx-fonts", "noto-cjk-sans-jp-regular"),
+        *("wcwidth", "matplotlib", "jinja2", "manimgx-fonts", "noto-cjk-sans-jp-regular"),
     }
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import orm
 
 from dirtmodel import pseudonyms
 from dirtmodel.models import Image, Review, Session, Step
+from dirtmodel.queries.ordering import ascending
 from dirtmodel.queries.results import Rows, Statement
 
 
@@ -56,6 +57,7 @@ class Activity:
             sa.select(day, Review.rater, sa.func.count().label("n_reviews"))
             .where(Review.decides, _of(self.steps))
             .group_by(day, Review.rater)
+            .order_by(day, ascending(Review.rater))
         )
 
     def run(self, session: orm.Session) -> Rows[WeekOfReviews]:
