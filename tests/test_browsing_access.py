@@ -35,7 +35,8 @@ def ask(query: str = "", *, method: str = "GET", **headers: str) -> Answer:
 
     async def application(scope: Any, _receive: Any, send: Any) -> None:
         received.append(scope["query_string"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        headers = [(b"Cache-Control", b"max-age=5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def send(event: Any) -> None:
         sent.append(event)
@@ -62,6 +63,8 @@ class TestToken:
         assert answer.status == 200
         cookie = f"dirtmodel-8001={WORD}; Path=/; HttpOnly; SameSite=Strict"
         assert answer.headers[b"set-cookie"] == cookie.encode()
+        # From a cache, the page would come without the cookie that its pictures need.
+        assert answer.headers[b"cache-control"] == b"no-store"
 
     def test_is_not_passed_on(self) -> None:
         assert ask(f"a=1&token={WORD}&b=2").query == b"a=1&b=2"

@@ -61,14 +61,16 @@ class Guard:
         given, rest = _take_token(scope["query_string"])
         named = given is not None and self._is_token(given)
         refusal = _refusal_of_request(scope) or (None if named else self._refusal_of_page(scope))
-        more = dict(_HEADERS)
-        if named:
-            cookie = f"{self._cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
-            more[b"set-cookie"] = cookie.encode()
+        cookie = f"{self._cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
 
         async def send_guarded(event: Any) -> None:
             if event["type"] == "http.response.start":
-                event = {**event, "headers": _with(event["headers"], more)}
+                headers = _with_defaults(event["headers"])
+                if named:
+                    # A page that the browser takes from its cache would set no cookie.
+                    headers = [pair for pair in headers if pair[0].lower() != b"cache-control"]
+                    headers += [(b"cache-control", b"no-store"), (b"set-cookie", cookie.encode())]
+                event = {**event, "headers": headers}
             await send(event)
 
         if refusal is None:
@@ -123,12 +125,10 @@ def _values(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key.lower() == name]
 
 
-def _with(
-    headers: list[tuple[bytes, bytes]], more: Mapping[bytes, bytes]
-) -> list[tuple[bytes, bytes]]:
-    """Add headers that are not there yet, and cookies in any case."""
-    given = {name.lower() for name, _ in headers} - {b"set-cookie"}
-    return [*headers, *((name, value) for name, value in more.items() if name not in given)]
+def _with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Add those of `_HEADERS` that are missing."""
+    given = {name.lower() for name, _ in headers}
+    return [*headers, *((name, value) for name, value in _HEADERS.items() if name not in given)]
 
 
 async def _refuse(text: str, send: Send) -> None:
