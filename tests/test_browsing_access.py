@@ -13,9 +13,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import documents
 import pytest
 
 from dirtmodel import browse
+from dirtmodel.browse import limits
 from dirtmodel.browse.access import Guard
 
 WORD = "secret"
@@ -222,3 +224,12 @@ def test_ctrl_c_ends_a_statement_that_runs(demo_db: Path) -> None:
         # Statements may take five seconds.
         assert time.monotonic() - started < 4
         assert (code, server.stderr.read()) == (0, "Ctrl-C ends it.\n")
+
+
+def test_the_documentation_states_the_limits() -> None:
+    text = " ".join((documents.ROOT / "docs" / "browse.md").read_text("utf-8").split())
+
+    assert (
+        f"A statement may take {limits.SETTINGS['sql_time_limit_ms'] // 1000} seconds, make values "
+        f"of {limits.LARGEST_VALUE // 10**6} MB and results of {limits.LARGEST_RESULT // 10**6} MB"
+    ) in text

@@ -17,11 +17,11 @@ SETTINGS: Final = {
 }
 """Settings of Datasette."""
 
-_VALUE: Final = 1_000_000
+LARGEST_VALUE: Final = 1_000_000
 _PATTERN: Final = 1_000
 """Matching takes the length of the text times that of the pattern, without a look at the clock."""
 
-_RESULT: Final = 20_000_000
+LARGEST_RESULT: Final = 20_000_000
 _HEAP: Final = 500_000_000
 
 
@@ -34,7 +34,7 @@ def limit_heap() -> None:
 
 def limit_connection(connection: sqlite3.Connection) -> None:
     """Limit the sizes of values and results on a connection."""
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.row_factory = _Rows()
@@ -52,9 +52,9 @@ class _Rows:
         if cursor is not self._cursor():
             self._cursor, self._size = weakref.ref(cursor), 0
         self._size += sum(len(value) for value in values if isinstance(value, str | bytes))
-        if self._size > _RESULT:
+        if self._size > LARGEST_RESULT:
             raise sqlite3.OperationalError(
-                f"the result is larger than {_RESULT // 1_000_000} MB; choose fewer columns or "
-                "rows, or use `dirtmodel sql`, which writes results of any size"
+                f"the result is larger than {LARGEST_RESULT // 1_000_000} MB; choose fewer columns "
+                "or rows, or use `dirtmodel sql`, which writes results of any size"
             )
         return sqlite3.Row(cursor, values)
