@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from PIL import Image as PillowImage
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import database, models, sample
+from dirtmodel import cli, database, models, sample
 from dirtmodel import release as releases
 from dirtmodel.release.layout import QC_FOLDER, TABLES
 
@@ -343,6 +344,22 @@ def expected(
     url = database.parse_url(folder / "dirt.db")
     dm.load(sample.write_tables(tables, folder, empty_rows=0), url)
     return dump(url)
+
+
+@pytest.mark.parametrize("to_stdout", [False, True])
+def test_what_sql_writes_can_be_loaded(to_stdout: bool, loaded_url: sa.URL, tmp_path: Path) -> None:
+    db = loaded_url.render_as_string(hide_password=False)
+    for table in TABLES:
+        path = tmp_path / f"{table}.parquet"
+        command = ["sql", f"SELECT * FROM {table}", "--db", db, "--trust"]
+        how = ["--format", "parquet"] if to_stdout else ["-o", str(path)]
+        done = CliRunner().invoke(cli.main, [*command, *how], catch_exceptions=False)
+        if to_stdout:
+            path.write_bytes(done.stdout_bytes)
+
+    dm.load(tmp_path, tmp_path / "again.db")
+
+    assert dump(database.parse_url(tmp_path / "again.db")) == dump(loaded_url)
 
 
 Write = Callable[[Any, Path], object]

@@ -50,6 +50,24 @@ def test_a_run_ends_before_it_grows_too_long(monkeypatch: pytest.MonkeyPatch) ->
     assert [i for _, i, _ in found] == [6, 7, 8, 9, 4, 5]
 
 
+def test_a_run_ends_before_it_takes_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RUN_BYTES", 40)
+    parts = [[9, 8], [7, 6], [5, 4]]
+
+    found = rows(runs.in_runs(batch("rating", ids) for ids in parts))
+
+    assert [i for _, i, _ in found] == [6, 7, 8, 9, 4, 5]
+
+
+def test_large_batches_pass_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "LARGE_BYTES", 48)
+    parts = [[9, 8], [7, 6, 5], [4]]
+
+    found = rows(runs.in_runs(batch("rating", ids) for ids in parts))
+
+    assert [i for _, i, _ in found] == [7, 6, 5, 4, 8, 9]
+
+
 def test_batches_with_pictures_pass_unchanged() -> None:
     shown = batch("image", [3, 1], pictures=True)
 

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 import dirtmodel as dm
-from dirtmodel import models, sample
+from dirtmodel import cli, models, sample
 from dirtmodel import release as releases
 from dirtmodel.release.findings import ERRORS, FATAL, MAX_EXAMPLE_LENGTH, WARNINGS, describe
 from dirtmodel.release.layout import QC_FOLDER, ReleaseFiles
@@ -521,6 +522,25 @@ def test_errors_come_before_warnings_each_in_the_documented_order(
         "similar-raters",
     }
     assert set(WARNINGS) - never <= {f.code for f in check(release)}
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_memory_is_announced_as_it_is_found_unless_quiet(
+    quiet: bool, release: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        ReleaseFiles, "n_bytes_held", lambda _, table: 10**9 if table == "image" else 0
+    )
+
+    result = CliRunner().invoke(cli.main, ["check", str(release), *["--quiet"][:quiet]])
+
+    announced = (
+        "warning  large-pages        image.parquet       1  a file whose pages are large, so that "
+        "reading it takes much memory\n"
+        "           image.parquet: reading it takes about 1.2 GB"
+    )
+    assert announced in result.stdout
+    assert caplog.messages == ([] if quiet else [announced])
 
 
 # -- NULL in all its kinds

@@ -123,6 +123,11 @@ def unreadable(qc: Path) -> str:
         (["x.csv"], "the folder holds x.csv, which is not a part"),
         (["p.parquet"], "p.parquet: it is empty; copy it again"),
         (
+            ["step=\udcff/p.parquet"],
+            r"the path 'step=\udcff/p.parquet' in the folder is not UTF-8 text; rename it",
+        ),
+        (["\udce9.csv"], r"the folder holds \udce9.csv, which is not a part"),
+        (
             ["_delta_log/0.json"],
             "it is a table of Delta Lake, which keeps earlier versions too; "  # noqa: ISC004 - one text
             "write the present one as parquet",

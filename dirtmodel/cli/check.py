@@ -40,8 +40,8 @@ def check(
 ) -> int:
     """Report what is wrong or odd in a release, without loading it.
 
-    Rows with errors cannot be loaded, rows with warnings can. The exit code is 1 if there is an
-    error.
+    Rows with errors cannot be loaded, rows with warnings can; docs/findings.md lists all kinds, and
+    what to do about each. The exit code is 1 if there is an error.
 
     Example: dirtmodel check path/to/release --format json
     """

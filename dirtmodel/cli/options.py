@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -48,7 +49,24 @@ report_format: Final = click.option(
     show_default=True,
     help="For people, or for programs.",
 )
-quiet: Final = click.option("-q", "--quiet", is_flag=True, help="Show no progress and no warnings.")
+
+
+def _silence(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    """Silence what the library logs, for as long as the command runs."""
+    if value:
+        logger = logging.getLogger("dirtmodel")
+        ctx.call_on_close(functools.partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.ERROR)
+    return value
+
+
+quiet: Final = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    callback=_silence,
+    help="Show no progress and no warnings.",
+)
 
 
 extend: Final = click.option(

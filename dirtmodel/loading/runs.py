@@ -15,20 +15,29 @@ from dirtmodel.release.conversion import integers
 from dirtmodel.release.memory import NARROW_ROWS
 
 RUN_ROWS: Final = 512 * 1024
-"""Rows that are sorted together: some tens of megabytes."""
+RUN_BYTES: Final = 64 << 20
+"""Rows that are sorted together, and their bytes, about."""
+
+LARGE_BYTES: Final = 4 << 20
+"""A batch of this size is not sorted: its rows are large, and so their order matters little."""
 
 
 def in_runs(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield the rows of each table in sorted runs; large batches with pictures pass as they are."""
+    """Yield the rows of each table in sorted runs; those that are large pass as they are."""
     run: list[Batch] = []
+    n_rows = n_bytes = 0
     for batch in batches:
-        if run and (batch.table != run[0].table or sum(map(len, run)) >= RUN_ROWS):
+        if run and (batch.table != run[0].table or n_rows >= RUN_ROWS or n_bytes >= RUN_BYTES):
             yield from _sorted(run)
             run = []
-        if batch.pictures is None:
-            run.append(batch)
-        else:
+            n_rows = n_bytes = 0
+        size = sum(array.nbytes for array in batch.columns.values())
+        if batch.pictures is not None or size >= LARGE_BYTES:
             yield batch
+        else:
+            run.append(batch)
+            n_rows += len(batch)
+            n_bytes += size
     if run:
         yield from _sorted(run)
 

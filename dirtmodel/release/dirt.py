@@ -16,7 +16,7 @@ from dirtmodel import database
 from dirtmodel.errors import DatabaseError, ReleaseError
 from dirtmodel.release.columns import COLUMNS
 from dirtmodel.release.layout import TABLES
-from dirtmodel.release.memory import NARROW_ROWS, WIDE_ROWS, rows_at_a_time
+from dirtmodel.release.memory import NARROW_ROWS, WIDE_ROWS, in_pieces, rows_at_a_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +29,9 @@ DIRT_TABLES: Final = {
 }
 DIRT_COLUMNS: Final = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
 """Django's names of columns → the release's."""
+
+FEWEST_ROWS: Final = 4
+"""Rows fetched at a time, at least: each time, a server has to answer."""
 
 _OWN_TABLES: Final = {table: table for table in TABLES}
 
@@ -109,7 +112,7 @@ class DatabaseTables:
                 for rows in result.partitions():
                     values = dict(zip(names, zip(*rows, strict=True), strict=True))
                     arrays = [_array(field.type, values[field.name]) for field in wanted]
-                    yield pa.RecordBatch.from_arrays(arrays, names=names)
+                    yield from in_pieces(pa.RecordBatch.from_arrays(arrays, names=names))
         except (sa.exc.DBAPIError, DatabaseError) as error:
             # Not to be taken for a failure of the database that is written.
             raise ReleaseError(
@@ -118,10 +121,20 @@ class DatabaseTables:
             ) from error
 
     def _n_rows_at_a_time(self, table: str, names: list[str]) -> int:
-        if "img" not in names:
+        """Choose by the mean size of pictures, and by the largest of other rows."""
+        columns = self.columns[table]
+        if "img" in names:
+            count = sa.select(sa.func.count()).select_from(columns["img"].table)
+            return rows_at_a_time(self.n_bytes, int(self.connection.scalar(count) or 0), WIDE_ROWS)
+        sizes = [
+            sa.func.coalesce(_size(columns[name]), 0)
+            for name in names
+            if isinstance(columns[name].type, (sa.String, sa.LargeBinary))
+        ]
+        if not sizes:
             return NARROW_ROWS
-        count = sa.select(sa.func.count()).select_from(self.columns[table]["img"].table)
-        return rows_at_a_time(self.n_bytes, int(self.connection.scalar(count) or 0), WIDE_ROWS)
+        largest = self.connection.scalar(sa.select(sa.func.max(sum(sizes[1:], sizes[0]))))
+        return max(FEWEST_ROWS, rows_at_a_time(int(largest or 0), 1, NARROW_ROWS))
 
     def _selected(self, column: Any) -> Any:
         """Select the driver's own value; text where the driver cannot hold every value."""
@@ -217,10 +230,13 @@ def _any_text(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
+def _size(column: Any) -> Any:
+    # Bytes of any type on Postgres; SQLite's length counts those of a BLOB. Of text: characters.
+    return sa.func.length(sa.type_coerce(column, sa.types.NullType()))
+
+
 def _total(img: Any) -> Any:
-    # Postgres has octet_length for bytes of any type; SQLite's length counts those of a BLOB.
-    size = sa.func.length(sa.type_coerce(img, sa.types.NullType()))
-    return sa.select(sa.cast(sa.func.sum(size), sa.BigInteger))
+    return sa.select(sa.cast(sa.func.sum(_size(img)), sa.BigInteger))
 
 
 @contextlib.contextmanager

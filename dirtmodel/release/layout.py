@@ -78,7 +78,7 @@ class ReleaseFiles:
     def row(self, table: str, number: int, id_: int | None) -> str:  # noqa: ARG002 - the signature is that of Source
         """Name a row by its number in its file."""
         for part in self._parts(table):
-            n_rows = self._open(part).metadata.num_rows
+            n_rows = self._needs_of(part).n_rows
             if number <= n_rows:
                 return f"{part.path.relative_to(self.folder)} row {number}"
             number -= n_rows

@@ -57,10 +57,13 @@ class Needs(NamedTuple):
         By name: columns of which Arrow would hold much, and that can be streamed.
     n_bytes
         What Arrow holds of that one of the other columns of which it holds most.
+    n_rows
+        The rows of the file.
     """
 
     streamed: Mapping[str, Streamed]
     n_bytes: int
+    n_rows: int
 
 
 def needs(path: Path, file: "pq.ParquetFile") -> Needs:
@@ -91,7 +94,7 @@ def needs(path: Path, file: "pq.ParquetFile") -> Needs:
                 streamed[name] = streamable[name]
             else:
                 n_bytes = max(n_bytes, held)
-    return Needs(streamed, n_bytes)
+    return Needs(streamed, n_bytes, file.metadata.num_rows)
 
 
 def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:

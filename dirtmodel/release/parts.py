@@ -103,10 +103,22 @@ def parts_of(path: Path) -> list[Part]:
             if name.startswith((".", "_")):
                 continue
             file = Path(folder, name)
+            below = file.relative_to(path)
             if not name.endswith(_SUFFIXES):
-                raise OSError(f"the folder holds {file.relative_to(path)}, which is not a part")
-            found.append(Part(file, _values(file.relative_to(path).parent)))
+                raise OSError(f"the folder holds {below}, which is not a part")
+            if not _is_utf8(below):
+                # Arrow does not open it.
+                raise OSError(f"the path {str(below)!r} in the folder is not UTF-8 text; rename it")
+            found.append(Part(file, _values(below.parent)))
     return sorted(found, key=lambda part: part.path.parts)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _values(folder: Path) -> dict[str, str | None]:

@@ -54,14 +54,16 @@ def check_tables(source: Source, findings: Findings) -> dict[str, tuple[Column, 
 
 
 def _announce_memory(source: Source, table: str, findings: Findings) -> None:
-    """Say in advance if reading needs much memory, which only the writer of a file can help."""
+    """Report much memory that reading needs before it is needed, too."""
     with readable(source, table):
         n_bytes = source.n_bytes_held(table)
     if n_bytes > _MUCH_MEMORY:
         file = source.file(table)
         example = f"{file}: reading it takes about {(n_bytes + _USUAL_MEMORY) / 1e9:.1f} GB"
+        announced = Findings()
+        announced.add("large-pages", file, 1, [example])
         findings.add("large-pages", file, 1, [example])
-        _LOG.warning("%s of memory, because of its large pages", example)
+        _LOG.warning(describe(announced.report()))
 
 
 def _check_columns(
