@@ -31,6 +31,8 @@ from dirtmodel.release import layout
 PROGRAM = "from dirtmodel.cli import main; main(prog_name='dirtmodel')"
 ROOT = Path(__file__).parent.parent
 
+CANNOT_READ = "cannot read session.parquet of {qc}: "
+
 Run = Callable[..., Result]
 
 
@@ -437,11 +439,12 @@ class TestExitCodes:
         [
             (
                 MemoryError(),
-                "there is too little memory; close other programs, or use a larger machine",
+                CANNOT_READ
+                + "there is too little memory; close other programs, or use a larger machine",
             ),
             (
                 OSError(errno.EMFILE, "Too many open files"),
-                "too many files are open; allow more with: ulimit -n 1024",
+                CANNOT_READ + "too many files are open; allow more with: ulimit -n 1024",
             ),
             (
                 RuntimeError("can't start new thread"),
@@ -463,7 +466,8 @@ class TestExitCodes:
 
         monkeypatch.setattr(layout.ReleaseFiles, "_open", fail)
         result = run("check", release)
-        assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+        expected = message.format(qc=release / layout.QC_FOLDER)
+        assert (result.exit_code, result.stderr) == (2, f"Error: {expected}\n")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_interrupted(self, release: Path, tmp_path: Path, number: int) -> None:
