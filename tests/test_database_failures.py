@@ -150,6 +150,20 @@ class TestLostConnection:
             kill(session)
         assert caplog.messages == []
 
+    def test_does_not_matter_when_no_more_rows_are_wanted(
+        self,
+        loaded_url: sa.URL,
+        kill: Callable[[orm.Session], None],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        statement = sa.text("SELECT generate_series(1, 9)")
+        with dm.open(loaded_url) as session:
+            rows = session.execute(statement, execution_options={"yield_per": 2})
+            rows.fetchone()
+            kill(session)
+            rows.close()
+        assert caplog.messages == []
+
     def test_of_a_transaction_that_is_idle_for_too_long(self, loaded_url: sa.URL) -> None:
         def idle() -> None:
             with dm.open(loaded_url) as session:

@@ -115,8 +115,17 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
         options["connect_timeout"] = 10
     made = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
+    class ServerCursor(psycopg.ServerCursor[Any]):
+        def close(self) -> None:
+            try:
+                super().close()
+            except psycopg.OperationalError:
+                # The connection is lost, which is noticed the second time.
+                super().close()
+
     @sa.event.listens_for(made, "connect")
     def set_up(connection: Any, _record: Any) -> None:
+        connection.server_cursor_factory = ServerCursor
         settings = dict(_SETTINGS)
         if timeout is not None:
             # Rounded up, because 0 would mean no limit.
