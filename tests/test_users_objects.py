@@ -463,6 +463,20 @@ def test_an_object_on_a_column_that_is_gone_is_named(
     )
 
 
+def test_an_object_that_cannot_be_kept_is_named_before_any_row_is_loaded(
+    path: Path, small: Path, extended: Path
+) -> None:
+    dm.load(extended, path, replace=True, extend=True)
+    change(path, "CREATE VIEW sure AS SELECT id FROM rating WHERE confidence = 1")
+    loaded: list[str] = []
+
+    refused(
+        path, lambda: dm.load(small, path, replace=True, progress=lambda *of: loaded.append(of[0]))
+    )
+
+    assert loaded == []
+
+
 def test_of_two_triggers_the_broken_one_is_named(path: Path, small: Path, extended: Path) -> None:
     dm.load(extended, path, replace=True, extend=True)
     change(
@@ -887,6 +901,32 @@ def test_a_view_that_a_downgrade_would_break_is_named_on_postgres(place: sa.URL)
     assert message == (
         f"{database.display(place)} could not be upgraded and is left unchanged: cannot drop table "
         "tally because other objects depend on it (view mine depends on table tally)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statements", "what"),
+    [
+        (["CREATE INDEX mine ON review (notes)"], "index mine"),
+        (
+            [
+                "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+                "CREATE TRIGGER mine AFTER DELETE ON review EXECUTE FUNCTION noted()",
+            ],
+            "trigger mine",
+        ),
+    ],
+)
+def test_an_object_on_a_table_that_a_downgrade_would_drop_is_named_on_postgres(
+    place: sa.URL, statements: list[str], what: str
+) -> None:
+    run(place, *statements)
+
+    message = refused_by(place, lambda: dm.upgrade(place, "0002"))
+
+    assert message == (
+        f"the {what} that was added to the database cannot be kept: it belongs to review, which "
+        f"would be dropped{LATER}upgrade"
     )
 
 

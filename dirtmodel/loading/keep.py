@@ -1,10 +1,14 @@
-"""Objects that users added to a SQLite database, kept when it is replaced or migrated."""
+"""Objects that users added to a database, kept when it is replaced or migrated.
+
+On Postgres, a migration keeps most of them by itself.
+"""
 
 import contextlib
+import functools
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -19,6 +23,20 @@ _CONTENT: Final = re.compile(
     r"""\bcontent\s*=\s*(?:'(?!'\s*[,)])|"(?!"\s*[,)])|[^\s'",)])""", re.IGNORECASE
 )
 """An option of a full-text index that names the table whose text it indexes."""
+
+
+_ON_TABLES: Final = sa.text(
+    "SELECT 'index', i.relname, t.relname, '' FROM pg_index AS x "
+    "JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid "
+    "JOIN pg_namespace AS n ON n.oid = t.relnamespace WHERE n.nspname = current_schema() "
+    # Those of keys belong to the definition of their table.
+    "AND NOT EXISTS (SELECT FROM pg_constraint AS k "
+    "WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')) "
+    "UNION ALL SELECT 'trigger', g.tgname, t.relname, '' FROM pg_trigger AS g "
+    "JOIN pg_class AS t ON t.oid = g.tgrelid JOIN pg_namespace AS n ON n.oid = t.relnamespace "
+    "WHERE n.nspname = current_schema() AND NOT g.tgisinternal ORDER BY 1, 2"
+)
+"""Indexes and triggers, which belong to a table and are dropped with it."""
 
 
 class Object(NamedTuple):
@@ -58,6 +76,13 @@ class Kept(NamedTuple):
             f"{reason}; nothing was changed; drop it, and create it again after the {self.task}"
         )
 
+    def require(self, there: Iterable[Object]) -> None:
+        """Raise the error that names an object which is no longer there."""
+        names = {(found.kind, found.name) for found in there}
+        for found in self.objects:
+            if (found.kind, found.name) not in names:
+                raise self.error(found, f"it belongs to {found.table}, which would be dropped")
+
     @contextlib.contextmanager
     def named(self, found: Object) -> Iterator[None]:
         """Turn a failure of SQLite into an error that names the object."""
@@ -79,13 +104,22 @@ def users_objects(old: sqlite3.Connection, revision: str | None, task: str) -> K
     task
         What is done to it, for messages: `load` or `upgrade`.
     """
-    ours = _names_of(revision or "base")
+    ours = names_of(revision or "base")
     theirs = [found for found in _objects(old) if found.name.lower() not in ours]
     # A view may use a function that only its own program defines: it works, but not here.
     return Kept(theirs, frozenset(found for found in theirs if _fault(old, found)), task)
 
 
-def copy_objects(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -> None:
+def postgres_objects(connection: sa.Connection, revision: str, task: str) -> Kept:
+    """List what users added to our tables in Postgres, and what it drops silently with a table."""
+    ours = names_of(revision)
+    found = [Object(*row) for row in connection.execute(_ON_TABLES)]
+    return Kept([one for one in found if one.name.lower() not in ours], frozenset(), task)
+
+
+def copy_objects(
+    old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept, *, rows: bool = True
+) -> None:
     """Copy tables with their rows, and indexes, views and triggers.
 
     Parameters
@@ -94,6 +128,8 @@ def copy_objects(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -
         The database that is to be replaced, and the complete one that replaces it.
     kept
         What users added to the old database.
+    rows
+        With False, tables are copied empty.
 
     Raises
     ------
@@ -104,8 +140,9 @@ def copy_objects(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -
     for found in kept.objects:
         if found.name.lower() in ours_now:
             raise kept.error(found, "the new schema has an object of this name")
-    _copy_tables(old, new, kept)
-    _copy_sequences(old, new)
+    _copy_tables(old, new, kept, rows=rows)
+    if rows:
+        _copy_sequences(old, new)
     for found in (*kept.of_kind("index"), *kept.of_kind("view")):
         with kept.named(found):
             new.execute(found.sql)
@@ -131,23 +168,27 @@ def check_objects(new: sqlite3.Connection, kept: Kept) -> None:
     DatabaseError
         If an object is missing or broken; the message names it.
     """
-    there = {(found.kind, found.name) for found in _objects(new)}
+    kept.require(_objects(new))
     for found in kept.objects:
-        if (found.kind, found.name) not in there:
-            raise kept.error(found, f"it belongs to {found.table}, which would be dropped")
         _check(new, kept, found)
 
 
-def _names_of(revision: str) -> set[str]:
-    """Return the names that the migrations create, up to a revision."""
+def driver(connection: sa.Connection) -> sqlite3.Connection:
+    """Return the driver's connection to a SQLite database."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
+    return raw
+
+
+@functools.cache
+def names_of(revision: str) -> frozenset[str]:
+    """Return the names that the migrations create up to a revision, in lower case."""
     engine = sa.create_engine("sqlite://")
     with engine.begin() as connection:
         migrate(connection, revision)
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
-        names = {found.name.lower() for found in _objects(raw)}
+        names = {found.name.lower() for found in _objects(driver(connection))}
     engine.dispose()
-    return names | {"alembic_version"}
+    return frozenset(names | {"alembic_version"})
 
 
 def _objects(connection: sqlite3.Connection) -> list[Object]:
@@ -158,7 +199,9 @@ def _objects(connection: sqlite3.Connection) -> list[Object]:
     return [Object(*row) for row in rows]
 
 
-def _copy_tables(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -> None:
+def _copy_tables(
+    old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept, *, rows: bool
+) -> None:
     tables = kept.of_kind("table")
     for found in tables:
         if found.is_virtual:
@@ -173,7 +216,8 @@ def _copy_tables(old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept) -
                     new.execute(f"DELETE FROM {quote(found.name)}")
                 else:
                     new.execute(found.sql)
-                _copy_rows(old, new, found.name)
+                if rows:
+                    _copy_rows(old, new, found.name)
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:

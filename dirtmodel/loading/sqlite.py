@@ -6,6 +6,7 @@ destination's place by a rename when it is complete: whatever happens before, th
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import shlex
 import shutil
@@ -124,6 +125,8 @@ class SqliteWriter:
         """Build the new file; on success it takes the destination's place."""
         try:
             self._clear_stale()
+            if self._path.exists():
+                self._try_users_objects(extension)
             with self._claim() as (connection, handle), contextlib.ExitStack() as stack:
                 with _written_back(handle), connection.begin():
                     before_reviews, after_reviews = _empty_schema(connection, extension)
@@ -146,22 +149,41 @@ class SqliteWriter:
                 + (f"{self._shown} is unchanged" if self._path.exists() else "nothing was loaded")
             ) from error
 
+    def _try_users_objects(self, extension: Extension) -> None:
+        """Add what users added to an empty database, before the time for the rows is spent."""
+        with contextlib.ExitStack() as stack:
+            old, kept, _ = self._users_objects(stack)
+            if not kept.objects:
+                return
+            engine = sa.create_engine("sqlite://")
+            stack.callback(engine.dispose)
+            with engine.begin() as empty:
+                for sql in itertools.chain(*_empty_schema(empty, extension)):
+                    empty.exec_driver_sql(sql)
+                keep.copy_objects(old, keep.driver(empty), kept, rows=False)
+
     def _keep_users_objects(self, stack: contextlib.ExitStack) -> None:
         """Copy what users added to the old database, which stays locked until the stack ends."""
         # It may have appeared while the release was loaded.
         self._check_existing()
+        old, kept, in_wal_mode = self._users_objects(stack)
+        keep.copy_objects(old, self._raw, kept)
+        if in_wal_mode:
+            # Its log would lie beside the new database.
+            stack.close()
+
+    def _users_objects(
+        self, stack: contextlib.ExitStack
+    ) -> tuple[sqlite3.Connection, keep.Kept, bool]:
+        """Open the old database as `_locked_old` does, and list what users added to it."""
         try:
             old, in_wal_mode = stack.enter_context(self._locked_old())
-            kept = keep.users_objects(old, _revision(old), "load")
+            return old, keep.users_objects(old, _revision(old), "load"), in_wal_mode
         except sqlite3.Error as error:
             raise DatabaseError(
                 f"{self._shown} cannot be read ({error}), and what was added to it would be lost; "
                 "nothing was changed; move it to another place, and load again"
             ) from error
-        keep.copy_objects(old, self._raw, kept)
-        if in_wal_mode:
-            # Its log would lie beside the new database.
-            stack.close()
 
     @contextlib.contextmanager
     def _locked_old(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
@@ -202,9 +224,7 @@ class SqliteWriter:
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
         try:
             with engine.connect() as connection:
-                raw = connection.connection.driver_connection
-                assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type checker
-                self._connection = raw
+                self._connection = raw = keep.driver(connection)
                 try:
                     if not _lock(raw) or not partial.is_at(handle, self._partial):
                         own = False

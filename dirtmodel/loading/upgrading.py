@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -65,11 +64,13 @@ def upgrade(
 
 @contextlib.contextmanager
 def _keep_users_objects(connection: sa.Connection, revision: str) -> Iterator[None]:
-    """Make sure that what users added is there and works as before; Postgres does so by itself."""
-    raw = connection.connection.driver_connection
-    if not isinstance(raw, sqlite3.Connection):
+    """Make sure that what users added is there and works as before."""
+    if connection.dialect.name == "sqlite":
+        raw = keep.driver(connection)
+        kept = keep.users_objects(raw, revision, "upgrade")
         yield
-        return
-    kept = keep.users_objects(raw, revision, "upgrade")
-    yield
-    keep.check_objects(raw, kept)
+        keep.check_objects(raw, kept)
+    else:
+        kept = keep.postgres_objects(connection, revision, "upgrade")
+        yield
+        kept.require(keep.postgres_objects(connection, "base", "upgrade").objects)
