@@ -86,7 +86,7 @@ def _diagram() -> Iterator[str]:
         for column in table.columns:
             mark = " PK" if column.primary_key else ""
             mark = (f"{mark}, FK" if mark else " FK") if column.foreign_keys else mark
-            yield f"        {type_name(column).replace(' ', '_')} {column.name}{mark}"
+            yield f"        {type_name(column.type).replace(' ', '_')} {column.name}{mark}"
         yield "    }"
     yield "```\n"
 
@@ -105,7 +105,7 @@ def _tables() -> Iterator[str]:
         for column in table.columns:
             null = "" if is_view or not column.nullable else ", or NULL"
             attribute = f" `{mapper.get_property_by_column(column).key}` |" if mapper else ""
-            kind = f"{type_name(column)}{null}"
+            kind = f"{type_name(column.type)}{null}"
             yield f"| `{column.name}` |{attribute} {kind} | {column.comment} |"
         yield ""
 

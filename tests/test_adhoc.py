@@ -25,6 +25,7 @@ from dirtmodel import database, sample
 from dirtmodel.cli import main
 from dirtmodel.errors import DirtmodelError, QueryError, UsageError
 from dirtmodel.sql import ask
+from dirtmodel.sql.catalogue import describe
 from dirtmodel.sql.statement import Statement, point_at
 
 COUNTING = """
@@ -680,3 +681,26 @@ def test_ctrl_c_ends_a_statement_that_runs(loaded_url: sa.URL) -> None:
 
 def test_every_refusal_is_of_the_family() -> None:
     assert issubclass(QueryError, DirtmodelError)
+
+
+def test_what_users_added_is_listed_and_suggested(new_url: sa.URL, release: Path) -> None:
+    dm.load(release, new_url)
+    with database.engine(new_url).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE ratios (share DOUBLE PRECISION)"))
+        connection.execute(sa.text("CREATE VIEW shares AS SELECT share FROM ratios"))
+        connection.execute(sa.text("ALTER TABLE target ADD COLUMN cohortname TEXT"))
+
+    with database.connect(new_url) as connection:
+        listed = set(describe(connection)) - set(describe())
+    with pytest.raises(QueryError, match=r"did you mean ratios\?"):
+        run(new_url, "SELECT 1 FROM ratioss")
+    with pytest.raises(QueryError, match=r"did you mean cohortname\?"):
+        run(new_url, "SELECT cohortnam FROM target")
+
+    assert listed == {
+        ("target", "cohortname", "text", "only in this database"),
+        ("ratios", None, "table or view", "only in this database"),
+        ("ratios", "share", "number", ""),
+        ("shares", None, "table or view", "only in this database"),
+        ("shares", "share", "number", ""),
+    }

@@ -32,7 +32,11 @@ from dirtmodel.errors import UsageError
     metavar="NAME VALUE",
     help="The value of :NAME in the statement; may be repeated.",
 )
-@click.option("--tables", is_flag=True, help="List the tables, views and columns.")
+@click.option(
+    "--tables",
+    is_flag=True,
+    help="List the tables, views and columns: of the database if it exists, else of any.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -72,9 +76,15 @@ def sql(
     if sum((statement is not None, script is not None, tables)) > 1:
         raise UsageError("STATEMENT, -f FILE and --tables do not go together; use one of them")
     if tables:
+        from dirtmodel import database
         from dirtmodel.sql.catalogue import Described, describe
 
-        output.emit_rows(Described._fields, describe())
+        url = database.parse_url(db)
+        if database.is_sqlite(url) and not Path(url.database or "").exists():
+            output.emit_rows(Described._fields, describe())
+        else:
+            with database.connect(url) as connection:
+                output.emit_rows(Described._fields, describe(connection))
         return
     from dirtmodel.sql import ask
 

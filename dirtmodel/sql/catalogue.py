@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine.reflection import ObjectKind
 
 from dirtmodel import database
 from dirtmodel.errors import nearest
@@ -20,13 +21,37 @@ class Described(NamedTuple):
     description: str
 
 
-def describe() -> Iterator[Described]:
-    """Describe all tables and views, each before its columns."""
+def describe(connection: sa.Connection | None = None) -> Iterator[Described]:
+    """Describe all tables and views, each before its columns.
+
+    With a connection, also the further columns, tables and views that its database has.
+    """
+    there = {} if connection is None else _columns(connection)
     for table in relations():
         kind = "view" if table.metadata is views.metadata else "table"
         yield Described(table.name, None, kind, table.comment or "")
         for column in table.columns:
-            yield Described(table.name, column.name, type_name(column), column.comment or "")
+            yield Described(table.name, column.name, type_name(column.type), column.comment or "")
+        for name, type_ in there.pop(table.name, {}).items():
+            if name not in table.columns:
+                yield Described(table.name, name, type_name(type_), _EXTRA)
+    there.pop("alembic_version", None)
+    for name, columns in sorted(there.items()):
+        yield Described(name, None, "table or view", _EXTRA)
+        for column_name, type_ in columns.items():
+            yield Described(name, column_name, type_name(type_), "")
+
+
+_EXTRA: Final = "only in this database"
+
+
+def _columns(connection: sa.Connection) -> dict[str, dict[str, sa.types.TypeEngine[Any]]]:
+    """Read the columns of each table and view of a database, and their types."""
+    found = sa.inspect(connection).get_multi_columns(kind=ObjectKind.ANY)
+    return {
+        table: {column["name"]: column["type"] for column in columns}
+        for (_, table), columns in found.items()
+    }
 
 
 _MISSING: Final = re.compile(
@@ -35,8 +60,10 @@ _MISSING: Final = re.compile(
 )
 
 
-def suggest(message: str) -> str:
+def suggest(message: str, connection: sa.Connection | None = None) -> str:
     """Add the nearest name to a server's message about a table or column that does not exist.
+
+    With a connection, the names of its database are among the known ones.
 
     >>> suggest("no such table: imagge")
     'no such table: imagge (did you mean image?); list the names with: dirtmodel sql --tables'
@@ -45,7 +72,7 @@ def suggest(message: str) -> str:
     if missing is None:
         return message
     kind = missing["sqlite"] or missing["postgres"]
-    known = (row.column if kind == "column" else row.table for row in describe())
+    known = (row.column if kind == "column" else row.table for row in describe(connection))
     near = nearest(missing["sqlite_name"] or missing["postgres_name"], filter(None, known))
     return f"{message}{near}; list the names with: dirtmodel sql --tables"
 
@@ -64,19 +91,21 @@ def relations() -> list[sa.Table]:
     return [*first, *tables.values(), *views.VIEWS]
 
 
-def type_name(column: sa.Column[object]) -> str:
-    """Return a column's type in plain words; enums are integers in tables."""
-    impl = column.type
+def type_name(type_: sa.types.TypeEngine[Any]) -> str:
+    """Return the type of a column in plain words; enums are integers in tables."""
+    impl = type_
     while isinstance(impl, sa.TypeDecorator):
         impl = impl.impl_instance
     names = {
         sa.BigInteger: "integer",
         sa.Integer: "integer",
-        sa.Double: "number",
+        sa.Float: "number",
+        sa.Numeric: "number",
         sa.DateTime: "time",
         sa.LargeBinary: "bytes",
         sa.Boolean: "true or false",
         sa.JSON: "JSON",
         sa.String: "text",
     }
-    return next(name for type_, name in names.items() if isinstance(impl, type_))
+    known = (name for kind, name in names.items() if isinstance(impl, kind))
+    return next(known, "" if isinstance(impl, sa.types.NullType) else str(impl).lower())

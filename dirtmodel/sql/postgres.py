@@ -56,10 +56,10 @@ def ask(
             _refuse_powers(connection)
         cursor = psycopg.RawServerCursor(raw, _CURSOR)
         try:
-            with _explained(url, statement, timeout):
+            with _explained(connection, url, statement, timeout):
                 cursor.execute(statement.numbered(), [parameters[name] for name in statement.names])
             columns = [column.name for column in cursor.description or []]
-            with contextlib.closing(_rows(raw, url, statement, timeout)) as rows:
+            with contextlib.closing(_rows(connection, url, statement, timeout)) as rows:
                 yield Answer(columns, rows)
         finally:
             # After it there is no cursor to close on the server, whatever state it is in.
@@ -69,13 +69,14 @@ def ask(
 
 
 def _rows(
-    raw: "Connection", url: sa.URL, statement: Statement, timeout: float | None
+    connection: sa.Connection, url: sa.URL, statement: Statement, timeout: float | None
 ) -> Generator[tuple[Any, ...], None, None]:
     from psycopg import capabilities
 
     # Earlier versions of libpq stream single rows only.
     size = _ROWS_AT_ONCE if capabilities.has_stream_chunked() else 1
-    with _explained(url, statement, timeout):
+    with _explained(connection, url, statement, timeout):
+        raw: Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
         yield from raw.cursor().stream(f"FETCH ALL FROM {_CURSOR}", size=size)
 
 
@@ -110,7 +111,9 @@ def _refuse_powers(connection: sa.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _explained(url: sa.URL, statement: Statement, timeout: float | None) -> Iterator[None]:
+def _explained(
+    connection: sa.Connection, url: sa.URL, statement: Statement, timeout: float | None
+) -> Iterator[None]:
     """Turn what Postgres reports into our error, with the place in the text."""
     import psycopg
 
@@ -125,17 +128,20 @@ def _explained(url: sa.URL, statement: Statement, timeout: float | None) -> Iter
     except psycopg.Error as error:
         if "multiple commands" in str(error):
             raise QueryError("there is more than one statement; give one at a time") from error
-        raise QueryError(_message(error, statement)) from error
+        connection.connection.rollback()
+        raise QueryError(_message(connection, error, statement)) from error
 
 
-def _message(error: "psycopg.Error", statement: Statement) -> str:
+def _message(connection: sa.Connection, error: "psycopg.Error", statement: Statement) -> str:
     diagnosis = error.diag
     place = None
     if diagnosis.statement_position:
         before = len(f'DECLARE "{_CURSOR}" CURSOR FOR ')
         place = statement.place(int(diagnosis.statement_position) - 1 - before)
     message = point_at(
-        suggest(diagnosis.message_primary or database.first_line(error)), statement.text, place
+        suggest(diagnosis.message_primary or database.first_line(error), connection),
+        statement.text,
+        place,
     )
     further = [text for text in (diagnosis.message_detail, diagnosis.message_hint) if text]
     return "\n".join([message, *(f"  {text}" for text in further)])

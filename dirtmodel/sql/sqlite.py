@@ -80,7 +80,7 @@ def ask(
         raw.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
         values = {name: number_or_text(text) for name, text in parameters.items()}
         try:
-            with _explained(raw, statement.text, watch):
+            with _explained(connection, statement.text, watch):
                 cursor = raw.execute(statement.text, values)
             if watch.is_late():
                 # A single call of a function cannot be stopped.
@@ -88,7 +88,7 @@ def ask(
             if cursor.description is None:
                 raise QueryError("the statement is empty; write one that starts with SELECT")
             columns = [column[0] for column in cursor.description]
-            with contextlib.closing(_rows(cursor, raw, statement.text, watch)) as rows:
+            with contextlib.closing(_rows(cursor, connection, statement.text, watch)) as rows:
                 yield Answer(columns, declared.converted(rows, types))
         finally:
             raw.set_progress_handler(None, 0)
@@ -122,14 +122,14 @@ class _Watch:
 
 
 def _rows(
-    cursor: sqlite3.Cursor, raw: sqlite3.Connection, text: str, watch: _Watch
+    cursor: sqlite3.Cursor, connection: sa.Connection, text: str, watch: _Watch
 ) -> Generator[tuple[Any, ...], None, None]:
-    with _explained(raw, text, watch):
+    with _explained(connection, text, watch):
         yield from cursor
 
 
 @contextlib.contextmanager
-def _explained(raw: sqlite3.Connection, text: str, watch: _Watch) -> Iterator[None]:
+def _explained(connection: sa.Connection, text: str, watch: _Watch) -> Iterator[None]:
     """Turn what SQLite says into our error, with the place in the text."""
     try:
         yield
@@ -150,7 +150,11 @@ def _explained(raw: sqlite3.Connection, text: str, watch: _Watch) -> Iterator[No
             raise QueryError("there is more than one statement; give one at a time") from error
         if _WORDS.search(message) or "readonly database" in message:
             message = f"{message}: statements may only read this database"
-        raise QueryError(point_at(suggest(message), text, _place(raw, text, str(error)))) from error
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
+        place = _place(raw, text, str(error))
+        # The statement has ended; what follows is ours.
+        raw.set_authorizer(None)
+        raise QueryError(point_at(suggest(message, connection), text, place)) from error
 
 
 def _place(raw: sqlite3.Connection, text: str, message: str) -> int | None:
