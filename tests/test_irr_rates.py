@@ -92,6 +92,14 @@ def test_a_category_that_is_never_true_has_no_sensitivity() -> None:
     }
 
 
+def test_without_ratings_there_are_no_raters() -> None:
+    nothing = irr.tabulate(np.full((3, 2), -1), categories=[0, 1]).margins
+
+    found = irr.error_rates(irr.dawid_skene(nothing, n_units=3, n_categories=2), nothing, 1)
+
+    assert found == []
+
+
 def test_intervals_cover_at_their_level() -> None:
     confusion = np.array([[[0.97, 0.03], [0.2, 0.8]]] * 4 + [[[0.92, 0.08], [0.6, 0.4]]])
     design = irr.Design(np.array([0.9, 0.1]), confusion, 60, 10, raters_per_unit=3)

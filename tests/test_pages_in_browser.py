@@ -108,7 +108,7 @@ def browser() -> Iterator[sync_api.Browser]:
         running.close()
 
 
-@pytest.fixture(params=["report", "diff"])
+@pytest.fixture(scope="module", params=["report", "diff"])
 def opened(
     request: pytest.FixtureRequest, browser: sync_api.Browser, pages: dict[str, Path]
 ) -> Iterator[sync_api.Page]:
@@ -125,7 +125,7 @@ def opened(
 
 def show(page: sync_api.Page, width: int, **media: Any) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(**media)
+    page.emulate_media(**{"media": "screen", "color_scheme": "light"} | media)
 
 
 @pytest.mark.parametrize("width", [400, 800, 1600])

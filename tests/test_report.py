@@ -36,11 +36,9 @@ def options(**given: Any) -> Options:
 
 
 @pytest.fixture(scope="module")
-def place(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(loaded_file: Path) -> Path:
     """The release in SQLite: that both engines agree is a test of its own."""
-    path = tmp_path_factory.mktemp("report") / "dirt.db"
-    dm.load(release, path)
-    return path
+    return loaded_file
 
 
 @pytest.fixture
@@ -72,6 +70,7 @@ def contents(place: Path) -> Report:
         return listed(collect(session, options()))
 
 
+@pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
 def test_both_engines_have_the_same_report(loaded_url: sa.URL, contents: Report) -> None:
     with dm.open(loaded_url) as session:
         found = listed(collect(session, options()))
@@ -276,7 +275,7 @@ class TestOptions:
         many = (rows * 5_100)[:5_100]
         monkeypatch.setattr("dirtmodel.queries.exclusions.Exclusions.run", lambda *_: many)
 
-        dm.report(db, tmp_path / "report.html", pictures=20)
+        dm.report(db, tmp_path / "report.html", rule=dm.Exclusions(step="dtifit"), pictures=20)
 
         page = (tmp_path / "report.html").read_text()
         assert len(page) < 15_000_000
@@ -353,9 +352,15 @@ class TestRuleInWords:
         assert sentence in list(rules.in_words(dm.Exclusions(**given)))
 
 
-def small_tables() -> dict[str, pa.Table]:
+def small_tables(*steps: int) -> dict[str, pa.Table]:
     return sample.make_tables(
-        subjects=1, slices=1, picture_size=(64, 48), frames=2, reviewed=1.0, hazards=False
+        subjects=1,
+        slices=1,
+        steps=steps or (1, 3),
+        picture_size=(64, 48),
+        frames=2,
+        reviewed=1.0,
+        hazards=False,
     )
 
 
@@ -409,7 +414,7 @@ class TestSparseData:
         assert "Sessions without a user" in text
 
     def test_a_damaged_picture_is_named_in_its_place(self, tmp_path: Path) -> None:
-        tables = small_tables()
+        tables = small_tables(0, 3)
         rows = [row | {"rating": 2} for row in tables["rating"].to_pylist()]
         tables["rating"] = pa.Table.from_pylist(rows, tables["rating"].schema)
         dm.load(sample.write_tables(tables, tmp_path / "release"), tmp_path / "dirt.db")
@@ -424,7 +429,7 @@ class TestSparseData:
         assert "none of the 1 pictures of this heat map can be decoded" in text
 
     def test_a_step_that_dirt_does_not_define(self, tmp_path: Path) -> None:
-        tables = small_tables()
+        tables = small_tables(3)
         for name in ("session", "image"):
             rows = tables[name].to_pylist()
             for row in rows:

@@ -61,6 +61,8 @@ def error_rates(
 
     """
     how = (sampling or Sampling("unit" if clusters is None else "cluster")).checked()
+    if not len(fit.n_ratings):
+        return []
     of_unit = np.arange(len(fit.probabilities)) if clusters is None else distinct(clusters)[1]
     system = _System.of(fit, ratings, of_unit)
     wanted = np.arange(len(system.n_true)) == category
