@@ -424,7 +424,8 @@ class TestReadOnly:
     def test_a_writer_who_keeps_others_waiting_is_told_of(self, made: Callable[..., Path]) -> None:
         path = made()
         locked = (
-            f"{path} is locked by another program that writes to it; try again when it has finished"
+            f"{path} is in use by another program or by a session that is still open; close it, or "
+            "try again when it has finished"
         )
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             session = dm.open(path, read_only=False)
@@ -527,8 +528,8 @@ class TestWriting:
             with pytest.raises(
                 dm.DatabaseError,
                 match=says(
-                    f"{path} is locked by another program that writes to it; try again when it has "
-                    "finished"
+                    f"{path} is in use by another program or by a session that is still open; "
+                    "close it, or try again when it has finished"
                 ),
             ):
                 dm.open(path)

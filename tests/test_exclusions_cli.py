@@ -367,7 +367,7 @@ def test_participants_without_a_remaining_run_are_named(
     result = ask(*FILTERS, db=db)
     assert list(filtered(result)) == ["2"]
     assert result.stderr == (
-        "sub-1: no functional run remains, which no filter can say; "
+        "sub-1: no functional run remains, which a filter cannot express; "
         "leave the participant out (--participant-label)\n"
     )
 
@@ -381,9 +381,9 @@ def test_excluded_scans_that_are_not_functional_runs_are_named(
     result = ask(*FILTERS, db=db)
     assert list(filtered(result)) == ["1"]
     assert result.stderr == (
-        "sub-1: ses-V1 T1w excluded, which a filter of functional runs cannot say; "
+        "sub-1: ses-V1 T1w excluded, which a filter of functional runs cannot express; "
         "remove by hand\n"
-        "sub-3: T1w excluded, which a filter of functional runs cannot say; remove by hand\n"
+        "sub-3: T1w excluded, which a filter of functional runs cannot express; remove by hand\n"
     )
 
 
@@ -395,7 +395,7 @@ def test_excluded_scans_that_are_not_functional_runs_are_named(
             "participant",
             [],
             (
-                "sub-1: no functional run remains, which no filter can say; "
+                "sub-1: no functional run remains, which a filter cannot express; "
                 "leave the participant out (--participant-label)\n"
             ),
         ),

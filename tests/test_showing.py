@@ -224,6 +224,18 @@ def test_a_sheet_needs_images(db: orm.Session) -> None:
     assert str(caught.value) == "there is no image to look at; the list of images is empty"
 
 
+def test_a_sheet_names_what_is_not_an_image(db: orm.Session) -> None:
+    excluded = dm.Exclusions(step="mask").run(db)
+
+    with pytest.raises(UsageError) as caught:
+        dm.sheet(db, excluded)  # type: ignore[arg-type]  # a mistake that is easy to make
+
+    assert str(caught.value) == (
+        "Exclusion is not an image; ask for images with dm.Images(…), or list their ids, such as "
+        "the image_ids of an exclusion"
+    )
+
+
 def test_the_database_is_a_session_a_path_or_a_url(db: orm.Session, loaded_url: sa.URL) -> None:
     img_id = of_format(db, "PNG").id
     places = [db, loaded_url]

@@ -41,7 +41,7 @@ def load(
 
     Example: dirtmodel load path/to/release --label 3.0
     """
-    from dirtmodel import database, loading
+    from dirtmodel import loading
     from dirtmodel.release.findings import describe
 
     with progress.of_release("Loading", release, quiet=quiet) as advance:
@@ -58,6 +58,4 @@ def load(
         return
     if loaded.findings:
         options.warn(describe(loaded.findings))
-    rows = ", ".join(f"{n:,} {table}" for table, n in loaded.n_rows.items())
-    kept = f", {loaded.n_quarantined:,} of them in quarantine" if loaded.n_quarantined else ""
-    options.warn(f"Loaded {loaded.label} into {database.display(loaded.url)}: {rows} rows{kept}.")
+    options.warn(f"{loaded}.")

@@ -94,7 +94,8 @@ def _sqlite_failure(path: Path, cause: Any, *, read_only: bool) -> str | None:
         return _not_writable(path, read_only=read_only)
     if code == sqlite3.SQLITE_BUSY:
         return (
-            f"{path} is locked by another program that writes to it; try again when it has finished"
+            f"{path} is in use by another program or by a session that is still open; close it, or "
+            "try again when it has finished"
         )
     is_failure = isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
     if code != sqlite3.SQLITE_ERROR and is_failure:

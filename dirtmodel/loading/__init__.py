@@ -39,15 +39,23 @@ _HASHED_BYTES: Final = 1 << 20
 __all__ = ["Loaded", "load"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
-    """What a load did."""
+    """What a load did; `str` describes it in one line, without the findings."""
 
     url: sa.URL
     label: str
     n_rows: dict[str, int]
     n_quarantined: int
     findings: list[Found]
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{n:,} {table}" for table, n in self.n_rows.items())
+        kept = f", {self.n_quarantined:,} of them in quarantine" if self.n_quarantined else ""
+        return f"Loaded {self.label} into {database.display(self.url)}: {rows} rows{kept}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 def load(

@@ -1,5 +1,6 @@
 """Images, their pictures and their reviews, brought together a few at a time."""
 
+import numbers
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def find(session: orm.Session, wanted: Wanted) -> list[FoundImage]:
                 "`dirtmodel coverage --targets` lists what there is"
             )
         return found
-    ids = [image if isinstance(image, int) else image.id for image in wanted]
+    ids = [_id(image) for image in wanted]
     if not ids:
         raise UsageError("there is no image to look at; the list of images is empty")
     by_id: dict[int, FoundImage] = {}
@@ -98,6 +99,17 @@ def pens_of(session: orm.Session) -> dict[str | None, Pen]:
     """
     known = [pseudonyms.rater(session, name) for name in raters(session.connection())]
     return pens(sorted(known, key=str) if pseudonyms.are_used(session) else known)
+
+
+def _id(image: object) -> int:
+    if isinstance(image, numbers.Integral):  # of numpy, too
+        return int(image)
+    if isinstance(image, Image | FoundImage):
+        return image.id
+    raise UsageError(
+        f"{type(image).__name__} is not an image; ask for images with dm.Images(…), or list their "
+        "ids, such as the image_ids of an exclusion"
+    )
 
 
 def _ids(wanted: Images) -> Collection[int]:

@@ -129,7 +129,7 @@ def limits(found: Iterable[BidsFilter]) -> list[str]:
     for sub, chosen, let_through, not_runs in found:
         if chosen is None and let_through:
             lines.append(
-                f"sub-{sub}: no functional run remains, which no filter can say; "
+                f"sub-{sub}: no functional run remains, which a filter cannot express; "
                 "leave the participant out (--participant-label)"
             )
         elif let_through:
@@ -141,6 +141,6 @@ def limits(found: Iterable[BidsFilter]) -> list[str]:
         if not_runs:
             lines.append(
                 f"sub-{sub}: {', '.join(not_runs)} excluded, which a filter of functional runs "
-                "cannot say; remove by hand"
+                "cannot express; remove by hand"
             )
     return lines
