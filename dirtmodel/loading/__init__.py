@@ -155,6 +155,8 @@ def _write(
     progress: Progress | None,
 ) -> int:
     """Write all batches and return the number of rows quarantined."""
+    import pyarrow as pa
+
     n_quarantined = 0
     shown: rows.Targets = {}
     batches = reader.batches(pictures=True, keep_rejected=quarantine)
@@ -168,6 +170,8 @@ def _write(
             writer.insert(rows.of_rejected(batch.rejected))
         if progress is not None:
             progress(batch.table, len(batch), batch.n_bytes)
+    # Arrow keeps what it no longer needs, and the derived tables take memory of their own.
+    pa.default_memory_pool().release_unused()
     if shown:
         # Not all of `targets`: the pictures of some may all have been rejected.
         writer.insert(rows.of_targets(shown))
