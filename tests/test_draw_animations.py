@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from forking import Forked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -378,3 +379,19 @@ def test_37_frames_of_600_kilobytes_take_about_a_second() -> None:
 
     assert time.process_time() - start < 2
     assert pillow_decode(result)[1] == [200] * 37
+
+
+def test_a_codec_that_cannot_be_loaded_is_not_ignored() -> None:
+    # As when there is too little memory.
+    program = Forked(
+        """
+        import sys
+        sys.modules["PIL._webp"] = None
+        try:
+            import dirtmodel.draw.encode
+        except ImportError as error:
+            print(error)
+        """
+    )
+
+    assert program.finished()[1] == "import of PIL._webp halted; None in sys.modules\n"

@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import (
+    GifImagePlugin,  # noqa: F401 - Pillow ignores that it cannot be imported, for lack of memory
+    Image,
+    PngImagePlugin,  # noqa: F401 - as above; then every picture would count as damaged
+)
 
 from dirtmodel.draw import header
 from dirtmodel.draw.header import GifFrame, PngChunk

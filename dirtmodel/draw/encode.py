@@ -7,7 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import (
+    Image,
+    _webp,  # noqa: F401 - Pillow ignores that it cannot be loaded, for lack of memory for example
+)
 
 from dirtmodel.draw.decode import Frame
 
@@ -28,6 +31,30 @@ def png(image: Image.Image) -> bytes:
     """Encode at a compression where time and size are in proportion."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def webp(frames: Sequence[Image.Image], *, quality: int, duration: int = 0) -> bytes:
+    """Encode with loss; several frames become an animation that is repeated for ever.
+
+    Parameters
+    ----------
+    quality
+        From 0 to 100.
+    duration
+        Of each frame, in milliseconds.
+    """
+    first, *others = frames
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        "WEBP",
+        quality=quality,
+        save_all=True,
+        append_images=others,
+        duration=duration,
+        loop=0,
+    )
     return buffer.getvalue()
 
 

@@ -1,10 +1,9 @@
 """Small pictures with rings, for pages."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dirtmodel.draw import decode
+from dirtmodel.draw import decode, encode
 from dirtmodel.draw.annotate import Notes, ringed
 from dirtmodel.draw.colours import Pen
 from dirtmodel.draw.rings import Click
@@ -49,15 +48,5 @@ def thumbnail(
     scale = min(size[0] / frames[0].width, size[1] / frames[0].height, 1)
     shrunk = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
     notes = Notes(clicks, pens=pens).scaled(scale)
-    first, *others = [ringed(shrink(frame, shrunk).convert("RGBA"), notes) for frame in frames]
-    out = io.BytesIO()
-    first.save(
-        out,
-        "WEBP",
-        quality=_QUALITY,
-        save_all=True,
-        append_images=others,
-        duration=_FRAME_MS,
-        loop=0,
-    )
-    return out.getvalue()
+    drawn = [ringed(shrink(frame, shrunk).convert("RGBA"), notes) for frame in frames]
+    return encode.webp(drawn, quality=_QUALITY, duration=_FRAME_MS)

@@ -1,12 +1,11 @@
 """Where reviewers click: a small picture for each slice, with the numbers as text beside it."""
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import orm
 
-from dirtmodel.draw import heatmaps
+from dirtmodel.draw import encode, heatmaps
 from dirtmodel.errors import UsageError
 from dirtmodel.models import DisplayMode, JudgedBy, Step, lookups
 from dirtmodel.pages import Picture
@@ -49,8 +48,6 @@ def _heat_map(
         caption = f"{cut}: {count(panel.n_clicks, 'click')}"
         drawn = heatmaps.overlay(panel, peak)
         drawn.thumbnail(_SIZE)
-        out = io.BytesIO()
-        drawn.save(out, "WEBP", quality=82)
         alt = f"where reviewers click, {name}, {caption}"
-        panels.append(Panel(Picture(out.getvalue(), None, alt), caption))
+        panels.append(Panel(Picture(encode.webp([drawn], quality=82), None, alt), caption))
     yield HeatMap(name, tuple(heatmaps.counts(found)), tuple(panels), f"{peak:.2g}")
