@@ -90,6 +90,7 @@ def main() -> None:
         "refresh": bench_refresh,
         "start": bench_start,
         "agreement": bench_agreement,
+        "report": bench_report,
     }
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all by default")
@@ -123,7 +124,8 @@ def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
         },
     )
     db.unlink()
-    show("peak memory of dirtmodel load", f"{peak_of_load(release, db):.0f} MB")
+    peak = peak_of("dm.load(*sys.argv[1:])", release, db)
+    show("peak memory of dirtmodel load", f"{peak:.0f} MB")
 
 
 def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
@@ -294,6 +296,31 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
             show(f"dirtmodel, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
 
 
+def bench_report(_asked: argparse.Namespace, folder: Path) -> None:
+    """Write the report of a large release, in a process of its own."""
+    release = sample.write_release(
+        folder / "release",
+        subjects=735,
+        slices=7,
+        raters=20,
+        reviews_per_image=14,
+        reviewed=0.5,
+        pictures="tiny",
+    )
+    db, page = folder / "dirt.db", folder / "report.html"
+    dm.load(release, db)
+    with dm.open(db) as session:
+        covered = list(dm.Coverage().run(session))
+    n_images, n_reviews = sum(r.n_images for r in covered), sum(r.n_reviews for r in covered)
+    before = os.times().children_user
+    start = time.perf_counter()
+    peak = peak_of("dm.report(*sys.argv[1:])", db, page)
+    seconds, worked = time.perf_counter() - start, os.times().children_user - before
+    print(f"\nreport of {n_images:,} images with {n_reviews:,} reviews by 20 raters")
+    show("dirtmodel report", f"{seconds:7.2f} s  {worked:6.2f} s of processor  {peak:6.0f} MB")
+    show("its page", f"{page.stat().st_size / 1e6:7.2f} MB")
+
+
 def sizes(session: orm.Session) -> tuple[int, int]:
     """Numbers of images and ratings."""
     n_images, n_ratings = (
@@ -453,18 +480,18 @@ def make_schema(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def peak_of_load(release: Path, db: Path) -> float:
-    """Megabytes resident at most, in a process that does nothing else."""
+def peak_of(call: str, *arguments: Path) -> float:
+    """Megabytes resident at most, in a process that does nothing but one call."""
     program = (
         "import re, sys, dirtmodel as dm\n"
         "from pathlib import Path\n"
-        "dm.load(sys.argv[1], sys.argv[2])\n"
+        f"{call}\n"
         # Not ru_maxrss, which a process inherits from the one that started it.
         "status = Path('/proc/self/status').read_text()\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
     )
     done = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-c", program, release, db], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
     )
     return int(done.stdout) / 1e3
 

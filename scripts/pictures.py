@@ -1,5 +1,6 @@
 """Draw the pictures of the README anew; run by scripts/pictures."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -34,7 +35,11 @@ def keep(
 def photograph(page: Path, out: Path) -> None:
     """Open a report in Chromium, and keep the part of it about exclusions."""
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        # Chromium refuses to run in its sandbox as root.
+        browser = playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=os.geteuid() != 0
+        )
         shown = browser.new_page(viewport={"width": 1220, "height": 900})
         shown.goto(page.as_uri())
         top = shown.evaluate("document.querySelector('.gallery').getBoundingClientRect().top")

@@ -103,7 +103,7 @@ def browser() -> Iterator[sync_api.Browser]:
     if program is None:
         pytest.skip("Chromium is not installed: pages were not opened in a browser")
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=program)
         yield running
         running.close()
 

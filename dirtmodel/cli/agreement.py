@@ -100,7 +100,7 @@ def agreement(
     """
     from dirtmodel.irr import Coefficient
     from dirtmodel.queries.agreement import Agreement
-    from dirtmodel.queries.report.agreement import group_table
+    from dirtmodel.queries.text.agreement import group_table
     from dirtmodel.queries.results import Rows
 
     if disagreements + bool(group) + methods > 1:
@@ -139,6 +139,6 @@ def agreement(
 
 def _methods(session: "orm.Session", result: Any) -> str:
     from dirtmodel.queries.inventory import RELEASE_LABEL
-    from dirtmodel.queries.report.methods import paragraph
+    from dirtmodel.queries.text.methods import paragraph
 
     return paragraph(result, session.scalar(RELEASE_LABEL)) + "\n"

@@ -179,7 +179,7 @@ class AgreementResult(Report):
 
     def text(self) -> str:
         """Return the page that `dirtmodel agreement` prints."""
-        from dirtmodel.queries.report.agreement import report
+        from dirtmodel.queries.text.agreement import report
 
         return report(self)
 

@@ -12,7 +12,7 @@ from dirtmodel.pages import Picture
 from dirtmodel.pictures.heatmap import densities
 from dirtmodel.queries.coverage import StepCoverage
 from dirtmodel.queries.images import Images, Reviews
-from dirtmodel.queries.report.numbers import count
+from dirtmodel.queries.text.numbers import count
 from dirtmodel.reporting.contents import HeatMap, Panel
 
 _MOST_AVERAGED: Final = 20

@@ -10,7 +10,7 @@ from dirtmodel.database.fragments import in_batches
 from dirtmodel.models import Tally
 from dirtmodel.pages import Chip, Picture, chips
 from dirtmodel.pictures.thumbnails import thumbnails
-from dirtmodel.queries.report.numbers import count
+from dirtmodel.queries.text.numbers import count
 from dirtmodel.queries.rules import Exclusion
 
 _MOST_EACH: Final = 3

@@ -13,8 +13,8 @@ from dirtmodel.queries.activity import WeekOfReviews
 from dirtmodel.queries.agreement_result import AgreementResult
 from dirtmodel.queries.consensus import Consensus
 from dirtmodel.queries.consensus_result import ConsensusRater, ConsensusResult, NextReview
-from dirtmodel.queries.report.agreement import REPEATS_COLUMNS, headline, overlap, repeats
-from dirtmodel.queries.report.numbers import UNDEFINED, bracketed, count, number
+from dirtmodel.queries.text.agreement import REPEATS_COLUMNS, headline, overlap, repeats
+from dirtmodel.queries.text.numbers import UNDEFINED, bracketed, count, number
 from dirtmodel.reporting.contents import Forest, Matrix, Point, Shade, StepAgreement, Week
 
 _MOST_NEXT: Final = 10

@@ -5,7 +5,7 @@ from typing import Final
 
 from dirtmodel.models import JudgedBy
 from dirtmodel.queries.exclusions import Exclusions
-from dirtmodel.queries.report.numbers import count
+from dirtmodel.queries.text.numbers import count
 from dirtmodel.queries.rules import Rule, Unsure
 
 _VERDICTS: Final = {

@@ -14,7 +14,7 @@ from dirtmodel.queries.agreement_result import (
     RaterPair,
     Variable,
 )
-from dirtmodel.queries.report.numbers import (
+from dirtmodel.queries.text.numbers import (
     UNDEFINED,
     bracketed,
     count,
@@ -24,7 +24,7 @@ from dirtmodel.queries.report.numbers import (
     number,
     signed,
 )
-from dirtmodel.queries.report.tables import aligned
+from dirtmodel.queries.text.tables import aligned
 
 _MOST_PAIRS: Final = 15
 _MOST_RATERS: Final = 30
