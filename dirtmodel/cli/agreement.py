@@ -100,8 +100,8 @@ def agreement(
     """
     from dirtmodel.irr import Coefficient
     from dirtmodel.queries.agreement import Agreement
-    from dirtmodel.queries.text.agreement import group_table
     from dirtmodel.queries.results import Rows
+    from dirtmodel.queries.text.agreement import group_table
 
     if disagreements + bool(group) + methods > 1:
         raise UsageError("--disagreements, --by and --methods are three questions; ask one")

@@ -19,9 +19,9 @@ from dirtmodel.queries.agreement import Agreement
 from dirtmodel.queries.coverage import Coverage, StepCoverage
 from dirtmodel.queries.crossed import Crossed
 from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.queries.rules import Exclusion, Status, columns_of
 from dirtmodel.queries.text import methods
 from dirtmodel.queries.text.numbers import count
-from dirtmodel.queries.rules import Exclusion, Status, columns_of
 from dirtmodel.reporting import clicks, raters, rules
 from dirtmodel.reporting.contents import Bar, Report, StepCovered
 from dirtmodel.reporting.gallery import Gallery

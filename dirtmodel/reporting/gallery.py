@@ -10,8 +10,8 @@ from dirtmodel.database.fragments import in_batches
 from dirtmodel.models import Tally
 from dirtmodel.pages import Chip, Picture, chips
 from dirtmodel.pictures.thumbnails import thumbnails
-from dirtmodel.queries.text.numbers import count
 from dirtmodel.queries.rules import Exclusion
+from dirtmodel.queries.text.numbers import count
 
 _MOST_EACH: Final = 3
 _SIZE: Final = (280, 224)
