@@ -145,11 +145,11 @@ def read(
         for name, column in streamed.items()
         if name in names
     }
-    for batch in _by_arrow(file, [name for name in names if name not in streams]):
+    for batch in _by_arrow(path, file, [name for name in names if name not in streams]):
         yield from _with_streams(batch, streams) if streams else in_pieces(batch)
 
 
-def _by_arrow(file: "pq.ParquetFile", names: list[str]) -> "Iterator[pa.RecordBatch]":
+def _by_arrow(path: Path, file: "pq.ParquetFile", names: list[str]) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
     n_rows = file.metadata.num_rows
@@ -159,13 +159,13 @@ def _by_arrow(file: "pq.ParquetFile", names: list[str]) -> "Iterator[pa.RecordBa
             rows = pa.nulls(min(NARROW_ROWS, n_rows - start), pa.struct([]))
             yield pa.RecordBatch.from_struct_array(rows)
         return
-    groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
-    columns = (group.column(index) for group in groups for index in range(group.num_columns))
-    n_bytes = sum(
-        column.total_uncompressed_size
-        for column in columns
-        if column.path_in_schema.split(".")[0] in names
-    )
+    wanted = [
+        index
+        for index in range(len(file.schema))
+        if file.schema.column(index).path.split(".")[0] in names
+    ]
+    with path.open("rb") as opened:
+        n_bytes = sum(group[index].n_bytes for group in pages.chunks(opened) for index in wanted)
     most = WIDE_ROWS if "img" in names else NARROW_ROWS
     rows = rows_at_a_time(n_bytes, n_rows, most)
     yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
