@@ -189,7 +189,7 @@ def everything(url: sa.URL) -> Any:
         server = [
             session.execute(sa.text(statement)).all()
             for statement in (
-                "SELECT oid, relname, reltuples FROM pg_class ORDER BY oid",
+                "SELECT oid, relname FROM pg_class ORDER BY oid",
                 "SELECT rolname, rolsuper FROM pg_roles ORDER BY 1",
                 "SELECT proname FROM pg_proc ORDER BY oid",
                 "SELECT extname FROM pg_extension ORDER BY 1",

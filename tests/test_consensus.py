@@ -212,10 +212,10 @@ def test_many_raters_have_no_intervals(db: orm.Session, monkeypatch: pytest.Monk
     assert None not in {rater.sensitivity for rater in found}
 
 
-def test_run_and_next_are_one_fit(db: orm.Session) -> None:
+def test_a_run_and_the_next_reviews_are_one_fit(db: orm.Session) -> None:
     query = dm.Consensus(FMAP)
 
-    found = query.run_and_next(db, 3)
+    found = query.next_with_run(db, 3)
 
     assert found == (query.run(db), query.next(db, 3))
 

@@ -57,7 +57,7 @@ class Activity:
             sa.select(day, Review.rater, sa.func.count().label("n_reviews"))
             .where(Review.decides, _of(self.steps))
             .group_by(day, Review.rater)
-            .order_by(day, ascending(Review.rater))
+            .order_by(ascending(day), ascending(Review.rater))
         )
 
     def run(self, session: orm.Session) -> Rows[WeekOfReviews]:

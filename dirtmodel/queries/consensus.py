@@ -113,7 +113,7 @@ class Consensus:
         return self._next(session, self._items(session), n)
 
     @accepts_database
-    def run_and_next(
+    def next_with_run(
         self, session: orm.Session, n: int
     ) -> tuple[ConsensusResult, Rows[NextReview]]:
         """Return what `run` and `next` return, from one fit of the model."""

@@ -29,7 +29,7 @@ _NEXT_COLUMNS: Final = ("image", "file", "display", "slice", "raters", "verdict"
 
 def step_agreement(session: orm.Session, result: AgreementResult) -> StepAgreement:
     """Describe the agreement on a step, from `Agreement` and `Consensus`."""
-    fitted, following = Consensus(step=result.step).run_and_next(session, _MOST_NEXT)
+    fitted, following = Consensus(step=result.step).next_with_run(session, _MOST_NEXT)
     return StepAgreement(
         name=result.step.name,
         overlap=tuple(overlap(result)),
