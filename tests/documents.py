@@ -44,14 +44,21 @@ def commands(document: Path) -> Iterator[Command]:
             line += part.count("\n")
 
 
-def run_all(document: Path, folder: Path) -> int:
+_DEMO = re.compile(r"dirtmodel demo ?(\w*)(?: >.*)?")
+
+
+def run_all(document: Path, folder: Path, demonstration: Path) -> int:
     """Run a document's commands, one after the other, and return their number.
 
-    A variable that one command exports is set for the later ones.
+    A variable that one command exports is set for the later ones. The demonstration is made once
+    for all documents, and copied where a document makes it.
     """
     exported = ""
     found = list(commands(document))
     for command in found:
+        if demo := _DEMO.fullmatch(command.text):
+            shutil.copytree(demonstration, folder / (demo[1] or "dirtmodel-demo"))
+            continue
         run(command, folder, before=exported)
         if command.text.startswith("export "):
             exported += f"{command.text}; "

@@ -5,5 +5,5 @@ from pathlib import Path
 import documents
 
 
-def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
-    assert documents.run_all(documents.ROOT / "docs" / "diff.md", tmp_path) == 6
+def test_the_page_shows_what_is_printed(demonstration: Path, tmp_path: Path) -> None:
+    assert documents.run_all(documents.ROOT / "docs" / "diff.md", tmp_path, demonstration) == 6

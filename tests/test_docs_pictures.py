@@ -15,7 +15,7 @@ PAGE = documents.ROOT / "docs" / "pictures.md"
 def test_the_page_shows_what_is_printed(demonstration: Path, tmp_path: Path) -> None:
     (tmp_path / "demo").symlink_to(demonstration)
 
-    assert documents.run_all(PAGE, tmp_path) == 6
+    assert documents.run_all(PAGE, tmp_path, demonstration) == 6
 
     ((code, shown),) = re.findall(
         r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$",

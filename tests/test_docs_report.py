@@ -10,8 +10,8 @@ import documents
 PAGE = documents.ROOT / "docs" / "report.md"
 
 
-def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
-    assert documents.run_all(PAGE, tmp_path) == 7
+def test_the_page_shows_what_is_printed(demonstration: Path, tmp_path: Path) -> None:
+    assert documents.run_all(PAGE, tmp_path, demonstration) == 7
     blocks = re.findall(
         r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$",
         PAGE.read_text("utf-8"),

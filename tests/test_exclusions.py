@@ -196,7 +196,7 @@ def questions(draw: st.DrawFn) -> Row:
 EVERY_STATUS = ("excluded", "kept", "unreviewed", "partial")
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=6))
 def test_sqlite_agrees_with_plain_python(
     empty_sqlite: sa.Connection, tables: Tables, asked: list[Row]

@@ -9,23 +9,12 @@ from pathlib import Path
 import documents
 
 README = documents.ROOT / "README.md"
-DEMO = "dirtmodel demo > /dev/null 2>&1"
 
 
 def test_every_command_prints_what_is_shown(demonstration: Path, tmp_path: Path) -> None:
-    shutil.copytree(demonstration, tmp_path / "dirtmodel-demo")
-    exported = ""
-    found = list(documents.commands(README))
+    n_commands = documents.run_all(README, tmp_path, demonstration)
 
-    for command in found:
-        if command.text == DEMO:  # made once for all documents
-            continue
-        documents.run(command, tmp_path, before=exported)
-        if command.text.startswith("export "):
-            exported += f"{command.text}; "
-
-    assert DEMO in [command.text for command in found]
-    assert len(found) > 15
+    assert n_commands > 15
 
 
 def test_the_python_prints_what_is_shown(demonstration: Path, tmp_path: Path) -> None:
