@@ -50,11 +50,7 @@ def file(parent: Path) -> Iterator[Partial]:
         If it cannot be created.
     """
     with _made(parent, folder=False) as made:
-        try:
-            yield made
-        finally:
-            if is_at(made.handle, made.path):
-                made.path.unlink()
+        yield made
 
 
 @contextlib.contextmanager
@@ -67,11 +63,7 @@ def folder(parent: Path) -> Iterator[Partial]:
         If it cannot be created.
     """
     with _made(parent, folder=True) as made:
-        try:
-            yield made
-        finally:
-            if is_at(made.handle, made.path):
-                shutil.rmtree(made.path, ignore_errors=True)
+        yield made
 
 
 def is_at(handle: int, path: Path) -> bool:
@@ -109,18 +101,31 @@ def _made(parent: Path, *, folder: bool) -> Iterator[Partial]:
     _clear(parent)
     while True:
         path = parent / f".{secrets.token_hex(8)}{SUFFIX}"
-        if folder:
-            path.mkdir()
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        else:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = None
         try:
+            if folder:
+                path.mkdir()
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            else:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             # A process that clears the folder may have been faster.
             if _lock(handle) and is_at(handle, path):
                 yield Partial(path, handle)
                 return
         finally:
-            os.close(handle)
+            # An interrupt may arrive before the handle is known; the name is ours all the same.
+            if handle is None or is_at(handle, path):
+                _remove(path)
+            if handle is not None:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def _lock(handle: int) -> bool:
