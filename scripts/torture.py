@@ -7,6 +7,7 @@ rows that are not those of the release.
 """
 
 import argparse
+import contextlib
 import gc
 import mmap
 import os
@@ -28,7 +29,7 @@ import pyarrow.compute  # noqa: F401 - as above
 from mutants import chance
 from torture_faults import FAULTS, faulty
 from torture_mutants import mutant
-from torture_places import Bench, clear, prepare, server_at, small_disks
+from torture_places import Bench, clear, mounted_disk, prepare, server_at
 from torture_running import Failure, address_space, apart, limit, take_over_output
 
 import dirtmodel as dm
@@ -156,18 +157,20 @@ def main() -> None:
 
 def torture(asked: argparse.Namespace) -> int:
     """Run as asked; return the exit code."""
+    first, jobs = (0, asked.jobs) if asked.trial is None else (asked.trial, 1)
     with (
         tempfile.TemporaryDirectory() as scratch,
         server_at(asked.postgres, Path(scratch)) as server,
-        small_disks(Path(scratch, "disk")) as disk,
+        contextlib.ExitStack() as stack,
     ):
+        # One for each process, because a trial fills it.
+        disks = [stack.enter_context(mounted_disk(Path(scratch, f"disk-{n}"))) for n in range(jobs)]
         inputs = Path(scratch, "inputs")
         inputs.mkdir()
         apart(prepare, inputs, server)
-        first, jobs = (0, asked.jobs) if asked.trial is None else (asked.trial, 1)
         deadline = time.monotonic() + (asked.minutes * 60 if asked.trial is None else 0)
         reading, writing = os.pipe()
-        for job in range(jobs):
+        for job, disk in enumerate(disks):
             bench = Bench(Path(scratch, f"worker-{job}"), inputs, server, asked.seed, disk)
             if os.fork() == 0:
                 try:

@@ -157,7 +157,7 @@ def server_at(url: str | None, scratch: Path) -> Iterator[sa.URL]:
 
 
 @contextlib.contextmanager
-def small_disks(folder: Path) -> Iterator[Path | None]:
+def mounted_disk(folder: Path) -> Iterator[Path | None]:
     """Mount a small file system; only root may."""
     folder.mkdir()
     mounted = subprocess.run(  # noqa: S603 - a fixed command
