@@ -95,6 +95,26 @@ def run(command: Command, folder: Path, *, before: str = "") -> None:
         raise AssertionError(f"line {command.line}: $ {command.text}\n{diff}")
 
 
+def run_python(document: Path, folder: Path) -> int:
+    """Run a document's Python, compare what it prints, and return the number of blocks."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$",
+        document.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    for code, shown in blocks:
+        printed = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert printed.stdout == shown
+    return len(blocks)
+
+
 def tools(folder: Path) -> Path:
     """Make sure that `dirtmodel` is this one, and that there is a `sqlite3`."""
     tools = folder / ".tools"

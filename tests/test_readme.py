@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import documents
@@ -19,22 +17,8 @@ def test_every_command_prints_what_is_shown(demonstration: Path, tmp_path: Path)
 
 def test_the_python_prints_what_is_shown(demonstration: Path, tmp_path: Path) -> None:
     shutil.copytree(demonstration, tmp_path / "dirtmodel-demo")
-    (block,) = re.findall(
-        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$",
-        README.read_text("utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
 
-    printed = subprocess.run(
-        [sys.executable, "-c", block[0]],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(documents.ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert printed.stdout == block[1]
+    assert documents.run_python(README, tmp_path) == 1
     assert (tmp_path / "first.png").stat().st_size > 0
 
 
