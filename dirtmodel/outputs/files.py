@@ -10,12 +10,10 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from dirtmodel import partial
 from dirtmodel.errors import OutputError
-
-_SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
 def make_folder(folder: Path) -> None:
@@ -108,9 +106,11 @@ def _spare_database(path: Path) -> None:
     """Refuse to overwrite a database, whose path is easily typed for -o instead of --db."""
     if not path.is_file():
         return
+    from dirtmodel.database import SQLITE_MAGIC
+
     with _unwritable(path, "choose another path"), path.open("rb") as file:
-        start = file.read(len(_SQLITE_MAGIC))
-    if start == _SQLITE_MAGIC:
+        start = file.read(len(SQLITE_MAGIC))
+    if start == SQLITE_MAGIC:
         raise OutputError(
             f"{path} is a SQLite database and will not be overwritten; choose another path"
         )
