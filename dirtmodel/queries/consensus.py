@@ -33,6 +33,10 @@ from dirtmodel.queries.reviews import (
 
 CLICKS: Final = ("CLEAN", "CLICKED")
 TOO_MANY: Final = f"no intervals for more than {MOST_RATERS} raters"
+_DECIMALS: Final = 6
+"""Of probabilities; the algorithm stops when none changes by more than 1e-7."""
+_NEVER: Final = 1e-6
+"""Prevalence at which nothing is truly of a category."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Consensus:
             describe(session, reviews.images[images].tolist()),
             images.tolist(),
             bits.tolist(),
-            items.fit.probabilities[item],
+            items.fit.probabilities[item].round(_DECIMALS),
             strict=True,
         ):
             likely = int(of.argmax())
@@ -176,7 +180,7 @@ class Consensus:
             # By participant, as in exclusions.
             order = sorted(range(len(rated)), key=lambda place: _sortable(names[place]))
             rated, names = rated[order], [names[place] for place in order]
-        probabilities = items.fit.probabilities[rated]
+        probabilities = items.fit.probabilities[rated].round(_DECIMALS)
         for name, n, of in zip(
             names, n_raters[rated].tolist(), probabilities.tolist(), strict=True
         ):
@@ -308,6 +312,12 @@ def _warnings(items: _Items) -> Iterator[str]:
         )
     if not fit.converged:
         yield f"the algorithm did not converge in {fit.iterations} iterations"
+    found = int((items.ratings.code == items.how.problem).sum())
+    if found and fit.prevalence[items.how.problem] < _NEVER:
+        yield (
+            f"{found} of {len(items.ratings.code)} reviews say {categories[items.how.problem]}, "
+            "but the model takes all of them for errors: not enough raters agree on any"
+        )
     for true, chosen in fit.switched:
         yield (
             f"labels may be switched: where {categories[true]} is taken to be true, raters as a "
