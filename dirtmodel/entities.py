@@ -1,6 +1,6 @@
-"""What a derivative's file name says: file1 → sub, ses, task, run, scan and the rest.
+"""The BIDS entities in the name of a derivative: sub, ses, task, run, scan and others.
 
-Pure functions; nothing here knows of a database.
+Pure functions, without a database.
 """
 
 import functools
@@ -8,18 +8,18 @@ import re
 from typing import Final, NamedTuple
 
 SCANS: Final = ("T1w", "dwi", "cuff1", "cuff2", "rest1", "rest2")
-"""The raw acquisitions that A2CPS names; anything else has no `scan`."""
+"""Names of the raw acquisitions of A2CPS, the only values of `scan`."""
 
 _SCAN_OF_STEP: Final = {0: "T1w", 1: "T1w", 2: "T1w", 4: "dwi"}
 _MAX_DIGITS: Final = 9
-"""Of a run: what an integer column holds."""
+"""Digits of the largest run number that is certain to fit into an integer column."""
 
 _ENTITY: Final = re.compile(r"(?:^|[/_])(sub|ses|task|run|space|desc)-([A-Za-z0-9]+)")
 _SUFFIX: Final = re.compile(r"(?:^|_)([A-Za-z0-9]+)(?:\.[A-Za-z0-9.]+)?$")
 
 
 class Entities(NamedTuple):
-    """BIDS entities of one file name; None where the name does not carry one."""
+    """The BIDS entities of one file name; None for those that it does not have."""
 
     sub: str | None
     ses: str | None
@@ -30,35 +30,36 @@ class Entities(NamedTuple):
     suffix: str | None
 
 
-@functools.lru_cache(maxsize=65_536)  # a target's name comes once for each of its many images
+@functools.lru_cache(maxsize=65_536)  # all images of a target have the same file name
 def parse(file1: str) -> Entities:
-    """Read the entities of a file name or path, the first occurrence of each.
+    """Read the entities of a file name or path. If an entity occurs twice, the first one counts.
 
     >>> parse("sub-10003_ses-V1_task-rest_run-01_desc-coreg_boldref.nii.gz")
     Entities(sub='10003', ses='V1', task='rest', run=1, space=None, desc='coreg', suffix='boldref')
     >>> parse("sub-10003_ses-V1/mri/ribbon.mgz").suffix
     'ribbon'
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for key, value in _ENTITY.findall(file1):
-        found.setdefault(key, value)
-    run = found.get("run")
+        values.setdefault(key, value)
+    run = values.get("run")
     suffix = _SUFFIX.search(file1.rpartition("/")[2])
     return Entities(
-        sub=found.get("sub"),
-        ses=found.get("ses"),
-        task=found.get("task"),
+        sub=values.get("sub"),
+        ses=values.get("ses"),
+        task=values.get("task"),
         run=int(run) if run and run.isdecimal() and len(run) <= _MAX_DIGITS else None,
-        space=found.get("space"),
-        desc=found.get("desc"),
+        space=values.get("space"),
+        desc=values.get("desc"),
         suffix=suffix[1] if suffix else None,
     )
 
 
 def scan(step: int, entities: Entities) -> str | None:
-    """Name the raw acquisition behind a derivative, one of `SCANS`, or None where unknown.
+    """Return the raw acquisition of a derivative, one of `SCANS`, or None if it is unknown.
 
-    A task in the name wins over the step: a derivative of a functional run is never a T1w's.
+    A task in the file name takes precedence over the step: a file name with a task belongs to a
+    functional run, never to a T1w or dwi scan.
 
     >>> scan(3, parse("sub-10003_ses-V1_task-cuff_run-02_desc-coreg_boldref.nii.gz"))
     'cuff2'
@@ -83,10 +84,10 @@ _COHORT_SIZE: Final = 5_000
 
 
 def cohort(sub: str) -> str | None:
-    """Return the cohort that a participant's number belongs to, or None if it is outside all.
+    """Return the cohort of a participant's number, or None if the number is in no cohort's range.
 
-    A cohort is a clinical centre of about ten sites and a kind of surgery; the number does not
-    contain the site.
+    A cohort is a clinical centre (of about ten sites) and a kind of surgery. The number does not
+    identify the site.
 
     >>> cohort("10003"), cohort("26001"), cohort("44906")
     ('MCC1 knee', 'MCC2 knee', None)

@@ -1,8 +1,8 @@
-"""One family of exceptions: what the user can mend.
+"""The exceptions for problems that a user can solve.
 
-Every message says what is wrong, where, and what to do next.
-The command line turns this family, and nothing else, into one line on stderr and exit code 2;
-an exception outside it is a bug and keeps its traceback.
+Every message says what is wrong, where, and what to do next. The command line prints these
+exceptions as one line on stderr and exits with code 2. Any other exception is a bug and keeps its
+traceback.
 """
 
 import difflib
@@ -12,31 +12,31 @@ from collections.abc import Iterable
 
 
 class DirtmodelError(Exception):
-    """Root of everything that dirtmodel raises on purpose."""
+    """Base class of all exceptions that dirtmodel raises on purpose."""
 
 
 class UsageError(DirtmodelError):
-    """Options or arguments that do not go together."""
+    """Options or arguments that are invalid or cannot be combined."""
 
 
 class ReleaseError(DirtmodelError):
-    """A release that cannot be found, cannot be read, or holds rows that cannot be loaded."""
+    """A release that cannot be found or read, or that has rows which cannot be loaded."""
 
 
 class DatabaseError(DirtmodelError):
-    """A database that cannot be reached, opened, written or trusted."""
+    """A database that cannot be reached, opened or written, or that holds invalid data."""
 
 
 class PictureError(DirtmodelError):
-    """A picture that is not a whole PNG or GIF."""
+    """A picture that is not a complete PNG or GIF."""
 
 
 class OutputError(DirtmodelError):
-    """A result that cannot be written where or how it was asked for."""
+    """A result that cannot be written to the chosen place or in the chosen format."""
 
 
 class QueryError(DirtmodelError):
-    """A statement typed in that the database refuses, or cannot finish in time."""
+    """A user's SQL statement that the database rejects, or does not finish in time."""
 
 
 _SHORTAGES = {
@@ -48,7 +48,9 @@ _SHORTAGES = {
 
 
 def shortage(error: BaseException) -> str | None:
-    """Return what the system has too little of, if an exception means that; otherwise None.
+    """Describe the lack of memory, open files or threads that an exception reports.
+
+    Return None if the exception reports something else.
 
     >>> shortage(MemoryError())
     'there is too little memory; close other programs, or use a larger machine'
@@ -59,17 +61,17 @@ def shortage(error: BaseException) -> str | None:
         return _SHORTAGES[error.errno]
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return _SHORTAGES[errno.EAGAIN]
-    # Other modules pass on only the system's words.
+    # Some libraries keep only the text of the system's error. That of EAGAIN has other uses.
     numbers = (number for number in _SHORTAGES if os.strerror(number) in str(error))
     return next((_SHORTAGES[number] for number in numbers if number != errno.EAGAIN), None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return what a message adds to a misspelt name: the nearest known one, if any.
+    """Return a suggestion to append to a message about an unknown name, or an empty string.
 
     >>> "there is no column rater_" + nearest("rater_", ["sub", "rater"])
     'there is no column rater_ (did you mean rater?)'
     """
     spellings = {spelling.lower(): spelling for spelling in known}
-    found = difflib.get_close_matches(name.lower(), spellings, n=1)
-    return f" (did you mean {spellings[found[0]]}?)" if found else ""
+    matches = difflib.get_close_matches(name.lower(), spellings, n=1)
+    return f" (did you mean {spellings[matches[0]]}?)" if matches else ""

@@ -1,8 +1,8 @@
-"""Files and folders under temporary names, until they are complete.
+"""Files and folders that have temporary names until they are complete.
 
-Whoever writes one holds a lock on it, which ends with the process, however that ends. What has such
-a name and is not locked was left behind, and the next process that writes to the same folder
-removes it.
+The process that writes one holds a lock on it. The lock ends with the process, even if the process
+is killed. A file or folder with such a name and without a lock was left behind; the next process
+that writes to the same parent folder removes it.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from typing import Final, NamedTuple
 from dirtmodel.errors import OutputError
 
 SUFFIX: Final = ".dirtmodel-partial"
-"""No other program uses it: what is found under such a name may be removed."""
+"""End of every temporary name. No other program uses it, so that leftovers can be removed."""
 
 _NAME: Final = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(SUFFIX)}")
 
 _cleared: set[Path] = set()
-"""Folders that this process has looked through; a folder may hold a hundred thousand pictures."""
+"""Folders that this process has cleared. Each is listed only once, because it may be very large."""
 
 
 class Partial(NamedTuple):
@@ -34,56 +34,58 @@ class Partial(NamedTuple):
     handle: int
 
     def move_to(self, path: Path) -> None:
-        """Give it its name, in place of a file or an empty folder of that name; see `move`."""
+        """Rename it to its final name, replacing a file or an empty folder; see `move`."""
         move(self.handle, self.path, path)
 
 
 @contextlib.contextmanager
 def file(parent: Path) -> Iterator[Partial]:
-    """Create an empty file in a folder, with the rights that any new file has.
+    """Create an empty file in a folder, with the permissions of any new file.
 
-    It is removed in the end, unless it was moved. The handle is closed then, and not before.
+    On exit the handle is closed, and the file is removed unless it was moved.
 
     Raises
     ------
     OSError
-        If it cannot be created.
+        If the file cannot be created.
     """
-    with _made(parent, folder=False) as made:
-        yield made
+    with _temporary(parent, folder=False) as temporary:
+        yield temporary
 
 
 @contextlib.contextmanager
 def folder(parent: Path) -> Iterator[Partial]:
-    """Create an empty folder in a folder; it is removed in the end, unless it was moved.
+    """Create an empty folder in a folder.
+
+    On exit the handle is closed, and the folder is removed unless it was moved.
 
     Raises
     ------
     OSError
-        If it cannot be created.
+        If the folder cannot be created.
     """
-    with _made(parent, folder=True) as made:
-        yield made
+    with _temporary(parent, folder=True) as temporary:
+        yield temporary
 
 
 def is_at(handle: int, path: Path) -> bool:
-    """Return whether the file or folder at a path is the one that a handle belongs to."""
+    """Return True if a path is that of the open file or folder with this handle."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(found, os.fstat(handle))
+    return os.path.samestat(status, os.fstat(handle))
 
 
 def move(handle: int, temporary: Path, path: Path) -> None:
-    """Rename what a handle belongs to, and make sure that nothing else takes its place.
+    """Rename an open file or folder, and verify that it is at its new path afterwards.
 
     Raises
     ------
     OSError
-        If it is no longer at its temporary name, or cannot be renamed; `path` is unchanged.
+        If it no longer has its temporary name, or cannot be renamed; `path` is unchanged.
     OutputError
-        If another process exchanged it at the very moment of renaming.
+        If another process replaced it while it was renamed.
     """
     if not is_at(handle, temporary):
         reason = f"another process removed or replaced {temporary}"
@@ -97,7 +99,7 @@ def move(handle: int, temporary: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _made(parent: Path, *, folder: bool) -> Iterator[Partial]:
+def _temporary(parent: Path, *, folder: bool) -> Iterator[Partial]:
     _clear(parent)
     while True:
         path = parent / f".{secrets.token_hex(8)}{SUFFIX}"
@@ -108,12 +110,12 @@ def _made(parent: Path, *, folder: bool) -> Iterator[Partial]:
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             else:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            # A process that clears the folder may have been faster.
+            # Before the lock was taken, another process may have removed it as a leftover.
             if _lock(handle) and is_at(handle, path):
                 yield Partial(path, handle)
                 return
         finally:
-            # An interrupt may arrive before the handle is known; the name is ours all the same.
+            # An interrupt may arrive before `handle` is assigned; the path is ours all the same.
             if handle is None or is_at(handle, path):
                 _remove(path)
             if handle is not None:
@@ -130,7 +132,7 @@ def _remove(path: Path) -> None:
 
 def _lock(handle: int) -> bool:
     """Lock a file or folder; return False if another process holds a lock on it."""
-    # On a file system without locks, nothing is ever cleared.
+    # On a file system without locks this returns True, and leftovers are never removed.
     with contextlib.suppress(OSError):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,14 +142,14 @@ def _lock(handle: int) -> bool:
 
 
 def _clear(parent: Path) -> None:
-    """Remove what processes that no longer run left behind, once for each folder."""
+    """Remove what interrupted processes left in a folder, the first time it is used."""
     parent = parent.absolute()
     if parent in _cleared:
         return
     with os.scandir(parent) as entries:
-        found = [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]
-    for path in found:
-        # In use, of another user, or cleared by another process meanwhile.
+        leftovers = [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]
+    for path in leftovers:
+        # It may be in use, belong to another user, or have been removed by another process.
         with contextlib.suppress(OSError):
             _remove_unless_locked(path)
     _cleared.add(parent)
@@ -155,7 +157,7 @@ def _clear(parent: Path) -> None:
 
 def _remove_unless_locked(path: Path) -> None:
     is_folder = path.is_dir() and not path.is_symlink()
-    # Network file systems lock only what is open for writing.
+    # Network file systems can lock a file only if it is open for writing.
     handle = os.open(path, os.O_NOFOLLOW | (os.O_RDONLY if is_folder else os.O_RDWR))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

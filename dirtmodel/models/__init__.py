@@ -1,16 +1,16 @@
-"""DIRT's tables as SQLAlchemy models, and the tables beside them.
+"""SQLAlchemy models of DIRT's tables, and of the tables that dirtmodel adds.
 
-- `types`: enums, column types, the base of the models
+- `types`: enums, column types and the base class of the models
 - `lookups`: what the numbers of steps, displays and verdicts mean
 - `dirt`: the four tables that mirror DIRT's
-- `derived`: what follows from them
-- `raters`: who reviewed, in order
-- `notebook`: how an image shows itself
+- `derived`: the tables that are computed from these four
+- `raters`: the raters of a database, in a fixed order
+- `notebook`: how an image is displayed in a notebook
 - `records`: what was loaded
-- `views`: for ad hoc SQL
+- `views`: the columns of the views
 
 The comments on tables and columns are documentation for users: `docs/schema.md`, the COMMENTs in
-Postgres and `dirtmodel sql --tables` are made from them.
+Postgres and the output of `dirtmodel sql --tables` are made from them.
 """
 
 from dirtmodel.models.derived import Picture, Review, Tally, Target
@@ -32,7 +32,7 @@ from dirtmodel.models.types import (
 )
 
 MIRRORED = ("session", "image", "rating", "coordinate")
-"""DIRT's tables, referenced ones first."""
+"""Names of DIRT's tables; a table comes after those that it refers to."""
 
 __all__ = [
     "DISPLAY",

@@ -1,4 +1,4 @@
-"""Derived tables: what follows from DIRT's tables, computed by `dirtmodel.loading.refresh`."""
+"""Derived tables, which `dirtmodel.loading.refresh` computes from DIRT's tables."""
 
 import datetime as dt
 from typing import Any
@@ -11,16 +11,16 @@ from dirtmodel.models.types import Base, BigInt, PrimaryKey, Ratings, Step, name
 
 
 class Target(Base):
-    """The derivative under review: one (step, file1), with the entities of its name."""
+    """A derivative under review: one (step, file1), with the entities of its file name."""
 
     __tablename__ = "target"
     __table_args__ = (
         sa.UniqueConstraint("step", "file1"),
-        {"comment": "the derivative under review: one (step, file1), with its name's entities"},
+        {"comment": "one row per derivative (step, file1), with the entities of its file name"},
     )
 
     id: orm.Mapped[PrimaryKey] = orm.mapped_column(
-        comment="local; a load numbers targets in the order of (step, file1)"
+        comment="assigned by the load in the order of (step, file1); differs between databases"
     )
     step: orm.Mapped[Step] = orm.mapped_column(
         sa.ForeignKey("step.id"), comment="the processing step, named in `step`"
@@ -50,7 +50,7 @@ class Target(Base):
 
 
 class Picture(Base):
-    """What is known about the bytes of an image without reading them."""
+    """Format, size and hash of an image's picture, known without reading the picture itself."""
 
     __tablename__ = "picture"
     __table_args__ = (
@@ -80,10 +80,10 @@ class Picture(Base):
 
 
 class Review(Base):
-    """One review: a rating, or all clicks of one session on one image.
+    """One review: a rating, or all rows of `coordinate` of one session on one image.
 
-    This table is the only definition of a review. A click is a row of `coordinate` with x and y;
-    a set without any click means that the reviewer saw nothing wrong.
+    This table is the only definition of a review. A click is a row of `coordinate` with x and y.
+    A review without a click means that the reviewer saw nothing wrong.
 
     >>> image = db.scalars(sa.select(Image).where(Image.reviews.any()).order_by(Image.id)).first()
     >>> image.reviews[0].image is image
@@ -93,7 +93,7 @@ class Review(Base):
     __tablename__ = "review"
     __table_args__ = (
         sa.CheckConstraint("kind IN ('rating', 'coordinate')", "kind"),
-        # Covers the count of a target's raters.
+        # A covering index for counting the raters of a target.
         sa.Index("ix_review_target_id", "target_id", "rater", "decides"),
         {
             "comment": "one row per review: a rating, or one session's clicks on one image",
@@ -116,7 +116,7 @@ class Review(Base):
         BigInt,
         primary_key=True,
         autoincrement=False,
-        comment="id of the rating, or of the last row in the set of clicks",
+        comment="id of the rating, or of the review's last row in coordinate",
     )
     target_id: orm.Mapped[int] = orm.mapped_column(
         BigInt, reference("target.id"), comment="the derivative that the image shows"
@@ -131,7 +131,7 @@ class Review(Base):
         sa.ForeignKey("step.id"), comment="the image's step, named in `step`"
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(
-        comment="when submitted, UTC; of clicks, the last one"
+        comment="when it was submitted, UTC; for clicks, the time of the last one"
     )
     verdict: orm.Mapped[Ratings | None] = orm.mapped_column(
         sa.ForeignKey("verdict.id"), comment="the verdict, named in `verdict`; NULL for clicks"
@@ -143,14 +143,14 @@ class Review(Base):
         comment="the reviewer blames the raw data rather than the processing"
     )
     decides: orm.Mapped[bool] = orm.mapped_column(
-        comment="it is of the kind that decides about images of this step (see `step.judged_by`)"
+        comment="true if images of this step are judged by this kind (see `step.judged_by`)"
     )
     latest: orm.Mapped[bool] = orm.mapped_column(
-        comment="it decides, and the same rater did not review the image again later; "
-        "a session without a user is a rater of its own"
+        comment="true if it decides and the same rater made no later review of the image that "
+        "decides; each session without a user counts as a rater of its own"
     )
     notes: orm.Mapped[str | None] = orm.mapped_column(
-        comment="free text of the reviewer; of several clicks, the last note that is not empty"
+        comment="free text of the reviewer; for clicks, the last note that is not empty"
     )
 
     image: orm.Mapped[Image] = orm.relationship(back_populates="reviews", viewonly=True)
@@ -163,19 +163,19 @@ class Review(Base):
 
     def __repr__(self) -> str:
         if self.verdict is not None:
-            found = name_of(self.verdict)
+            outcome = name_of(self.verdict)
         else:
-            found = "1 click" if self.n_clicks == 1 else f"{self.n_clicks} clicks"
-        return f"<Review of image {self.img_id} by {self.rater or 'unknown'}: {found}>"
+            outcome = "1 click" if self.n_clicks == 1 else f"{self.n_clicks} clicks"
+        return f"<Review of image {self.img_id} by {self.rater or 'unknown'}: {outcome}>"
 
 
 class Tally(Base):
-    """The deciding reviews of one image, counted; every image has a row."""
+    """Counts of the reviews that decide about one image; every image has a row."""
 
     __tablename__ = "tally"
     __table_args__ = (
         sa.Index("ix_tally_target_id", "target_id", "img_id"),
-        {"comment": "one row per image: its deciding reviews, counted"},
+        {"comment": "one row per image: counts of the reviews that decide about it"},
     )
 
     img_id: orm.Mapped[int] = orm.mapped_column(
@@ -198,7 +198,13 @@ class Tally(Base):
 
 
 def tally(*, latest: bool = False) -> sa.Select[*tuple[Any, ...]]:
-    """Select the rows of `tally`, from all deciding reviews or from each rater's latest one."""
+    """Select the rows of `tally`, counted from `review`.
+
+    Parameters
+    ----------
+    latest
+        Count only the latest deciding review of each rater, instead of all deciding reviews.
+    """
     counted = (Review.img_id == Picture.img_id) & Review.decides
     if latest:
         counted &= Review.latest

@@ -1,8 +1,8 @@
 """DIRT's four tables.
 
-They carry the names of the published release (`img_id`, `session`, `notes`, `coordinate`), not
-those of Django (`image_id`, `session_id`, `comments`, `clickedcoordinate`), so that SQL written
-against the release's documentation runs unchanged.
+Tables and columns have the names of the published release (`img_id`, `session`, `notes`,
+`coordinate`), not those of Django (`image_id`, `session_id`, `comments`, `clickedcoordinate`), so
+that SQL written for the release runs unchanged.
 """
 
 import datetime as dt
@@ -70,7 +70,7 @@ class Image(Shown, Base):
     __tablename__ = "image"
     __table_args__ = (
         sa.UniqueConstraint("slice", "file1", "display", "step", name="image_meta"),
-        # Covers every column but the picture: whoever asks for these never reads a picture's page.
+        # A covering index: queries of all columns but img need not read the pages of pictures.
         sa.Index("ix_image_narrow", "step", "file1", "display", "slice", "id", "file2", "created"),
         *instant_checks("created"),
         {"comment": "one rendered picture shown to reviewers"},
@@ -78,11 +78,11 @@ class Image(Shown, Base):
 
     id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
     slice: orm.Mapped[int | None] = orm.mapped_column(
-        comment="index of the cut along the display axis; NULL where a picture has none (DTIFIT)",
+        comment="index of the cut along the display axis; NULL for pictures without one (DTIFIT)",
     )
     file1: orm.Mapped[str] = orm.mapped_column(comment="the derivative under review")
     file2: orm.Mapped[str | None] = orm.mapped_column(
-        comment="the file drawn beneath or beside it, where there is one",
+        comment="the file drawn beneath or beside file1, if there is one",
     )
     display: orm.Mapped[DisplayMode] = orm.mapped_column(
         sa.ForeignKey("display.id"), comment="axis of the cut, named in `display`"
@@ -91,9 +91,9 @@ class Image(Shown, Base):
         sa.ForeignKey("step.id"), comment="the processing step, named in `step`"
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(
-        comment="when first rendered, UTC; a picture drawn anew in place keeps it",
+        comment="when first rendered, UTC; unchanged when the picture is rendered again",
     )
-    # Last, so that reading any other column never walks through the pages that hold pictures.
+    # The last column, because SQLite would read through a picture to reach a column after it.
     img: orm.Mapped[bytes] = orm.mapped_column(
         deferred=True, comment="the picture itself, PNG or GIF"
     )
@@ -127,7 +127,7 @@ class Image(Shown, Base):
 
 
 class Rating(Base):
-    """A verdict: one session's PASS, UNSURE or FAIL on one image."""
+    """A verdict (PASS, UNSURE or FAIL) of one session on one image."""
 
     __tablename__ = "rating"
     __table_args__ = (
@@ -153,7 +153,7 @@ class Rating(Base):
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
     notes: orm.Mapped[str | None] = orm.mapped_column(
-        comment="free text of the reviewer, verbatim as published; NULL where empty",
+        comment="free text of the reviewer, verbatim as published; NULL if empty",
     )
 
     image: orm.Mapped[Image] = orm.relationship(back_populates="ratings")
@@ -164,7 +164,7 @@ class Rating(Base):
 
 
 class Coordinate(Base):
-    """A click: where one session saw a fault on one image; x and y NULL where it saw none."""
+    """A click on a fault in one image; x and y are NULL if the reviewer saw nothing wrong."""
 
     __tablename__ = "coordinate"
     __table_args__ = (
@@ -173,7 +173,7 @@ class Coordinate(Base):
         ),
         sa.Index("ix_coordinate_session", "session"),
         *instant_checks("created"),
-        {"comment": "one click of one session on one image; x and y NULL: nothing wrong"},
+        {"comment": "one click of one session on one image; x and y are NULL: nothing wrong"},
     )
 
     id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="DIRT's id; gaps are normal")
@@ -194,7 +194,7 @@ class Coordinate(Base):
     )
     created: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when submitted, UTC")
     notes: orm.Mapped[str | None] = orm.mapped_column(
-        comment="free text of the reviewer, verbatim as published; NULL where empty",
+        comment="free text of the reviewer, verbatim as published; NULL if empty",
     )
 
     image: orm.Mapped[Image] = orm.relationship(back_populates="coordinates")

@@ -1,6 +1,6 @@
 """The lookup tables: what each number for a step, a display and a verdict means.
 
-Migrations fill them. A release that uses further numbers adds rows with placeholder names.
+Migrations fill them. Loading a release that uses further numbers adds rows with placeholder names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ ENUMS: Final[dict[str, type[Step | DisplayMode | Ratings]]] = {
     "display": DisplayMode,
     "verdict": Ratings,
 }
-"""Lookup table → enum."""
+"""The enum of each lookup table."""
 
 
 def _lookup(name: str, comment: str, *more: sa.Column[Any]) -> sa.Table:
@@ -35,7 +35,7 @@ def _lookup(name: str, comment: str, *more: sa.Column[Any]) -> sa.Table:
             sa.Text(),
             nullable=False,
             unique=True,
-            comment="DIRT's name; a placeholder such as STEP_5 where DIRT has none",
+            comment="DIRT's name, or a placeholder such as STEP_5 if DIRT does not define it",
         ),
         *more,
         comment=comment,
@@ -75,26 +75,28 @@ def placeholders(table: str, numbers: Mapping[int, JudgedBy | None]) -> list[dic
 
 
 def known(connection: sa.Connection, table: str) -> dict[int, str]:
-    """Return the names in a lookup table of a database, by number."""
+    """Return the names in a lookup table of a database, keyed by number."""
     lookup = Base.metadata.tables[table]
-    found = connection.execute(sa.select(lookup.c.id, lookup.c.name).order_by(lookup.c.id))
-    return {int(number): name for number, name in found}
+    rows = connection.execute(sa.select(lookup.c.id, lookup.c.name).order_by(lookup.c.id))
+    return {int(number): name for number, name in rows}
 
 
 def require_steps(steps: Iterable[Step], *connections: sa.Connection) -> None:
-    """Make sure that databases have these steps: without one, a query just returns no rows.
+    """Make sure that each step exists in at least one of the databases.
+
+    A query for a step that does not exist would silently return no rows.
 
     Raises
     ------
     UsageError
-        If none of them has one; the message lists those that they have.
+        If no database has the step; the message lists the steps that exist.
     """
     names = {number: name for c in connections for number, name in known(c, "step").items()}
     for step in steps:
         if step not in names:
-            there = ", ".join(f"{name.lower()} ({number})" for number, name in names.items())
+            choices = ", ".join(f"{name.lower()} ({number})" for number, name in names.items())
             raise UsageError(
-                f"this database has no step {step.name.lower()} ({step:d}); choose one of {there}"
+                f"this database has no step {step.name.lower()} ({step:d}); choose one of {choices}"
             )
 
 
@@ -106,5 +108,5 @@ def steps_by_clicks(connection: sa.Connection) -> list[str]:
 
 def judged_by(connection: sa.Connection, step: Step) -> JudgedBy | None:
     """Return how a step of a database is judged, or None if the database has no such step."""
-    found = connection.scalar(sa.select(STEP.c.judged_by).where(STEP.c.id == step))
-    return None if found is None else JudgedBy(found)
+    kind = connection.scalar(sa.select(STEP.c.judged_by).where(STEP.c.id == step))
+    return None if kind is None else JudgedBy(kind)

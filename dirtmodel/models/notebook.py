@@ -1,6 +1,6 @@
-"""How an image of the ORM is shown, in Python and in notebooks.
+"""Methods of `models.Image` that open and draw its picture, in Python and in notebooks.
 
-`models.Image` inherits this. Pillow is loaded with the first picture.
+Pillow is imported when they are first called.
 """
 
 import html
@@ -24,7 +24,7 @@ class Shown:
     """Methods that show an image; mixed into `models.Image`."""
 
     def open(self: Any) -> "PillowImage.Image":
-        """Decode the picture as a Pillow image; of an animation, with all its frames.
+        """Decode the picture as a Pillow image; an animation has all its frames.
 
         Raises
         ------
@@ -40,8 +40,8 @@ class Shown:
     def annotated(self: Any) -> "PillowImage.Image":
         """Draw the picture with its clicks as rings, a caption, and a legend for several raters.
 
-        The picture lies at the top left, pixel for pixel. The frames of an animation stand side by
-        side.
+        The picture is at the top left, in its original size. The frames of an animation are drawn
+        side by side.
 
         Raises
         ------
@@ -53,14 +53,14 @@ class Shown:
         return _drawing(self).still()
 
     def _repr_png_(self) -> bytes | None:
-        """Show a PNG in a notebook; None for an animation, and for what cannot be shown."""
+        """Show a PNG in a notebook; None for an animation or a picture that cannot be shown."""
         try:
             return _drawing(self)._repr_png_()
         except DatabaseError:
             return None
 
     def _repr_html_(self) -> str | None:
-        """Show an animation in a notebook, or why a picture cannot be shown; None for a PNG."""
+        """Show an animation, or the reason why a picture cannot be shown; None for a PNG."""
         try:
             return _drawing(self)._repr_html_()
         except DatabaseError as error:
@@ -74,16 +74,16 @@ def _drawing(image: Any) -> "Drawing":
 
     def draw() -> Drawing:
         session = orm.object_session(image)
-        chosen = None if session is None else pens(raters(session.connection()))
-        return Drawing.of(image, image.img, image.reviews, image.coordinates, chosen)
+        colours = None if session is None else pens(raters(session.connection()))
+        return Drawing.of(image, image.img, image.reviews, image.coordinates, colours)
 
     return _attached(image, draw)
 
 
-def _attached(image: Any, ask: Callable[[], _T]) -> _T:
-    """Call a function that may have to read attributes of an image from the database."""
+def _attached(image: Any, read: Callable[[], _T]) -> _T:
+    """Call a function that reads attributes of an image, which may need an open session."""
     try:
-        return ask()
+        return read()
     except DetachedInstanceError as error:
         raise DatabaseError(
             f"image {image.id} has lost its database, whose session is closed; look at pictures "

@@ -20,7 +20,9 @@ class Release(Base):
     label: orm.Mapped[str] = orm.mapped_column(comment="the release's name")
     source: orm.Mapped[str] = orm.mapped_column(comment="where it was loaded from")
     loaded_at: orm.Mapped[dt.datetime] = orm.mapped_column(comment="when it was loaded, UTC")
-    dirtmodel_version: orm.Mapped[str] = orm.mapped_column(comment="what loaded it")
+    dirtmodel_version: orm.Mapped[str] = orm.mapped_column(
+        comment="version of dirtmodel that loaded it"
+    )
 
     def __repr__(self) -> str:
         return f"<Release {self.label} from {self.source}>"
@@ -35,7 +37,7 @@ class ReleaseFile(Base):
     name: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="file name")
     n_rows: orm.Mapped[int] = orm.mapped_column(BigInt, comment="rows, without the empty ones")
     n_empty_rows: orm.Mapped[int] = orm.mapped_column(
-        BigInt, comment="rows that were NULL throughout, and dropped"
+        BigInt, comment="rows that were NULL in every column, which were dropped"
     )
     n_bytes: orm.Mapped[int] = orm.mapped_column(BigInt, comment="size of the file")
     sha256: orm.Mapped[str] = orm.mapped_column(comment="SHA-256 of the file, hexadecimal")
@@ -45,19 +47,19 @@ class ReleaseFile(Base):
 
 
 class Finding(Base):
-    """What the check of the release found when it was loaded."""
+    """One finding of the check that was made when the release was loaded."""
 
     __tablename__ = "finding"
     __table_args__ = (
         sa.CheckConstraint("severity IN ('error', 'warning')", "severity"),
-        {"comment": "what the check of the release found when it was loaded"},
+        {"comment": "findings of the check that was made when the release was loaded"},
     )
 
-    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="order of the report")
-    code: orm.Mapped[str] = orm.mapped_column(comment="stable code")
+    id: orm.Mapped[PrimaryKey] = orm.mapped_column(comment="position in the report")
+    code: orm.Mapped[str] = orm.mapped_column(comment="kind of the finding")
     severity: orm.Mapped[str] = orm.mapped_column(comment="error or warning")
-    file: orm.Mapped[str] = orm.mapped_column(comment="where it was found")
-    message: orm.Mapped[str] = orm.mapped_column(comment="what it means")
+    file: orm.Mapped[str] = orm.mapped_column(comment="the file it was found in")
+    message: orm.Mapped[str] = orm.mapped_column(comment="description of the finding")
     n: orm.Mapped[int] = orm.mapped_column(BigInt, comment="how many rows, columns or files")
     examples: orm.Mapped[Sequence[str]] = orm.mapped_column(
         sa.JSON(none_as_null=True), comment="up to five examples, JSON"
@@ -73,12 +75,12 @@ class Quarantine(Base):
     __tablename__ = "quarantine"
     __table_args__ = ({"comment": "rows of the release that could not be loaded, kept whole"},)
 
-    table: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="where it belonged")
+    table: orm.Mapped[str] = orm.mapped_column(primary_key=True, comment="the table it belongs to")
     file_row: orm.Mapped[int] = orm.mapped_column(
         BigInt, primary_key=True, autoincrement=False, comment="its row in the file, from 1"
     )
-    id: orm.Mapped[int | None] = orm.mapped_column(BigInt, comment="its id, where it had one")
-    code: orm.Mapped[str] = orm.mapped_column(comment="stable code of the finding")
+    id: orm.Mapped[int | None] = orm.mapped_column(BigInt, comment="its id, if it has one")
+    code: orm.Mapped[str] = orm.mapped_column(comment="kind of the finding about it")
     reason: orm.Mapped[str] = orm.mapped_column(comment="what is wrong with it")
     row: orm.Mapped[dict[str, Any]] = orm.mapped_column(
         sa.JSON(none_as_null=True), comment="the row as JSON; bytes in base64"

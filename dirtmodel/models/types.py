@@ -1,4 +1,4 @@
-"""What the tables are built from: DIRT's enums, column types and constraint names."""
+"""DIRT's enums, the types of columns, and the base class of the models."""
 
 import datetime as dt
 import enum
@@ -16,7 +16,7 @@ LARGEST_NUMBER: Final = 99
 
 
 class JudgedBy(enum.StrEnum):
-    """Which kind of review decides about the images of a step."""
+    """The kind of review that decides about the images of a step."""
 
     CLICKS = "clicks"
     VERDICT = "verdict"
@@ -94,7 +94,7 @@ JUDGED_BY: Final = {
     Step.FMAP_COREGISTRATION: JudgedBy.VERDICT,
     Step.DTIFIT: JudgedBy.VERDICT,
 }
-"""DIRT's steps. A database knows how its own steps are judged: see its table `step`."""
+"""How DIRT's steps are judged. For the steps of a database, see its table `step`."""
 
 _Enum = TypeVar("_Enum", bound=_Extensible)
 
@@ -102,12 +102,12 @@ _WORDS: Final = {"Step": "step", "DisplayMode": "display", "Ratings": "verdict"}
 
 
 def member_of(kind: type[_Enum], value: _Enum | str | int) -> _Enum:
-    """Return a member by itself, by its number, or by its name in any case, with - or _.
+    """Return the member of an enum for a member, a number, or a name in any case, with - or _.
 
     Raises
     ------
     UsageError
-        If there is no such member; the message lists all members.
+        If there is no such member; the message lists DIRT's members.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class IntEnumType(sa.TypeDecorator[_Enum]):
 
 
 _INSTANT: Final = {
-    # SQLite itself accepts days and hours that do not exist until it has to calculate with them.
+    # SQLite checks that a day or an hour exists only when it has to calculate with it.
     "sqlite": (
         "{0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] "
         "[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]' "
@@ -163,12 +163,15 @@ _INSTANT: Final = {
 
 
 def instant(column: str, dialect: str) -> str:
-    """Return the SQL condition that a column holds a time which Python can represent."""
+    """Return the SQL condition that a column holds a time which Python can represent.
+
+    Python's times end with the year 9999. On SQLite, the condition also requires our text format.
+    """
     return _INSTANT[dialect].format(column)
 
 
 def instant_checks(column: str) -> tuple[sa.CheckConstraint, ...]:
-    """Return the constraint that a column holds such a time, for each engine."""
+    """Return the check constraints that a column satisfies `instant`, one for each engine."""
     return tuple(
         sa.CheckConstraint(instant(column, dialect), column).ddl_if(dialect=dialect)
         for dialect in _INSTANT
@@ -182,7 +185,7 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Convert to UTC; what is not a time, the engine of the dialect describes."""
+        """Convert to UTC; for an invalid time, raise the error that the dialect describes."""
         convert = super().result_processor(dialect, coltype)
         describe = getattr(dialect, "describe_invalid_time", None)
         if convert is None or describe is None:
@@ -197,7 +200,7 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
         return convert_or_describe
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> dt.datetime | None:
-        """Convert to UTC; reject naive datetimes, which do not name an instant."""
+        """Convert to UTC; reject a naive datetime, whose time zone is unknown."""
         if value is None:
             return None
         if getattr(value, "tzinfo", None) is None:
@@ -206,24 +209,24 @@ class UTCDateTime(sa.TypeDecorator[dt.datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Return UTC, whatever time zone the server prints in."""
+        """Convert to UTC from the time zone in which the server returns times."""
         if value is None:
             return None
         moment: dt.datetime = value
         if moment.tzinfo is None:
-            # SQLite's text has no zone, unless another program wrote one.
+            # On SQLite, times have a zone only if another program wrote it.
             return moment.replace(tzinfo=dt.UTC)
         return moment.astimezone(dt.UTC)
 
 
 BigInt: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""bigint; on SQLite plain INTEGER, the only spelling that makes a primary key the rowid."""
+"""bigint; on SQLite INTEGER, the only type with which a primary key is the rowid."""
 
 PrimaryKey = Annotated[int, orm.mapped_column(BigInt, primary_key=True)]
 
 
 class Base(orm.DeclarativeBase):
-    """Base of all models: naming convention and column types in one place."""
+    """Base class of all models: names of constraints, and column types of annotations."""
 
     metadata = sa.MetaData(
         naming_convention={
@@ -248,10 +251,10 @@ class Base(orm.DeclarativeBase):
 
 
 def reference(column: str) -> sa.ForeignKey:
-    """Return a foreign key whose row is deleted with the row that it refers to."""
+    """Return a foreign key with ON DELETE CASCADE."""
     return sa.ForeignKey(column, ondelete="CASCADE")
 
 
 def name_of(value: Any) -> str:
-    """Return the name of an enum member; other values (not stored yet) as text."""
+    """Return the name of an enum member, or the text of any other value."""
     return value.name if isinstance(value, enum.Enum) else str(value)

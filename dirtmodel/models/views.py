@@ -1,6 +1,6 @@
-"""What the views hold, column by column; their SQL is in the migrations.
+"""The columns of the views, with their comments; the SQL of the views is in the migrations.
 
-The views are not part of `Base.metadata`, so that nothing tries to create them as tables.
+The views are not part of `Base.metadata`, which would create them as tables.
 """
 
 from typing import Any, Final
@@ -32,18 +32,18 @@ def _target() -> list[sa.Column[Any]]:
 
 
 def _image() -> list[sa.Column[Any]]:
-    """Return the columns that describe the image which a row is about."""
+    """Return the columns that describe an image."""
     return [
         _column("step", None, "name of the image's step"),
         _column("display", None, "name of the axis of the cut"),
-        _column("slice", sa.Integer(), "index of the cut; NULL where a picture has none (DTIFIT)"),
+        _column("slice", sa.Integer(), "index of the cut; NULL for pictures without one (DTIFIT)"),
         _column("file1", None, "the derivative under review"),
-        _column("file2", None, "the file drawn beneath or beside it, where there is one"),
+        _column("file2", None, "the file drawn beneath or beside file1, if there is one"),
     ]
 
 
 def _submission() -> list[sa.Column[Any]]:
-    """Return the columns that describe one submission."""
+    """Return the columns that describe a submission: what a reviewer sent for one image."""
     return [
         _column(
             "source_data_issue",
@@ -64,14 +64,14 @@ IMAGE_LABELS: Final = sa.Table(
     metadata,
     _column("id", BigInt, "the image's id"),
     *_image(),
-    _column("created", UTCDateTime(), "when first rendered, UTC; rendering it again keeps it"),
+    _column("created", UTCDateTime(), "when first rendered, UTC"),
     *_target(),
     _column("format", None, "PNG or GIF"),
     _column("width", sa.Integer(), "pixels"),
     _column("height", sa.Integer(), "pixels"),
     _column("n_bytes", BigInt, "size of the picture"),
     _column("sha256", None, "SHA-256 of the picture, hexadecimal"),
-    comment="every image with names for numbers and the entities of its file, without the picture",
+    comment="every image, with names for numbers and the entities of file1, without the picture",
 )
 
 RATING_LABELS: Final = sa.Table(
@@ -82,7 +82,7 @@ RATING_LABELS: Final = sa.Table(
     *_submission(),
     *_image(),
     *_target(),
-    comment="every rating with names for numbers, its rater, and the image it is about",
+    comment="every rating, with names for numbers, its rater, and the image it is about",
 )
 
 COORDINATE_LABELS: Final = sa.Table(
@@ -94,22 +94,22 @@ COORDINATE_LABELS: Final = sa.Table(
     *_submission(),
     *_image(),
     *_target(),
-    comment="every click with names for numbers, its rater, and the image it is about",
+    comment="every click, with names for numbers, its rater, and the image it is about",
 )
 
 REVIEW_LABELS: Final = sa.Table(
     "review_labels",
     metadata,
     _column("kind", None, "the table it comes from: rating (a verdict) or coordinate (clicks)"),
-    _column("id", BigInt, "id of the rating, or of the last row in the set of clicks"),
+    _column("id", BigInt, "id of the rating, or of the review's last row in coordinate"),
     _column("verdict", None, "name of the verdict; NULL for clicks"),
     _column("n_clicks", sa.Integer(), "clicks; 0: nothing wrong; NULL for a rating"),
-    _column("decides", sa.Boolean(), "it is of the kind that decides about images of this step"),
-    _column("latest", sa.Boolean(), "it decides, and is the rater's last one on this image"),
+    _column("decides", sa.Boolean(), "true if images of this step are judged by this kind"),
+    _column("latest", sa.Boolean(), "true if it is the rater's last deciding review of the image"),
     *_submission(),
     *_image(),
     *_target(),
-    comment="every review with names for numbers, and the image it is about",
+    comment="every review, with names for numbers, its rater, and the image it is about",
 )
 
 
@@ -118,7 +118,7 @@ def _dirts(name: str, *columns: tuple[str, sa.types.TypeEngine[Any]]) -> sa.Tabl
         f"ratings_{name}",
         metadata,
         *(_column(column, type_, "as in DIRT") for column, type_ in columns),
-        comment="read-only, under DIRT's own names of table and columns",
+        comment="read-only, with DIRT's own names of the table and its columns",
     )
 
 
@@ -146,9 +146,9 @@ DIRT_VIEWS: Final = (
         "clickedcoordinate", _ID, _FLAG, _CREATED, ("x", sa.Double()), ("y", sa.Double()), *_REVIEW
     ),
 )
-"""For DIRT's own code."""
+"""The views that DIRT's own code can read."""
 
 LABELS: Final = (IMAGE_LABELS, RATING_LABELS, COORDINATE_LABELS, REVIEW_LABELS)
-"""For ad hoc SQL."""
+"""The views for ad hoc SQL, with names for numbers."""
 
 VIEWS: Final[tuple[sa.Table, ...]] = (*LABELS, *DIRT_VIEWS)
