@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dirtmodel.draw.captions import caption, label, rings_of, said, verdicts_of
+from dirtmodel.draw.captions import caption, label, rings_of, summary, verdicts_of
 from dirtmodel.draw.rings import Click
 
 
@@ -98,7 +98,7 @@ def test_a_label_begins_with_the_entities() -> None:
     ],
 )
 def test_reviews_are_summarised_the_worst_first(reviews: list[Any], expected: str) -> None:
-    assert said(reviews) == expected
+    assert summary(reviews) == expected
 
 
 def test_a_long_note_is_shortened() -> None:

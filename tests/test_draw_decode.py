@@ -15,8 +15,8 @@ from dirtmodel.draw.decode import (
     frames,
     frames_at,
     open_picture,
+    representative_frames,
     stored_frames,
-    telling_frames,
     verify,
 )
 from dirtmodel.errors import PictureError
@@ -86,8 +86,8 @@ def test_a_later_frame_beyond_the_screen_does_not_enlarge_the_picture() -> None:
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 4, 36, 37, 500])
-def test_telling_frames_are_distinct_and_in_the_first_half(n_frames: int) -> None:
-    chosen = telling_frames(n_frames, 3)
+def test_representative_frames_are_distinct_and_in_the_first_half(n_frames: int) -> None:
+    chosen = representative_frames(n_frames, 3)
 
     assert len(set(chosen)) == min(n_frames, 3)
     assert all(0 <= number < n_frames for number in chosen)

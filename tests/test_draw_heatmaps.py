@@ -75,7 +75,7 @@ def test_other_sizes_are_scaled_to_the_majority_with_their_clicks() -> None:
 
 
 def test_many_sizes_are_folded_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heatmaps, "_MOST_SIZES", 2)
+    monkeypatch.setattr(heatmaps, "_MAX_SIZES", 2)
     sizes = [(80, 60), (80, 60), (40, 30), (20, 15), (160, 120)]
     samples = [
         Sample(number, png(100, size), [Click(size[0] / 2, size[1] / 4)])

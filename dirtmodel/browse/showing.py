@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from dirtmodel.browse import describing
-from dirtmodel.draw.captions import cut, entities, said
+from dirtmodel.draw.captions import cut, entities, summary
 from dirtmodel.errors import UsageError
 from dirtmodel.models import Picture, Release, Target, lookups
 from dirtmodel.models.derived import Tally
@@ -31,7 +31,7 @@ class Card(NamedTuple):
     id: int
     title: str
     text: str
-    said: str
+    summary: str
 
 
 def start(session: orm.Session) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _cards(session: orm.Session, ids: list[int]) -> list[Card]:
             one.id,
             entities(one),
             f"{one.step.name}, {cut(one)}",
-            said(reviews[one.id].reviews if one.id in reviews else []),
+            summary(reviews[one.id].reviews if one.id in reviews else []),
         )
         for one in fetch.find(session, ids)
     ]

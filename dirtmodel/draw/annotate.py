@@ -1,7 +1,7 @@
 """A picture as the reviewer saw it, with the clicks as rings and a caption below.
 
-The picture stays at the top left, pixel for pixel; caption and legend stand in a margin added
-below it. Outside the rings no pixel differs from the original, in any frame.
+The picture stays at the top left. The caption and the legend are in a margin that is added below
+it. In every frame, only the pixels under the rings differ from the original.
 """
 
 import math
@@ -21,10 +21,14 @@ from dirtmodel.errors import PictureError, UsageError
 Form = Literal["PNG", "GIF", "APNG"]
 
 _FRAME_GAP: Final = 6
-_SMALLEST_RING: Final = 0.7
+"""Pixels between frames that are shown side by side."""
+_MIN_RING_SCALE: Final = 0.7
+"""The smallest scale at which rings are still legible."""
 _FRAME_LABEL: Final = 13
+"""Size in pixels of the text below each frame."""
 _PAGE_ASPECT: Final = 1.6
-_MOST_IN_A_ROW: Final = 3
+"""Width / height of the grid in which many frames are shown."""
+_MAX_FRAMES_IN_ONE_ROW: Final = 3
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,14 @@ class Notes:
     Parameters
     ----------
     clicks
-        Rows of `coordinate`, in the order to draw them.
+        Rows of `coordinate`, in the order in which they are drawn.
     caption
-        Lines below the picture; they wrap. Without any there is no caption.
+        Lines of text below the picture; long lines wrap. An empty caption is not drawn.
     pens
-        The pen of every rater in the database, so that a rater has one colour in all pictures; by
-        default of the raters of these clicks.
+        The pen of every rater in the database, so that a rater has the same colour in all
+        pictures. By default, pens are assigned to the raters of these clicks.
     legend
-        Whether the rings of several raters, and clicks outside the picture, are explained below it.
+        If true, explain below the picture the rings of several raters and the clicks outside it.
     radius
         Radius of the rings in pixels.
     """
@@ -53,11 +57,11 @@ class Notes:
     radius: float = rings.RADIUS
 
     def scaled(self, scale: float) -> "Notes":
-        """Move the clicks to a picture of another scale; rings do not shrink below legibility."""
+        """Return notes for a picture of another size; rings do not become too small to see."""
         return replace(
             self,
             clicks=[Click(x * scale, y * scale, rater) for x, y, rater in self.points()],
-            radius=rings.RADIUS * max(scale, _SMALLEST_RING),
+            radius=rings.RADIUS * max(scale, _MIN_RING_SCALE),
         )
 
     def points(self) -> list[rings.Point]:
@@ -71,7 +75,7 @@ class Notes:
         return pens(sorted({point.rater for point in self.points()}, key=str))
 
     def lines(self) -> list[str]:
-        """Return the caption, and how many clicks could not be drawn."""
+        """Return the caption, followed by the number of clicks that cannot be drawn."""
         n_incomplete = rings.points(self.clicks)[1]
         if not self.caption or not n_incomplete:
             return list(self.caption)
@@ -79,9 +83,9 @@ class Notes:
         return [*self.caption, f"{n_incomplete} {clicks} without a complete position, not drawn"]
 
     def entries(self, size: tuple[int, int]) -> list[Entry]:
-        """Return the legend: raters with the number of their clicks, and clicks outside.
+        """Return the legend: each rater's number of clicks, and the clicks outside the picture.
 
-        A single rater is named only where the database has others.
+        Raters are not named if there is a pen for one rater only.
         """
         if not self.legend:
             return []
@@ -104,17 +108,17 @@ def annotate(
     Parameters
     ----------
     form
-        "PNG" shows the frames of an animation side by side; "GIF" and "APNG" (an animated PNG)
-        keep all its frames, durations and loop. By default the picture stays what it is, but a GIF
-        whose frames have too many colours for one becomes an animated PNG. With nothing to add,
-        and no other form asked for, the original bytes are returned.
+        "PNG" shows the frames of an animation side by side. "GIF" and "APNG" (an animated PNG)
+        keep all its frames, durations and loop. By default the format does not change, except
+        that a GIF becomes an animated PNG if its frames have too many colours for a GIF. If there
+        is nothing to draw and the format does not change, the original bytes are returned.
 
     Raises
     ------
     PictureError
-        The picture is damaged; or a GIF is asked for, and its frames have too many colours.
+        The picture is damaged, or `form` is "GIF" and a frame has too many colours.
     UsageError
-        A GIF is asked for of a PNG.
+        `form` is "GIF" and the picture is a PNG.
     """
     image = decode.open_picture(data, img_id)
     if form == "GIF" and image.format != "GIF":
@@ -139,8 +143,8 @@ def annotate(
 def annotated(data: bytes | memoryview, notes: Notes, *, img_id: int) -> Image.Image:
     """Return a picture with its rings, caption and legend as a still Pillow image.
 
-    The frames of a GIF stand side by side, or in a grid if there are many. Of an animated PNG the
-    first frame is shown, and how many there are.
+    The frames of a GIF are shown side by side, or in a grid if there are many. Of an animated PNG,
+    only the first frame is shown, with the number of its frames.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def annotated(data: bytes | memoryview, notes: Notes, *, img_id: int) -> Image.I
 
 
 def ringed(image: Image.Image, notes: Notes, *, smooth: bool = True) -> Image.Image:
-    """Return an RGBA image with the rings; the image itself is left unchanged."""
+    """Return a copy of an RGBA image with the rings; the image itself is left unchanged."""
     if not notes.points():
         return image
     drawn = image.copy()
@@ -168,13 +172,13 @@ def ringed(image: Image.Image, notes: Notes, *, smooth: bool = True) -> Image.Im
 
 
 def grid(n_frames: int, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the top left corner of every frame where frames stand side by side.
+    """Return the position of the top left corner of every frame.
 
-    Up to three stand in one row; more form a grid about as wide as a screen.
+    Up to three frames form one row; more form a grid of about the shape of a screen.
     """
     width, height = size[0] + _FRAME_GAP, size[1] + text.line_height(_FRAME_LABEL) + _FRAME_GAP
     n_columns = n_frames
-    if n_frames > _MOST_IN_A_ROW:
+    if n_frames > _MAX_FRAMES_IN_ONE_ROW:
         n_rows = math.ceil(math.sqrt(n_frames * width / height / _PAGE_ASPECT))
         n_columns = math.ceil(n_frames / n_rows)
     return [
@@ -209,7 +213,7 @@ def _with_margin(image: Image.Image, strip: Image.Image | None) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that says nothing."""
+    """Drop the alpha channel if no pixel is transparent."""
     return image.convert("RGB") if image.getchannel("A").getextrema() == (255, 255) else image
 
 

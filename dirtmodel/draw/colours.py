@@ -1,4 +1,4 @@
-"""Colours of raters, which colour-blind readers can distinguish too."""
+"""Colours of raters that colour-blind readers can distinguish too."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ GOLD: Final[Colour] = (0xFF, 0xD7, 0x00)
 BLACK: Final[Colour] = (0x00, 0x00, 0x00)
 
 UNKNOWN: Final[Colour] = (0xFF, 0xFF, 0xFF)
-"""Clicks of unknown raters beside those of known ones: no rater's colour."""
+"""The colour of unknown raters where there are known ones too; no known rater has it."""
 
 OKABE_ITO: Final[tuple[Colour, ...]] = (
     (0xE6, 0x9F, 0x00),
@@ -22,14 +22,14 @@ OKABE_ITO: Final[tuple[Colour, ...]] = (
     (0xD5, 0x5E, 0x00),
     (0x00, 0x72, 0xB2),
 )
-"""Okabe and Ito's palette (Color Universal Design, 2008) without black, which brains hide.
+"""Okabe and Ito's palette (Color Universal Design, 2008) without black, hard to see on brains.
 
-The order puts apart those that look most alike on dark grey.
+In this order, the colours that look most alike on dark grey are far from each other.
 """
 
 
 class Pen(NamedTuple):
-    """How one rater's rings are drawn: colour, number of gaps, and whether with a dark edge."""
+    """How the rings of one rater are drawn: colour, number of gaps, and with a dark edge or not."""
 
     colour: Colour
     gaps: int = 0
@@ -39,9 +39,9 @@ class Pen(NamedTuple):
 def pens(raters: Iterable[str | None]) -> dict[str | None, Pen]:
     """Assign a pen to every rater of a database, in the order given.
 
-    A single rater is drawn in gold, as in DIRT. Several have one colour each, which begin again
-    after seven raters, with gaps in the rings. Raters that are added at the end do not change the
-    pens of those before, unless there was only one. None stands for all unknown raters.
+    A single rater gets gold, as in DIRT. Several raters get one colour each. After seven raters
+    the colours repeat, with gaps in the rings. Raters that are added at the end do not change the
+    pens of the earlier ones, unless there was only one. None stands for all unknown raters.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""From bytes to Pillow images as a browser shows them; whatever fails becomes one PictureError.
+"""Decode bytes into Pillow images as a browser shows them; every failure is a PictureError.
 
-Pillow is held to PNG and GIF, and never meets the sizes that it warns of: `probe` refuses smaller
-ones, those of later GIF frames included. Nor does it see what accompanies the pixels of a PNG,
-such as texts, for which it has limits of its own.
+Pillow decodes PNG and GIF only. Its warnings about large images cannot appear, because `probe`
+refuses smaller sizes, also of later GIF frames. Texts and other metadata of a PNG are removed
+before Pillow reads it, because Pillow limits their size.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from PIL import (
-    GifImagePlugin,  # noqa: F401 - Pillow ignores that it cannot be imported, for lack of memory
+    GifImagePlugin,  # noqa: F401 - if memory is short, fail here: Pillow would ignore the failure
     Image,
-    PngImagePlugin,  # noqa: F401 - as above; then every picture would count as damaged
+    PngImagePlugin,  # noqa: F401 - as above; every picture would then count as damaged
 )
 
 from dirtmodel.draw import header
@@ -38,17 +38,19 @@ _PILLOW_RAISES: Final = (
 
 _PNG_KIND: Final = struct.Struct(">BB")
 _PNG_KIND_AT: Final = 24
-"""Where a PNG has its bit depth and colour type, 0 of which is grey."""
-_NOT_PIXELS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
+"""The byte at which a PNG has its bit depth and then its colour type (0 is grey)."""
+_METADATA_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
 """Chunks that Pillow reads, although no pixel depends on them."""
-_INFLATED_AT_ONCE: Final = 1 << 20
+_INFLATE_BYTES: Final = 1 << 20
+"""The most bytes of pixels to inflate at a time."""
 _PACKED_BITS: Final = (1, 2, 4)
+"""Bit depths at which one byte holds several pixels."""
 _CLEAR, _RESTORE = 2, 3
-"""What becomes of a GIF frame before the next one: its box transparent; or what was there."""
+"""GIF disposal methods: before the next frame, clear the box of this one, or restore the canvas."""
 
 
 class Frame(NamedTuple):
-    """One frame as shown: composited, RGBA, and how long it stays (ms)."""
+    """One frame as it is shown (composited, RGBA), and its duration in milliseconds."""
 
     image: Image.Image
     duration: int
@@ -69,7 +71,7 @@ def open_picture(data: bytes | memoryview, img_id: int | None) -> Image.Image:
             chunks = list(header.png_chunks(view))
             _require_all_pixels(view, chunks)
             view = memoryview(
-                b"".join([view[:8], *(c.whole for c in chunks if c.name not in _NOT_PIXELS)])
+                b"".join([view[:8], *(c.whole for c in chunks if c.name not in _METADATA_CHUNKS)])
             )
         image = Image.open(io.BytesIO(view), formats=("PNG", "GIF"))
         image.load()
@@ -79,7 +81,7 @@ def open_picture(data: bytes | memoryview, img_id: int | None) -> Image.Image:
 
 
 def frames(data: bytes | memoryview, img_id: int | None) -> Iterator[Frame]:
-    """Yield the frames of a picture; a PNG, even an animated one, has its first frame only.
+    """Yield the frames of a picture; of a PNG, even an animated one, only the first frame.
 
     All frames have the size of the first.
     """
@@ -92,26 +94,26 @@ def frames(data: bytes | memoryview, img_id: int | None) -> Iterator[Frame]:
 
 
 def verify(data: memoryview) -> None:
-    """Decode a picture, of an animated PNG the first frame, and forget it.
+    """Check that a picture can be decoded (of an animated PNG, the first frame).
 
     Raises
     ------
     PictureError
-        It cannot be decoded. As with `header.probe`, the message completes "the picture is …".
+        The picture cannot be decoded. As in `header.probe`, the message completes "the picture
+        is …".
     """
     for _ in frames(data, None):
         pass
 
 
-def telling_frames(n_frames: int, at_most: int) -> list[int]:
-    """Choose the frames (numbers from 0) that stand for an animation.
+def representative_frames(n_frames: int, at_most: int) -> list[int]:
+    """Choose the frames (numbers from 0) that represent an animation.
 
-    DTIFIT's movies run up through the brain and down again, so what is worth seeing lies in the
-    first half.
+    DTIFIT's animations run up through the brain and down again, so the first half shows everything.
 
     Examples
     --------
-    >>> telling_frames(37, 3), telling_frames(37, 1), telling_frames(2, 3)
+    >>> representative_frames(37, 3), representative_frames(37, 1), representative_frames(2, 3)
     ([4, 9, 13], [9], [0, 1])
     """
     if n_frames <= at_most:
@@ -140,10 +142,7 @@ def frames_at(data: bytes | memoryview, img_id: int, numbers: list[int]) -> list
 
 
 def as_rgba(image: Image.Image) -> Image.Image:
-    """Convert to RGBA as a viewer would, 16-bit greys included.
-
-    Pillow would clip a 16-bit grey at 255 instead of scaling it.
-    """
+    """Convert an image to RGBA and scale 16-bit greys, which Pillow would clip at 255."""
     if not image.mode.startswith("I"):
         return image if image.mode == "RGBA" else image.convert("RGBA")
     levels = np.asarray(image)
@@ -153,32 +152,33 @@ def as_rgba(image: Image.Image) -> Image.Image:
 
 
 def _require_all_pixels(view: memoryview, chunks: list[PngChunk]) -> None:
-    """Inflate the pixels of a PNG and count them: where they end early, Pillow draws black."""
+    """Raise PictureError if the pixels of a PNG end early; Pillow would draw the rest black."""
     n_missing = header.png_bytes_of_pixels(view)
     stream = zlib.decompressobj()
     for chunk in chunks:
-        waiting = chunk.body if chunk.name == b"IDAT" else b""
-        while waiting and n_missing > 0 and not stream.eof:
-            n_missing -= len(stream.decompress(waiting, _INFLATED_AT_ONCE))
-            waiting = stream.unconsumed_tail
+        compressed = chunk.body if chunk.name == b"IDAT" else b""
+        while compressed and n_missing > 0 and not stream.eof:
+            n_missing -= len(stream.decompress(compressed, _INFLATE_BYTES))
+            compressed = stream.unconsumed_tail
     if n_missing > 0:
         raise PictureError("damaged (its pixels end early)")
 
 
 def _scale_transparent_level(image: Image.Image, data: bytes | memoryview) -> None:
-    """Pillow scales greys of few bits to 8, but not the level that is transparent."""
+    """Scale the transparent grey level of a PNG to 8 bits, as Pillow does with the pixels only."""
     bits, colour_type = _PNG_KIND.unpack_from(data, _PNG_KIND_AT)
     level = image.info.get("transparency")
     if colour_type == 0 and bits in _PACKED_BITS and level is not None:
         top = (1 << bits) - 1
-        image.info["transparency"] = min(level, top) * 255 // top  # 255 already for some 1-bit ones
+        # Pillow has scaled the level of some 1-bit pictures already.
+        image.info["transparency"] = min(level, top) * 255 // top
 
 
 def _composited(view: memoryview, size: tuple[int, int]) -> Iterator[Frame]:
     """Draw each frame over those before it.
 
-    Pillow decodes the pixels, one frame at a time. It would composite them as well, but fills with
-    the background colour what browsers make transparent.
+    Pillow only decodes the pixels of each frame. Its own compositing fills areas with the
+    background colour that browsers make transparent.
     """
     screen = header.gif_screen(view)
     canvas = Image.new("RGBA", size)
@@ -195,7 +195,7 @@ def _composited(view: memoryview, size: tuple[int, int]) -> Iterator[Frame]:
 
 
 def _pixels(frame: GifFrame, screen: memoryview) -> Image.Image:
-    """Decode one frame by itself, as a GIF of its own."""
+    """Decode one frame by making a GIF of it alone."""
     size = struct.pack("<HH", frame.width, frame.height)
     flags, transparent = (0, 0) if frame.transparent is None else (1, frame.transparent)
     control = struct.pack("<4sHBB", b"\x21\xf9\x04" + bytes([flags]), 0, transparent, 0)
@@ -205,7 +205,7 @@ def _pixels(frame: GifFrame, screen: memoryview) -> Image.Image:
 
 @contextlib.contextmanager
 def _reporting(img_id: int | None) -> Iterator[None]:
-    """Turn whatever is wrong with a picture into a PictureError that names the image, if known."""
+    """Turn every error of a picture into a PictureError, which names the image if it is known."""
     try:
         yield
     except PictureError as error:

@@ -19,7 +19,7 @@ _GIF: Final = b"GIF8"
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with what is drawn on and below it. A notebook shows it."""
+    """A picture with its rings and caption. A notebook displays it."""
 
     img_id: int
     data: bytes
@@ -34,12 +34,13 @@ class Drawing:
         clicks: Iterable[ClickInfo],
         pens: Mapping[str | None, Pen] | None = None,
     ) -> Self:
-        """Describe a picture and its reviews, the earliest first.
+        """Make a drawing from an image, its bytes, its reviews (the earliest first) and clicks.
 
         Parameters
         ----------
         pens
-            Those of the raters of the database, so that each has one colour in all pictures.
+            The pen of every rater in the database, so that a rater has the same colour in all
+            pictures.
         """
         notes = Notes(
             captions.rings_of(reviews, clicks),
@@ -49,22 +50,22 @@ class Drawing:
         return cls(image.id, data, notes)
 
     def encode(self, form: Form | None = None) -> bytes:
-        """Encode it; see `annotate.annotate`."""
+        """Return the encoded picture; see `annotate.annotate`."""
         return annotate.annotate(self.data, self.notes, img_id=self.img_id, form=form)
 
     def still(self) -> Image.Image:
-        """Return it as a still Pillow image; see `annotate.annotated`."""
+        """Return the picture as a still Pillow image; see `annotate.annotated`."""
         return annotate.annotated(self.data, self.notes, img_id=self.img_id)
 
     def _repr_png_(self) -> bytes | None:
-        """Show a PNG in a notebook; None for an animation, and for what cannot be shown."""
+        """Return a PNG for a notebook; None for an animation or a damaged picture."""
         try:
             return None if self.data[:4] == _GIF else self.encode()
         except PictureError:
             return None
 
     def _repr_html_(self) -> str | None:
-        """Show an animation in a notebook, or why a picture cannot be shown; None for a PNG.
+        """Return the HTML of an animation, or of the error of a damaged picture; None for a PNG.
 
         Notebooks prefer HTML to PNG, so only one of the two methods may return something.
         """

@@ -1,4 +1,4 @@
-"""From Pillow images to bytes: PNG, animated PNG and GIF, without changing a colour."""
+"""Encode Pillow images: as PNG, animated PNG and GIF without changing a colour, or as WebP."""
 
 import io
 import itertools
@@ -9,18 +9,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import (
     Image,
-    _webp,  # noqa: F401 - Pillow ignores that it cannot be loaded, for lack of memory for example
+    _webp,  # noqa: F401 - if memory is short, fail here: Pillow would ignore the failure
 )
 
 from dirtmodel.draw.decode import Frame
 
-_MOST_COLOURS: Final = 256
+_MAX_COLOURS: Final = 256
+"""Number of colours in the palette of a GIF."""
 _OPAQUE: Final = 128
-_HOLE: Final = 1 << 24
-"""Stands for transparent among colours, which are red + 256 × green + 65536 × blue."""
+"""The alpha from which a pixel of a GIF is opaque."""
+_TRANSPARENT: Final = 1 << 24
+"""The code of a transparent pixel; the codes of colours are red + 256 × green + 65536 × blue."""
 _CLEAR: Final = 2
-_LONGEST: Final = 655_350
-"""Milliseconds that a frame of a GIF can stay."""
+"""The GIF disposal method that clears a frame before the next one is drawn."""
+_MAX_DURATION: Final = 655_350
+"""The longest duration of a GIF frame, in milliseconds."""
 
 
 class TooManyColoursError(Exception):
@@ -28,21 +31,21 @@ class TooManyColoursError(Exception):
 
 
 def png(image: Image.Image) -> bytes:
-    """Encode at a compression where time and size are in proportion."""
+    """Encode as PNG, with a compression level that balances time and size."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
 def webp(frames: Sequence[Image.Image], *, quality: int, duration: int = 0) -> bytes:
-    """Encode with loss; several frames become an animation that is repeated for ever.
+    """Encode as WebP with loss; several frames become an animation that repeats for ever.
 
     Parameters
     ----------
     quality
         From 0 to 100.
     duration
-        Of each frame, in milliseconds.
+        The duration of each frame, in milliseconds.
     """
     first, *others = frames
     buffer = io.BytesIO()
@@ -59,9 +62,9 @@ def webp(frames: Sequence[Image.Image], *, quality: int, duration: int = 0) -> b
 
 
 def apng(frames: Iterable[Frame], *, loop: int | None) -> bytes:
-    """Encode an animated PNG, whose frames may have any number of colours.
+    """Encode as animated PNG, whose frames may have any number of colours.
 
-    Parameters are those of `gif`.
+    The parameters are those of `gif`.
     """
     first, *others = _joined(frames)
     buffer = io.BytesIO()
@@ -71,7 +74,7 @@ def apng(frames: Iterable[Frame], *, loop: int | None) -> bytes:
         save_all=True,
         append_images=[frame.image for frame in others],
         duration=[frame.duration for frame in (first, *others)],
-        # An animated PNG says how often it plays, a GIF how often it is repeated.
+        # An animated PNG stores how often it plays, a GIF how often it repeats after that.
         loop=1 if loop is None else loop and loop + 1,
         compress_level=4,
     )
@@ -79,24 +82,24 @@ def apng(frames: Iterable[Frame], *, loop: int | None) -> bytes:
 
 
 def gif(frames: Iterable[Frame], *, loop: int | None) -> bytes:
-    """Encode a GIF, every frame with a palette of its own.
+    """Encode as GIF; every frame has its own palette.
 
-    A frame that equals the one before is not repeated: that one stays for as long as both.
+    Equal frames that follow each other become one frame with the sum of their durations.
 
     Parameters
     ----------
     loop
-        As in the file: 0 for ever, None for a GIF that does not say and plays once.
+        As stored in a GIF: 0 repeats for ever; None stores nothing, and the GIF plays once.
 
     Raises
     ------
     TooManyColoursError
-        A frame has more than 256 colours, counting transparent as one.
+        A frame has more than 256 colours, where transparent counts as one.
     """
     indexed = [(_indexed(frame.image), frame.duration) for frame in _joined(frames)]
-    may_vanish = any(one.colours[-1] == _HOLE for one, _ in indexed)
-    hole = _unused_colour([one for one, _ in indexed]) if may_vanish else None
-    first, *others = [_with_palette(one, hole) for one, _ in indexed]
+    has_transparent = any(one.colours[-1] == _TRANSPARENT for one, _ in indexed)
+    stand_in = _unused_colour([one for one, _ in indexed]) if has_transparent else None
+    first, *others = [_with_palette(one, stand_in) for one, _ in indexed]
     buffer = io.BytesIO()
     first.save(
         buffer,
@@ -104,8 +107,8 @@ def gif(frames: Iterable[Frame], *, loop: int | None) -> bytes:
         save_all=True,
         append_images=others,
         duration=[duration for _, duration in indexed],
-        # Where pixels may become transparent again, every frame is drawn on an empty canvas.
-        disposal=_CLEAR if may_vanish else 0,
+        # If pixels can become transparent again, draw every frame on an empty canvas.
+        disposal=_CLEAR if has_transparent else 0,
         optimize=False,
         **({} if loop is None else {"loop": loop}),
     )
@@ -113,49 +116,54 @@ def gif(frames: Iterable[Frame], *, loop: int | None) -> bytes:
 
 
 def _joined(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Join equal frames that follow each other, as Pillow would, but within what a GIF can hold."""
-    waiting: Frame | None = None
+    """Join equal frames that follow each other, up to the longest duration that a GIF can store.
+
+    Pillow joins them too, but without this limit.
+    """
+    previous: Frame | None = None
     for frame in frames:
-        if waiting is None:
-            waiting = frame
-        elif waiting.image.tobytes() == frame.image.tobytes():
-            waiting = Frame(waiting.image, min(waiting.duration + frame.duration, _LONGEST))
+        if previous is None:
+            previous = frame
+        elif previous.image.tobytes() == frame.image.tobytes():
+            duration = min(previous.duration + frame.duration, _MAX_DURATION)
+            previous = Frame(previous.image, duration)
         else:
-            yield waiting
-            waiting = frame
-    if waiting is not None:
-        yield waiting
+            yield previous
+            previous = frame
+    if previous is not None:
+        yield previous
 
 
 class _Indexed(NamedTuple):
-    """For every pixel the place of its colour among `colours`, the last of which may be `_HOLE`."""
+    """The colours of a frame, the last of which may be `_TRANSPARENT`, and each pixel's index."""
 
-    places: npt.NDArray[np.uint8]
+    indices: npt.NDArray[np.uint8]
     colours: npt.NDArray[np.uint32]
 
 
 def _indexed(image: Image.Image) -> _Indexed:
     words = np.frombuffer(image.convert("RGBA").tobytes(), dtype="<u4")
-    codes = np.where(words >> 24 >= _OPAQUE, words & 0xFFFFFF, np.uint32(_HOLE))
+    codes = np.where(words >> 24 >= _OPAQUE, words & 0xFFFFFF, np.uint32(_TRANSPARENT))
     colours = np.unique(codes)
-    if len(colours) > _MOST_COLOURS:
+    if len(colours) > _MAX_COLOURS:
         raise TooManyColoursError
-    places = np.searchsorted(colours, codes).astype(np.uint8)
-    return _Indexed(places.reshape(image.height, image.width), colours)
+    indices = np.searchsorted(colours, codes).astype(np.uint8)
+    return _Indexed(indices.reshape(image.height, image.width), colours)
 
 
 def _unused_colour(frames: Sequence[_Indexed]) -> int:
-    """Choose a colour for transparent pixels that no other pixel has; Pillow would confuse them."""
+    """Choose a colour for transparent pixels that no opaque pixel has; Pillow would mix them up."""
     used = {int(colour) for one in frames for colour in one.colours}
     return next(colour for colour in itertools.count() if colour not in used)
 
 
-def _with_palette(one: _Indexed, hole: int | None) -> Image.Image:
-    image = Image.fromarray(one.places)
-    colours = [int(colour) for colour in one.colours if colour != _HOLE]
-    if hole is not None and len(colours) < _MOST_COLOURS:
-        # Even where no pixel is transparent: without it Pillow, unlike browsers, clears to opaque.
+def _with_palette(one: _Indexed, stand_in: int | None) -> Image.Image:
+    image = Image.fromarray(one.indices)
+    colours = [int(colour) for colour in one.colours if colour != _TRANSPARENT]
+    if stand_in is not None and len(colours) < _MAX_COLOURS:
+        # Also if this frame has no transparent pixel: without it, Pillow (unlike browsers) clears
+        # to an opaque colour.
         image.info["transparency"] = len(colours)
-        colours.append(hole)
+        colours.append(stand_in)
     image.putpalette(b"".join(colour.to_bytes(3, "little") for colour in colours))
     return image

@@ -1,8 +1,8 @@
-"""What a picture is and whether it is whole, without decoding it.
+"""Read the format and size of a picture and check that it is complete, without decoding it.
 
-The loader runs this over every picture of a release, so it walks the structure in place: chunk by
-chunk through a PNG, block by block through a GIF. Decoding would prove more (a GIF carries no
-checksum) but costs a thousand times as much.
+The loader runs this over every picture of a release. It walks through the chunks of a PNG or the
+blocks of a GIF in place. Decoding would find more damage (a GIF has no checksum), but takes a
+thousand times as long.
 """
 
 import struct
@@ -13,12 +13,12 @@ from typing import Final, Literal, NamedTuple
 from dirtmodel.errors import PictureError
 
 MAX_PIXELS: Final = 25_000_000
-"""80 times those of DIRT's largest pictures; decoded they take 100 MB."""
+"""The most pixels of a picture: 80 times as many as in DIRT's largest, 100 MB when decoded."""
 MAX_SIDE: Final = 16_383
-"""The longest side of a WebP, in which pages show pictures."""
+"""The longest side in pixels; pages show pictures as WebP, which does not allow more."""
 MAX_FRAMES: Final = 1_000
 MAX_FRAME_PIXELS: Final = 50_000_000
-"""The pixels of all frames together; ten times those of DIRT's longest animation."""
+"""The most pixels of all frames together: ten times as many as in DIRT's longest animation."""
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_IHDR: Final = struct.Struct(">IIBBBBB")
@@ -32,9 +32,9 @@ _PNG_DEPTHS: Final = {
     4: (8, 16),
     6: (8, 16),
 }
-"""Which bit depths each colour type may have."""
+"""The bit depths that each colour type may have."""
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""How many numbers a pixel of each colour type has."""
+"""The number of channels of each colour type."""
 _PLAIN: Final = ((0, 0, 1, 1),)
 _ADAM7: Final = (
     (0, 0, 8, 8),
@@ -45,7 +45,7 @@ _ADAM7: Final = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
-"""Where each pass of an interlaced PNG begins, and its steps to the right and down."""
+"""For each pass of an interlaced PNG: its first column and row, and its steps right and down."""
 
 _GIF_SIGNATURES: Final = (b"GIF87a", b"GIF89a")
 _GIF_SCREEN: Final = struct.Struct("<HHB")
@@ -67,9 +67,9 @@ class Header(NamedTuple):
 
 
 class GifFrame(NamedTuple):
-    """One frame of a GIF, not decoded: where it lies on the screen and how it is composited.
+    """One encoded frame of a GIF: its place on the screen and how it is composited.
 
-    `body` holds the flags, the local colour table if there is one, and the coded pixels.
+    `body` holds the flags, the local colour table if there is one, and the encoded pixels.
     """
 
     left: int
@@ -83,17 +83,17 @@ class GifFrame(NamedTuple):
 
 
 def probe(data: bytes | bytearray | memoryview) -> Header:
-    """Return the format and size of a picture, and make sure that it is complete.
+    """Return the format and size of a picture, after checking that it is complete.
 
-    The buffer is read in place, never copied. Bytes after the end of the picture are tolerated,
-    as every viewer does. For a GIF, a first frame that reaches beyond the screen enlarges it, as
-    in browsers and in Pillow.
+    The buffer is read in place, without a copy. Bytes after the end of the picture are ignored, as
+    in every viewer. A first GIF frame that reaches beyond the screen enlarges the screen, as in
+    browsers and in Pillow.
 
     Raises
     ------
     PictureError
         The message completes "the picture is …": `empty`, `neither PNG nor GIF`, `truncated (…)`,
-        `damaged (…)` or `absurdly large (…)`. It knows no id; the caller says whose picture it is.
+        `damaged (…)` or `absurdly large (…)`. The caller adds the id of the image.
 
     Examples
     --------
@@ -165,10 +165,10 @@ def _probe_png(view: memoryview) -> Header:
 
 
 def png_bytes_of_pixels(view: memoryview) -> int:
-    """Return how many bytes the pixels of a PNG take when they are inflated.
+    """Return the number of bytes of a PNG's pixels after inflating.
 
-    Each row begins with one byte that names its filter. An interlaced picture is stored as seven
-    smaller ones.
+    Each row begins with one byte for its filter. An interlaced picture is stored as seven smaller
+    ones.
     """
     width, height, depth, colour, _, _, interlace = _PNG_IHDR.unpack_from(view, 16)
     bits = depth * _PNG_CHANNELS[colour]
@@ -219,9 +219,9 @@ def gif_frames(view: memoryview) -> Iterator[GifFrame]:
     Raises
     ------
     PictureError
-        A block is of no known kind, or a frame has no pixels.
+        A block is of an unknown kind, or a frame has no pixels.
     IndexError, struct.error
-        The end is missing: the walk reads ahead without checking.
+        The end is missing; this function reads ahead without checking the length.
     """
     *_, flags = _GIF_SCREEN.unpack_from(view, 6)
     position = _GIF_SCREEN_END + _colour_table_bytes(flags)
@@ -238,7 +238,7 @@ def gif_frames(view: memoryview) -> Iterator[GifFrame]:
                 control = _GIF_CONTROL_BODY.unpack_from(view, position + 2)
             position += 1  # the label
             first_block = -1
-        elif kind == _GIF_STRAY:  # some writers end a chain of blocks twice
+        elif kind == _GIF_STRAY:  # some programs write the end of a chain of blocks twice
             continue
         else:
             raise PictureError(f"damaged (unknown GIF block at byte {position - 1})")
@@ -264,7 +264,7 @@ def gif_frames(view: memoryview) -> Iterator[GifFrame]:
 
 
 def gif_screen(view: memoryview) -> memoryview:
-    """Return the flags and the global colour table of a GIF, which its frames may share."""
+    """Return the flags and the global colour table of a GIF; frames without a local one use it."""
     *_, flags = _GIF_SCREEN.unpack_from(view, 6)
     return view[10 : _GIF_SCREEN_END + _colour_table_bytes(flags)]
 

@@ -1,8 +1,8 @@
-"""Where reviewers click: the density of clicks over the mean picture, one panel for each slice.
+"""Heat maps: the density of clicks over the mean picture, with one panel for each slice.
 
-Pictures are added up as they come, one sum for each size, so that memory does not grow with
-their number. Which size is the majority's is known only at the end; the others are scaled then.
-That is exact, as the scaled mean is the mean of the scaled.
+Pictures are added to one sum for each size, so memory does not grow with their number. At the end,
+the sums of the other sizes are scaled to the most frequent size. This is exact, because scaling is
+linear: the scaled mean is the mean of the scaled pictures.
 """
 
 import math
@@ -22,34 +22,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DEFAULT_SIGMA: Final = 12.0
+"""Width of the smoothing in pixels, about the radius of a ring."""
 MAX_SIGMA: Final = 1000.0
-"""Smoothing in pixels: about a ring."""
 
 _RING_AREA: Final = math.pi * rings.RADIUS**2
-_MOST_SIZES: Final = 8
-"""More sizes than this are folded into the most frequent one along the way."""
-_MOST_PANELS: Final = 48
+_MAX_SIZES: Final = 8
+"""The most picture sizes with a sum of their own; others are scaled to the most frequent one."""
+_MAX_PANELS: Final = 48
 
-_ZONE: Final = (0.92, 0.25)
+_LABEL_ZONE: Final = (0.92, 0.25)
 """DIRT writes the position of a cut below this part of the height, left of this part of the width.
 """
-_WRITTEN: Final = 64
-"""The grey from which a pixel of that zone counts as written."""
-_MOST_WRITTEN: Final = 0.3
-"""Where more than this part of the zone is bright, it shows the brain and not a label."""
+_LABEL_GREY: Final = 64
+"""The grey from which a pixel of the label zone counts as part of a label."""
+_MAX_LABEL_PART: Final = 0.3
+"""If a larger part of the label zone is bright, the zone shows the brain and not a label."""
 
 _DPI: Final = 100
 _COLOURS: Final = "inferno"
-"""Perceptually uniform, and readable without red or green; its dark end leaves the picture seen."""
-_BRIGHTEST: Final = 340
-"""Grey that would be white: above 255, so that the picture stays darker than the heat."""
+"""Perceptually uniform and readable for colour-blind people; the picture shows under its dark end.
+"""
+_WHITE: Final = 340
+"""The grey that is drawn white; above 255, so that the picture stays darker than the heat."""
 _OPAQUE_FROM: Final = 0.25
+"""The part of the highest density from which the heat has its full opacity."""
 _OPACITY: Final = 0.85
 _PANEL_WIDTHS: Final = {1: 640, 2: 520, 3: 420}
-"""Pixels of a panel by the number of columns."""
+"""Width of a panel in pixels, by the number of columns."""
 _AROUND: Final = (70, 80)
-"""Pixels that tick labels, axis labels and title take across and down."""
+"""Width and height in pixels of the tick labels, axis labels and title of a panel."""
 _SCALE_WIDTH: Final = 110
+"""Width of the colour bar with its labels, in pixels."""
 _PADDING: Final = 12
 _TITLE_SIZE: Final = 16
 _TEXT_SIZE: Final = 13
@@ -60,10 +63,10 @@ Plane = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, the clicks on it, and how many reviews they come from.
+    """One picture, the clicks on it, and the number of reviews that they come from.
 
-    Samples of one slice share a panel. Without `data`, a sample has the `size` of its picture, and
-    only its clicks are drawn.
+    Samples of one slice share a panel. A sample without `data` has the `size` of its picture and
+    adds only its clicks.
     """
 
     img_id: int
@@ -85,13 +88,13 @@ class Density:
     clicks
         Smoothed density of clicks, height × width, in clicks per ring area.
     n_pictures, n_reviews, n_clicks
-        What went in.
+        Numbers of pictures, reviews and clicks that the panel shows.
     n_scaled
-        Pictures of another size than the majority, scaled to it with their clicks.
+        Number of pictures that were scaled, with their clicks, to the most frequent size.
     n_at_edge
-        Clicks at or beyond the edge, moved to the border.
+        Number of clicks at or beyond the edge, which were moved to the border.
     n_incomplete
-        Clicks without a complete position, left out.
+        Number of clicks without a complete position, which were left out.
     """
 
     mean: Plane
@@ -106,27 +109,27 @@ class Density:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The densities by slice, in order.
+    """The density of each slice, in order.
 
     Attributes
     ----------
     damaged
-        Ids of pictures that could not be decoded, left out with their clicks and reviews.
+        Ids of pictures that could not be decoded. Their clicks and reviews are left out too.
     """
 
     panels: Mapping[int | None, Density]
     damaged: tuple[int, ...] = ()
 
     def total(self, name: str) -> int:
-        """Add up a number, for example n_clicks, over the panels."""
+        """Return the sum of an attribute, for example n_clicks, over the panels."""
         return sum(getattr(panel, name) for panel in self.panels.values())
 
 
 def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMap:
     """Add up pictures and clicks by slice, and smooth the clicks with a Gaussian.
 
-    An animation is represented by one of its frames. Smoothing reflects at the borders,
-    so no click is lost there.
+    One frame represents an animation. Smoothing reflects at the borders, so that no part of a
+    click is lost there.
 
     Parameters
     ----------
@@ -136,8 +139,7 @@ def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMa
     Raises
     ------
     UsageError
-        There is no picture that could be decoded, there are too many slices, or sigma is not a
-        positive number.
+        No picture can be decoded, there are too many slices, or sigma is not a positive number.
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise UsageError(f"sigma must be a positive number of pixels, not {sigma:g}")
@@ -151,14 +153,14 @@ def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMa
         except PictureError:
             damaged.append(sample.img_id)
             continue
-        if sample.slice not in panels and len(panels) == _MOST_PANELS:
+        if sample.slice not in panels and len(panels) == _MAX_PANELS:
             raise UsageError(
-                f"there are more than {_MOST_PANELS} slices, too many for one heat map; choose one "
+                f"there are more than {_MAX_PANELS} slices, too many for one heat map; choose one "
                 "with --slice"
             )
         panels.setdefault(sample.slice, _Panel()).add(sample, grey)
     if not panels:
-        raise UsageError(_nothing(damaged))
+        raise UsageError(_no_picture_message(damaged))
     order = sorted(panels, key=lambda number: (number is not None, number))
     return HeatMap({number: panels[number].density(sigma) for number in order}, tuple(damaged))
 
@@ -167,7 +169,8 @@ def add_up(samples: Iterable[Sample], *, sigma: float = DEFAULT_SIGMA) -> HeatMa
 class _Sum:
     """All pictures of one size: their sum, and their clicks as parts of width and height.
 
-    `lowest` and `highest` are over all pictures, and needed in the zone of labels only.
+    `lowest` and `highest` are the least and greatest grey of each pixel; only the label zone
+    needs them.
     """
 
     total: Plane
@@ -195,7 +198,7 @@ class _Sum:
         self.n_averaged += 1
 
     def fold(self, other: "_Sum") -> None:
-        """Take in pictures of another size, scaled."""
+        """Add the pictures of another size, scaled to this size."""
         self.total += self._scaled(other.total.astype(np.float32))
         np.minimum(self.lowest, self._scaled(other.lowest), out=self.lowest)
         np.maximum(self.highest, self._scaled(other.highest), out=self.highest)
@@ -208,20 +211,20 @@ class _Sum:
         return np.asarray(scaled, dtype=plane.dtype)
 
     def mean(self) -> Plane:
-        """Return the mean picture, without the label of the cut where the pictures differ in it."""
+        """Return the mean picture, without the label of the cut if it differs between pictures."""
         mean = self.total / max(self.n_averaged, 1)
         height, width = mean.shape
-        zone = slice(round(height * _ZONE[0]), None), slice(round(width * _ZONE[1]))
-        written = self.highest[zone] >= _WRITTEN
-        differs = (written & (self.lowest[zone] < _WRITTEN)).any()
-        if differs and written.mean() < _MOST_WRITTEN:
-            mean[zone][written] = 0
+        zone = slice(round(height * _LABEL_ZONE[0]), None), slice(round(width * _LABEL_ZONE[1]))
+        bright = self.highest[zone] >= _LABEL_GREY
+        differs = (bright & (self.lowest[zone] < _LABEL_GREY)).any()
+        if differs and bright.mean() < _MAX_LABEL_PART:
+            mean[zone][bright] = 0
         return mean
 
 
 @dataclass
 class _Panel:
-    """What is added up for one slice."""
+    """The sums of one slice."""
 
     sums: dict[tuple[int, int], _Sum] = field(default_factory=dict)
     n_of_size: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -232,11 +235,11 @@ class _Panel:
     def add(self, sample: Sample, grey: Image.Image | None) -> None:
         size = sample.size if grey is None else grey.size
         points, n_incomplete = rings.points(sample.clicks)
-        chosen = self._sum_for(size)
-        chosen.n_pictures += 1
+        target = self._sum_for(size)
+        target.n_pictures += 1
         if grey is not None:
-            chosen.add(grey)
-        chosen.places += [
+            target.add(grey)
+        target.places += [
             (min(max(x / size[0], 0), 1), min(max(y / size[1], 0), 1)) for x, y, _ in points
         ]
         self.n_of_size[size] = self.n_of_size.get(size, 0) + 1
@@ -262,7 +265,7 @@ class _Panel:
 
     def _sum_for(self, size: tuple[int, int]) -> _Sum:
         if size not in self.sums:
-            if len(self.sums) >= _MOST_SIZES:
+            if len(self.sums) >= _MAX_SIZES:
                 return max(self.sums.values(), key=lambda one: one.n_pictures)
             self.sums[size] = _Sum.empty(size)
         return self.sums[size]
@@ -273,14 +276,14 @@ def _grey(data: bytes | memoryview, img_id: int) -> Image.Image:
     n_frames = decode.count_frames(image, img_id)
     frame = decode.as_rgba(image)
     if n_frames > 1:
-        chosen = decode.telling_frames(n_frames, 1)
+        chosen = decode.representative_frames(n_frames, 1)
         (frame,) = decode.frames_at(data, img_id, chosen)
     black = Image.new("RGBA", frame.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, frame).convert("L")
 
 
 def _smoothed(majority: _Sum, sigma: float) -> Plane:
-    """Return clicks per pixel."""
+    """Return the smoothed number of clicks per pixel."""
     from scipy import ndimage
 
     width, height = majority.size
@@ -294,11 +297,11 @@ def _smoothed(majority: _Sum, sigma: float) -> Plane:
     return smoothed
 
 
-def draw(found: HeatMap, *, title: str = "") -> Image.Image:
-    """Draw the panels with their axes and one colour bar, below the title and the numbers."""
-    figure = _figure(found.panels)
+def draw(heat_map: HeatMap, *, title: str = "") -> Image.Image:
+    """Draw the title and the counts, and below them the panels with axes and one colour bar."""
+    figure = _figure(heat_map.panels)
     heading = text.wrap(title, _TITLE_SIZE, figure.width - 2 * _PADDING)
-    lines = text.wrap_all(counts(found), _TEXT_SIZE, figure.width - 2 * _PADDING)
+    lines = text.wrap_all(counts(heat_map), _TEXT_SIZE, figure.width - 2 * _PADDING)
     top = _PADDING + len(heading) * text.line_height(_TITLE_SIZE)
     top += len(lines) * text.line_height(_TEXT_SIZE)
     whole = Image.new("RGB", (figure.width, top + figure.height), text.PAPER)
@@ -309,7 +312,7 @@ def draw(found: HeatMap, *, title: str = "") -> Image.Image:
 
 
 def _figure(panels: Mapping[int | None, Density]) -> Image.Image:
-    # Without pyplot, which would choose a window system and keep every figure.
+    # pyplot would choose a window system and keep every figure in memory.
     from matplotlib import cm, colors
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -346,12 +349,12 @@ def _figure(panels: Mapping[int | None, Density]) -> Image.Image:
 
 
 def overlay(panel: Density, peak: float) -> Image.Image:
-    """Lay the density of clicks over the mean picture, without axes; `peak` is the brightest."""
+    """Return the mean picture under the density of clicks; `peak` gets the brightest colour."""
     from matplotlib import colormaps
 
     parts = panel.clicks / (peak or 1)
     opacity = (np.clip(parts / _OPAQUE_FROM, 0, 1) * _OPACITY * bool(panel.n_clicks))[..., None]
-    grey = np.clip(panel.mean / _BRIGHTEST, 0, 1)[..., None]
+    grey = np.clip(panel.mean / _WHITE, 0, 1)[..., None]
     mixed = grey * (1 - opacity) + colormaps[_COLOURS](parts)[..., :3] * opacity
     return Image.fromarray(np.round(mixed * 255).astype(np.uint8))
 
@@ -365,21 +368,19 @@ def _draw_panel(axis: "Axes", panel: Density, peak: float) -> None:
     axis.set_ylabel("y (pixels)")
 
 
-def counts(found: HeatMap) -> list[str]:
-    """State what the map is made of."""
-    clicks, pictures = (
-        _n(found.total("n_clicks"), "click"),
-        _n(found.total("n_pictures"), "picture"),
-    )
-    lines = [f"{clicks} in {_n(found.total('n_reviews'), 'review')} of {pictures}"]
-    if n_at_edge := found.total("n_at_edge"):
+def counts(heat_map: HeatMap) -> list[str]:
+    """Return lines of text with the numbers of clicks, reviews and pictures in a heat map."""
+    clicks = _n(heat_map.total("n_clicks"), "click")
+    reviews = _n(heat_map.total("n_reviews"), "review")
+    lines = [f"{clicks} in {reviews} of {_n(heat_map.total('n_pictures'), 'picture')}"]
+    if n_at_edge := heat_map.total("n_at_edge"):
         lines.append(f"{_n(n_at_edge, 'click')} at or beyond the edge, moved to the border")
-    if n_scaled := found.total("n_scaled"):
+    if n_scaled := heat_map.total("n_scaled"):
         lines.append(f"{_n(n_scaled, 'picture')} of another size, scaled")
-    if n_incomplete := found.total("n_incomplete"):
+    if n_incomplete := heat_map.total("n_incomplete"):
         lines.append(f"{_n(n_incomplete, 'click')} without a complete position, left out")
-    if found.damaged:
-        lines.append(f"{_n(len(found.damaged), 'damaged picture')} left out")
+    if heat_map.damaged:
+        lines.append(f"{_n(len(heat_map.damaged), 'damaged picture')} left out")
     return lines
 
 
@@ -387,7 +388,7 @@ def _n(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else f"no {noun}s"
 
 
-def _nothing(damaged: list[int]) -> str:
+def _no_picture_message(damaged: list[int]) -> str:
     if damaged:
         return (
             f"none of the {len(damaged)} pictures of this heat map can be decoded "

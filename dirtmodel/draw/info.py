@@ -1,7 +1,7 @@
-"""What is known about a picture: its image, its reviews and its clicks.
+"""Protocols for an image, its reviews and its clicks.
 
-These are protocols, which the objects of the ORM fulfil and the rows of queries too, so that
-neither has to be converted to be drawn.
+Both ORM objects and the rows of queries fulfil these protocols, so both can be drawn without a
+conversion.
 """
 
 from typing import Protocol

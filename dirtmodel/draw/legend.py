@@ -1,4 +1,4 @@
-"""What stands below pictures: a caption, and a legend of the rings."""
+"""Draw the strip below a picture: its caption, and the legend of its rings."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -12,14 +12,15 @@ from dirtmodel.draw.rings import Point
 
 _PADDING: Final = 10
 _TEXT_SIZE: Final = 15
-_NARROWEST_TEXT: Final = 300
+_MIN_WIDTH: Final = 300
+"""The least width of the strip, in pixels."""
 _SWATCH: Final = round(2 * rings.RADIUS) + 4
+"""Width and height in pixels of the sample of a ring in the legend."""
 _ROW: Final = _SWATCH + 4
-_BRAIN: Final = (0x20, 0x20, 0x20)
-"""What swatches lie on: light pens would not show on paper."""
-
-
+_SWATCH_GROUND: Final = (0x20, 0x20, 0x20)
+"""Dark like a brain, because light rings would not show on white."""
 _ANY_RATER: Final = (0xCC, 0xCC, 0xCC)
+"""The colour of the triangle that stands for the clicks of all raters."""
 
 
 class Entry(NamedTuple):
@@ -31,12 +32,12 @@ class Entry(NamedTuple):
 
 
 def name(rater: str | None) -> str:
-    """Return how a legend names a rater."""
+    """Return the name of a rater in the legend."""
     return "unknown rater" if rater is None else rater
 
 
 def outside(n_clicks: int) -> Entry:
-    """Explain the triangles of clicks outside a picture."""
+    """Return the entry that explains the triangles of clicks outside a picture."""
     clicks = "click" if n_clicks == 1 else "clicks"
     return Entry(f"{n_clicks:,} {clicks} at or beyond the edge", Pen(_ANY_RATER), outside=True)
 
@@ -44,14 +45,14 @@ def outside(n_clicks: int) -> Entry:
 def draw(
     lines: Sequence[str], entries: Sequence[Entry], width: int, *, smooth: bool = True
 ) -> Image.Image | None:
-    """Draw lines, which wrap, and a legend below them; None if there is neither.
+    """Draw lines of text, which wrap, and a legend below them; None if both are empty.
 
-    The result is `width` pixels wide, or as wide as a few words need. Without `smooth` it has few
-    colours, as a GIF demands.
+    The result is `width` pixels wide, but at least 300. Without `smooth` it has few colours, as a
+    GIF requires.
     """
     if not lines and not entries:
         return None
-    width = max(width, _NARROWEST_TEXT)
+    width = max(width, _MIN_WIDTH)
     inner = width - 2 * _PADDING
     wrapped = text.wrap_all(lines, _TEXT_SIZE, inner)
     places = list(_places(entries, inner))
@@ -84,9 +85,9 @@ def _places(entries: Sequence[Entry], width: int) -> Iterator[tuple[int, int]]:
 
 
 def _swatch(entry: Entry, *, smooth: bool) -> Image.Image:
-    swatch = Image.new("RGBA", (_SWATCH, _SWATCH), _BRAIN)
+    swatch = Image.new("RGBA", (_SWATCH, _SWATCH), _SWATCH_GROUND)
     middle = _SWATCH / 2
-    # A click on the left edge draws a triangle there, beside half of its ring.
+    # A click on the left edge is drawn as a triangle and the visible half of its ring.
     point = Point(0 if entry.outside else middle, middle, None)
     rings.draw(swatch, [point], {None: entry.pen}, smooth=smooth)
     return swatch.convert("RGB")

@@ -1,6 +1,6 @@
-"""Clicks as rings, the way DIRT draws them on its canvas.
+"""Draw clicks as rings, as DIRT does.
 
-Coordinates are pixels of the natural image: pixel (i, j) covers [i, i+1) × [j, j+1).
+Coordinates are pixels of the image at its natural size: pixel (i, j) covers [i, i+1) × [j, j+1).
 """
 
 import math
@@ -12,20 +12,23 @@ from PIL import Image, ImageDraw
 from dirtmodel.draw.colours import BLACK, Colour, Pen
 
 RADIUS: Final = 10.0
+"""Radius of a ring in pixels, as in DIRT."""
 WIDTH: Final = 2.0
+"""Width of the line of a ring in pixels, as in DIRT."""
 HALO: Final = 1.0
-"""Width of the dark line on both sides of a coloured ring; DIRT's golden one has none."""
+"""Width in pixels of the dark line on both sides of a coloured ring; golden rings have none."""
 
 _MARK_LENGTH: Final = 13.0
 _MARK_HALF_WIDTH: Final = 7.0
 _GAP: Final = 0.35
-"""Which part of each turn is left out where a ring has gaps."""
+"""The length of a gap in a ring, as a part of the distance from one gap to the next."""
 
 _SCALE: Final = 4
-"""How many times larger shapes are drawn than shown, so that their edges are smooth."""
+"""Shapes are drawn this many times larger and then reduced, so that their edges are smooth."""
 _STEEPER: Final = [min(max(2 * level - 127, 0), 255) for level in range(256)]
-"""Centres lie on quarters of a pixel; steeper edges keep pixels on the ring in its very colour."""
+"""A steeper blending, so that most pixels of a ring have exactly its colour."""
 _HARD: Final = [255 * (level > 127) for level in range(256)]  # noqa: PLR2004 - half a pixel
+"""No blending: a pixel is coloured if more than half of it is covered."""
 
 
 class Click(NamedTuple):
@@ -37,7 +40,7 @@ class Click(NamedTuple):
 
     @property
     def is_click(self) -> bool:
-        """Return whether the row has a position, or at least a part of one."""
+        """Return true if the row has x, y or both."""
         return self.x is not None or self.y is not None
 
 
@@ -50,9 +53,10 @@ class Point(NamedTuple):
 
 
 def points(clicks: Iterable[Click]) -> tuple[list[Point], int]:
-    """Separate the clicks that can be drawn from those that cannot, which are counted.
+    """Return the clicks that can be drawn, and the number of clicks that cannot.
 
-    DIRT's server accepts half a point and infinity. Rows without any position are no clicks.
+    DIRT's server accepts clicks without x or y, and infinite ones; these cannot be drawn. A row
+    without both is not a click.
 
     Examples
     --------
@@ -72,13 +76,13 @@ def points(clicks: Iterable[Click]) -> tuple[list[Point], int]:
 
 
 def is_inside(point: Point, size: tuple[int, int]) -> bool:
-    """Return whether the click lies strictly inside the picture, not at or beyond its edge."""
+    """Return true if the click lies inside the picture and not at its edge."""
     return 0 < point.x < size[0] and 0 < point.y < size[1]
 
 
 def draw(
     image: Image.Image,
-    drawn: Iterable[Point],
+    clicks: Iterable[Point],
     pens: Mapping[str | None, Pen],
     radius: float = RADIUS,
     *,
@@ -86,15 +90,15 @@ def draw(
 ) -> None:
     """Draw rings on an RGBA image, in place.
 
-    A click at or beyond the edge gets a filled triangle too, which points out of the picture at
-    the nearest place of its border: a ring that is clipped away would look like no click at all.
+    A click at or beyond the edge also gets a filled triangle at the nearest place of the border,
+    which points out of the picture. Otherwise such a click could be invisible.
 
     Parameters
     ----------
     smooth
-        Blend the edges of rings with the picture. A GIF, which has few colours, cannot do that.
+        Blend the edges of rings with the picture. A GIF has too few colours for that.
     """
-    for point in drawn:
+    for point in clicks:
         pen = pens[point.rater]
         if _touches(point, radius + WIDTH, image.size):
             if pen.halo:
@@ -105,12 +109,12 @@ def draw(
 
 
 def _touches(point: Point, reach: float, size: tuple[int, int]) -> bool:
-    """Return whether a ring may be visible; clicks can be as far away as 1e300."""
+    """Return true if a part of the ring may be visible; clicks can be as far away as 1e300."""
     return -reach < point.x < size[0] + reach and -reach < point.y < size[1] + reach
 
 
 class _Mask(NamedTuple):
-    """A shape (255 inside), drawn large: its top left corner in pixels of the picture."""
+    """An enlarged shape (255 inside), and its top left corner in pixels of the picture."""
 
     left: int
     top: int
@@ -167,7 +171,7 @@ def _triangle(point: Point, size: tuple[int, int]) -> _Mask:
 
 
 def _blank(x: float, y: float, reach: float) -> tuple[_Mask, int, int]:
-    """Make an empty mask around a place, and say where the place is on it."""
+    """Return an empty mask around a place, and the x and y of that place on the mask."""
     left, top = math.floor(x - reach) - 1, math.floor(y - reach) - 1
     side = _SCALE * (math.ceil(2 * reach) + 3)
     mask = _Mask(left, top, Image.new("L", (side, side)))

@@ -1,7 +1,7 @@
-"""Contact sheets: many pictures to look through, page after page.
+"""Contact sheets: pages with many small pictures.
 
-Pictures are fetched, decoded, shrunk and forgotten one at a time; what stays in memory are the
-small ones of the page being filled.
+Pictures are decoded and shrunk a few at a time. Only the small pictures of the current page stay in
+memory.
 """
 
 import collections
@@ -23,15 +23,19 @@ from dirtmodel.draw.rings import Click
 from dirtmodel.draw.shrink import shrink
 from dirtmodel.errors import PictureError, UsageError
 
+# Lengths are in pixels.
 _GAP: Final = 10
 _FRAME_GAP: Final = 3
+"""The distance between the frames of an animation."""
 _LABEL_SIZE: Final = 13
 _TITLE_SIZE: Final = 20
-_MOST_LABEL_LINES: Final = 8
-_MOST_FRAMES: Final = 3
+_MAX_LABEL_LINES: Final = 8
+_MAX_FRAMES: Final = 3
+"""The most frames that are shown of an animation."""
 _EMPTY: Final = (0xEE, 0xEE, 0xEE)
 _WARNING: Final = (0x9C, 0x1C, 0x1C)
-_FRAME_WIDTH: Final = 3
+_BORDER: Final = 3
+"""The width of the border that shows the worst verdict."""
 _LABEL_GAP: Final = 4
 _TAG_HEIGHT: Final = 24
 _VERDICTS: Final[Mapping[str, Colour]] = {
@@ -39,32 +43,32 @@ _VERDICTS: Final[Mapping[str, Colour]] = {
     "UNSURE": OKABE_ITO[3],
     "PASS": OKABE_ITO[4],
 }
-"""The worst first: vermilion, yellow and bluish green, all of which black letters are clear on."""
+"""The worst first: vermilion, yellow and bluish green, on which black letters are easy to read."""
 _COMPRESS_LEVEL: Final = 3
 _N_DECODERS: Final = 2
 
 
-def _create(place: Path) -> IO[bytes]:
-    return place.open("wb")
+def _create(path: Path) -> IO[bytes]:
+    return path.open("wb")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a sheet and what is written below it.
+    """One picture of a sheet and the text below it.
 
     Parameters
     ----------
     img_id
-        Named when the picture is damaged.
+        The id that the cell of a damaged picture names.
     data
-        The encoded picture; the cell of None is empty.
+        The encoded picture; None for a cell without a picture.
     label
-        Lines below the picture, the first one dark, the others faint. They wrap.
+        Lines below the picture, the first one dark, the others faint. Long lines wrap.
     clicks
-        Drawn as rings.
+        Clicks to draw as rings.
     verdicts
-        Names of the verdicts given; FAIL, UNSURE and PASS are counted in coloured tags, the worst
-        of which also frames the picture.
+        Names of the verdicts of the picture. Coloured tags count FAIL, UNSURE and PASS; the worst
+        of them is also the colour of a border around the picture.
     """
 
     img_id: int
@@ -76,10 +80,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a page is divided: tiles across and down, and the pixels of a tile.
+    """How a page is divided: the numbers of tiles across and down, and their size in pixels.
 
-    A picture keeps its aspect and is never enlarged. The frames of an animation stand side by
-    side (at most three of them) and take as many tiles as they need.
+    A picture keeps its aspect and is never enlarged. The frames of an animation (at most three of
+    them) are side by side and take as many tiles as they need.
     """
 
     columns: int = 6
@@ -93,24 +97,24 @@ class Layout:
 
     @classmethod
     def of_size(cls, size: int) -> "Layout":
-        """Return a layout with tiles `size` pixels wide, as many as make a page of usual width.
+        """Return a layout with tiles of `size` pixels, as many as fit into the default width.
 
         Examples
         --------
         >>> Layout.of_size(600)
         Layout(columns=3, rows=3, tile_width=600, tile_height=450)
         """
-        usual = cls()
-        n_tiles = max(1, (usual.width_of(usual.columns) + _GAP) // (max(size, 1) + _GAP))
+        default = cls()
+        n_tiles = max(1, (default.width_of(default.columns) + _GAP) // (max(size, 1) + _GAP))
         return cls(n_tiles, n_tiles, size, size * 3 // 4)
 
     def span(self, width: int) -> int:
-        """Return the number of tiles that a strip of pictures takes, at most a whole row."""
+        """Return the number of tiles that a strip of this width takes, at most a whole row."""
         tiles = math.ceil((width + _GAP) / (self.tile_width + _GAP))
         return min(max(tiles, 1), self.columns)
 
     def width_of(self, span: int) -> int:
-        """Return the pixels of that many tiles beside each other."""
+        """Return the width in pixels of `span` tiles beside each other."""
         return span * self.tile_width + (span - 1) * _GAP
 
 
@@ -133,27 +137,27 @@ def pages(
 ) -> Iterator[Image.Image]:
     """Lay out pictures in reading order and yield one page after the other.
 
-    With `pens` for several raters, every page names those whose rings are on it. Triangles, which
-    mark clicks outside a picture, are explained where there are any.
+    If `pens` has several raters, every page has a legend of the raters whose rings are on it. If a
+    page has triangles, which mark clicks outside a picture, its legend explains them.
 
     A damaged picture becomes a labelled empty cell that states the reason. Without cells there
     are no pages.
     """
-    chosen = layout or Layout()
+    layout = layout or Layout()
     rows: list[list[_Tile]] = []
     n_pages = n_free = 0
-    for tile in _tiles(cells, chosen, pens):
+    for tile in _tiles(cells, layout, pens):
         if tile.span > n_free:
-            if len(rows) == chosen.rows:
+            if len(rows) == layout.rows:
                 n_pages += 1
-                yield _page(rows, chosen, title, n_pages, pens)
+                yield _page(rows, layout, title, n_pages, pens)
                 rows = []
             rows.append([])
-            n_free = chosen.columns
+            n_free = layout.columns
         rows[-1].append(tile)
         n_free -= tile.span
     if rows:
-        yield _page(rows, chosen, title, n_pages + 1, pens)
+        yield _page(rows, layout, title, n_pages + 1, pens)
 
 
 def save(
@@ -168,25 +172,25 @@ def save(
     Parameters
     ----------
     create
-        Opens a file to write a page to; may take care that it appears when it is complete.
+        Opens the file for a page. It may use a temporary name until the page is complete.
     """
     written: list[Path] = []
     encoding: futures.Future[None] | None = None
     waiting: Image.Image | None = None
 
-    def encode(page: Image.Image, place: Path) -> None:
-        with create(place) as file:
+    def encode(page: Image.Image, page_file: Path) -> None:
+        with create(page_file) as file:
             page.save(file, "PNG", compress_level=_COMPRESS_LEVEL)
 
     def write(page: Image.Image, number: int | None) -> None:
         nonlocal encoding
         if encoding is not None:
             encoding.result()
-        place = path if number is None else page_path(path, number)
-        written.append(place)
-        encoding = encoder.submit(encode, page, place)
+        page_file = path if number is None else page_path(path, number)
+        written.append(page_file)
+        encoding = encoder.submit(encode, page, page_file)
 
-    # One page is encoded while the next is filled; Pillow does not hold the GIL for that.
+    # Encode one page while the next is filled: Pillow releases the GIL while it encodes.
     with futures.ThreadPoolExecutor(max_workers=1) as encoder:
         for page in drawn:
             if waiting is not None:
@@ -200,7 +204,7 @@ def save(
 
 
 def page_path(path: Path, number: int) -> Path:
-    """Name the file of one page of several.
+    """Return the path of one page of several.
 
     >>> page_path(Path("failures.png"), 3).name
     'failures-03.png'
@@ -213,7 +217,7 @@ def _tiles(
     layout: Layout,
     pens: Mapping[str | None, Pen] | None,
 ) -> Iterator[_Tile]:
-    """Make tiles in order, a few ahead; Pillow does not hold the GIL while it decodes."""
+    """Yield tiles in order, prepared a few ahead: Pillow releases the GIL while it decodes."""
     waiting: collections.deque[futures.Future[_Tile]] = collections.deque()
     with futures.ThreadPoolExecutor(max_workers=_N_DECODERS) as decoders:
         for cell in cells:
@@ -236,9 +240,9 @@ def _tile(cell: Cell, layout: Layout, pens: Mapping[str | None, Pen] | None) -> 
     dark = text.wrap_all(cell.label[:1], _LABEL_SIZE, width)
     faint = text.wrap_all([*cell.label[1:], *extra], _LABEL_SIZE, width)
     label = [*dark, *faint]
-    if len(label) > _MOST_LABEL_LINES:
-        last = f"{label[_MOST_LABEL_LINES - 1]} and more"
-        label[_MOST_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
+    if len(label) > _MAX_LABEL_LINES:
+        last = f"{label[_MAX_LABEL_LINES - 1]} and more"
+        label[_MAX_LABEL_LINES - 1 :] = [text.clip(last, _LABEL_SIZE, width)]
     raters = frozenset(point.rater for point in points)
     return _Tile(picture, label, len(dark), span, _tags(cell.verdicts), raters, n_outside)
 
@@ -248,7 +252,7 @@ def _strip(
     layout: Layout,
     pens: Mapping[str | None, Pen] | None,
 ) -> tuple[Image.Image, list[str], tuple[int, int]]:
-    """Return the frames side by side, which they are if some are left out, and their true size."""
+    """Return the frames side by side, a line about frames left out, and the size of the picture."""
     if cell.data is None:
         raise PictureError(f"image {cell.img_id}: there is no picture in the database")
     image = decode.open_picture(cell.data, cell.img_id)
@@ -262,7 +266,7 @@ def _strip(
             left_out,
             image.size,
         )
-    numbers = decode.telling_frames(n_frames, _MOST_FRAMES)
+    numbers = decode.representative_frames(n_frames, _MAX_FRAMES)
     widest = (layout.width_of(layout.columns) - (len(numbers) - 1) * _FRAME_GAP) // len(numbers)
     shown = [
         _shrunk(frame, notes, min(layout.tile_width, widest), layout)
@@ -274,8 +278,8 @@ def _strip(
         strip.paste(frame, (place * step, 0))
     if len(numbers) == n_frames:
         return strip, [], image.size
-    named = ", ".join(str(number + 1) for number in numbers)
-    return strip, [f"frames {named} of {n_frames}"], image.size
+    listed = ", ".join(str(number + 1) for number in numbers)
+    return strip, [f"frames {listed} of {n_frames}"], image.size
 
 
 def _shrunk(image: Image.Image, notes: Notes, width: int, layout: Layout) -> Image.Image:
@@ -296,12 +300,12 @@ def _tags(verdicts: Sequence[str]) -> list[tuple[str, Colour]]:
     ]
 
 
-def _frame(page: Image.Image, place: tuple[int, int], tile: _Tile) -> None:
-    """Frame a picture, outside of it, in the colour of its worst verdict."""
+def _draw_border(page: Image.Image, place: tuple[int, int], tile: _Tile) -> None:
+    """Draw a border around a picture in the colour of its worst verdict."""
     left, top = place
     right, bottom = left + tile.picture.width, top + tile.picture.height
-    corner = (left - _FRAME_WIDTH, top - _FRAME_WIDTH)
-    box = (*corner, right + _FRAME_WIDTH - 1, bottom + _FRAME_WIDTH - 1)
+    corner = (left - _BORDER, top - _BORDER)
+    box = (*corner, right + _BORDER - 1, bottom + _BORDER - 1)
     ImageDraw.Draw(page).rectangle(box, fill=tile.tags[0][1])
 
 
@@ -355,7 +359,7 @@ def _page(
         picture_height = max(tile.picture.height for tile in row)
         for tile in row:
             if tile.tags:
-                _frame(page, (left, top), tile)
+                _draw_border(page, (left, top), tile)
             page.paste(tile.picture, (left, top))
             below = top + picture_height + _LABEL_GAP
             _write_tags(page, (left, below), tile.tags)
@@ -370,7 +374,7 @@ def _page(
 def _legend(
     rows: list[list[_Tile]], pens: Mapping[str | None, Pen] | None, width: int
 ) -> Image.Image | None:
-    """Name the raters of this page where the pictures share pens, and explain triangles."""
+    """Draw the legend of a page: its raters if there are pens for several, and triangles."""
     tiles = [tile for row in rows for tile in row]
     shown = {rater for tile in tiles for rater in tile.raters}
     entries = [

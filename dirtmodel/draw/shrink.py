@@ -1,4 +1,4 @@
-"""Pictures made smaller, in which thin coloured lines stay visible."""
+"""Make pictures smaller while thin coloured lines stay visible."""
 
 from typing import Final
 
@@ -8,19 +8,20 @@ from PIL import Image, ImageChops, ImageFilter
 from dirtmodel.draw import text
 
 _COLOURED: Final = [255 * (difference >= 24) for difference in range(256)]  # noqa: PLR2004 - of 255
-"""A pixel counts as coloured, not grey, where its channels differ enough."""
+"""A pixel counts as coloured, not grey, if its channels differ by at least 24."""
 _NEIGHBOURHOOD: Final = ImageFilter.BoxBlur(6)
 _THIN: Final = [255 * (level < 84) for level in range(256)]  # noqa: PLR2004 - a third of 255
-"""In the neighbourhood of a line, less than a third is coloured; in that of an area, more."""
+"""A coloured pixel is part of a thin line if less than a third of its neighbourhood is coloured."""
 _BRIGHT: Final = 220
+"""The brightest channel of a line that is drawn, of 255."""
 
 
 def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return an RGBA image at a smaller size as RGB; transparent pixels show paper.
+    """Return an RGBA image at a smaller size as RGB; transparent pixels become white.
 
-    The contours that reviewers judge are translucent lines, one or two pixels wide. Reduced by
-    averaging they turn into the grey of what they surround; here they keep their width in pixels,
-    and their hue is drawn opaque.
+    The contours that reviewers judge are translucent lines, one or two pixels wide. Averaging
+    alone would make them as grey as their surroundings. This function keeps their width in pixels
+    and draws their hue opaque.
     """
     opaque = _on_paper(image)
     small = _resized(opaque, size)
@@ -33,7 +34,7 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     colours -= colours.min(axis=1, keepdims=True)
     hues = np.zeros((*inside.shape, 3), np.uint8)
     hues[inside] = colours / colours.max(axis=1, keepdims=True) * _BRIGHT
-    # Which part of each small pixel is line, and the mean hue of that part.
+    # The part of each small pixel that the line covers, and the mean hue of that part.
     part = np.asarray(_resized(lines, size))[..., np.newaxis] / np.float32(255)
     hue = np.asarray(_resized(Image.fromarray(hues), size)) / np.maximum(part, 1 / 255)
     strength = np.minimum(part / scale, 1)
@@ -42,7 +43,7 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _thin_lines(image: Image.Image) -> Image.Image | None:
-    """Find the pixels of thin coloured lines (255, others 0); None where most colours are areas."""
+    """Return a mask of thin coloured lines (255); None if most coloured pixels belong to areas."""
     red, green, blue = image.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
@@ -50,7 +51,7 @@ def _thin_lines(image: Image.Image) -> Image.Image | None:
     if coloured.getbbox() is None:
         return None
     thin = ImageChops.darker(coloured, coloured.filter(_NEIGHBOURHOOD).point(_THIN))
-    # The thin parts of a map of colours, such as DTIFIT's, are not lines.
+    # The thin parts of a colour map, such as DTIFIT's, are not lines.
     has_lines = thin.histogram()[255] > coloured.histogram()[255] / 2
     return thin if has_lines else None
 

@@ -1,7 +1,7 @@
-"""Text on pictures, in any script, and never wider than its place.
+"""Write text in any script on pictures, and wrap or clip it to a width.
 
-The fonts are installed with the package, so that pictures look alike on every computer. What none
-of them has is written as its code point: `<U+10A00>`.
+The fonts are installed with the package, so that pictures look alike on every computer. A character
+that no font has is written as its code point: `<U+10A00>`.
 """
 
 import functools
@@ -21,16 +21,18 @@ INK: Final[Colour] = (0x1A, 0x1A, 0x1A)
 FAINT: Final[Colour] = (0x66, 0x66, 0x66)
 
 _JOINERS: Final = "\u200c\u200d"
-"""Invisible, but they decide about the shape of their neighbours in Arabic and Indian scripts."""
+"""Invisible, but they change the shape of their neighbours in Arabic and Indian scripts."""
 
 _SCALE: Final = 4
-"""How many times larger letters are drawn than shown."""
+"""Letters are drawn this many times larger and then reduced."""
 _ASCENT: Final = 1.07
+"""Distance from the top of a line to its baseline, in font sizes."""
 _LINE_HEIGHT: Final = 1.35
+"""Distance between lines, in font sizes."""
 
 
 def printable(text: str) -> str:
-    r"""Write controls, and characters that no font has, as their code points.
+    r"""Replace control characters, and characters that no font has, by their code points.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def length(text: str, size: int) -> float:
 
 
 def wrap(text: str, size: int, width: int) -> list[str]:
-    """Break text into lines of at most `width` pixels, inside words only where one is too long."""
+    """Break text into lines of at most `width` pixels; only words that are too long are broken."""
     lines: list[str] = []
     line = ""
     for word in printable(text).split():
@@ -78,12 +80,12 @@ def wrap(text: str, size: int, width: int) -> list[str]:
 
 
 def wrap_all(texts: Iterable[str], size: int, width: int) -> list[str]:
-    """Wrap every text on its own."""
+    """Wrap every text separately and return all lines."""
     return [line for text in texts for line in wrap(text, size, width)]
 
 
 def clip(text: str, size: int, width: int) -> str:
-    """Shorten text to one line of at most `width` pixels, with dots where something is left out."""
+    """Shorten text to one line of at most `width` pixels; "..." marks that the end is left out."""
     whole = kept = printable(text)
     while kept and length(kept if kept == whole else f"{kept}...", size) > width:
         kept = kept[:-1]
@@ -104,25 +106,24 @@ def write(
     size: int,
     colour: Colour = INK,
 ) -> int:
-    """Write lines that are printable and fit already, and return the y below them."""
+    """Write lines that `wrap` or `clip` returned, and return the y below them."""
     left, top = place
     for line in lines:
         mask = _mask(line, size)
-        # A font may reach beyond its line, but not into the one below.
         image.paste(colour, (left, top, left + mask.width, top + mask.height), mask)
         top += line_height(size)
     return top
 
 
 def _mask(line: str, size: int) -> Image.Image:
-    """Draw a line large and reduce it: small letters would be placed on whole pixels."""
+    """Draw a line enlarged and reduce it; small letters would only be placed at whole pixels."""
     box = (math.ceil(length(line, size)) + 1, line_height(size))
     large = Image.new("L", (box[0] * _SCALE, box[1] * _SCALE))
     pencil = ImageDraw.Draw(large)
     x = 0.0
     for path, part in _parts(line):
         font = _font(path, size)
-        # On one baseline, because fonts differ in height.
+        # Align at the baseline ("ls"), because fonts differ in height.
         pencil.text((x, size * _SCALE * _ASCENT), part, 255, font, anchor="ls")
         x += font.getlength(part)
     return large.reduce(_SCALE)
@@ -136,10 +137,10 @@ def _n_fitting(word: str, size: int, width: int) -> int:
 
 
 def _parts(text: str) -> Iterator[tuple[Path, str]]:
-    """Divide text by the font that has its letters.
+    """Divide text into parts that are written in one font each.
 
-    Spaces, marks and punctuation stay with the letters before them, if the font has them: scripts
-    that run from right to left would fall apart otherwise.
+    Spaces, marks and punctuation stay with the letters before them if the font has them.
+    Otherwise text that runs from right to left would be torn apart.
     """
     if text.isascii():
         yield _base(), text
@@ -159,7 +160,7 @@ def _parts(text: str) -> Iterator[tuple[Path, str]]:
 
 @functools.lru_cache(maxsize=4096)
 def _font_of(letter: str) -> Path | None:
-    """Choose the first font that has a letter."""
+    """Return the first font that has a letter."""
     return _base() if letter.isascii() else next((p for p in _fonts() if _has(p, letter)), None)
 
 
@@ -174,8 +175,8 @@ def _base() -> Path:
 
 @functools.cache
 def _fonts() -> list[Path]:
-    """List the fonts in the order in which they are asked for a letter."""
-    # Imported for text beyond ASCII only, which is rare: it takes a tenth of a second.
+    """Return the fonts in the order in which they are searched for a letter."""
+    # Only text beyond ASCII gets here, which is rare; the import takes a tenth of a second.
     import matplotlib as mpl
 
     others = sorted(_folder("manimgx_fonts").glob("NotoSans[A-Z]*[[]wght].ttf"))
@@ -186,7 +187,7 @@ def _fonts() -> list[Path]:
 
 
 def _folder(package: str) -> Path:
-    # Both are plain folders of fonts, which FreeType opens by their paths.
+    # Both packages are plain folders; FreeType opens fonts by their paths.
     return Path(str(importlib.resources.files(package)))
 
 

@@ -1,4 +1,4 @@
-"""Small pictures with rings, for pages."""
+"""Small pictures with rings, for HTML pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,9 +10,12 @@ from dirtmodel.draw.rings import Click
 from dirtmodel.draw.shrink import shrink
 from dirtmodel.errors import PictureError
 
-_MOST_FRAMES: Final = 8
+_MAX_FRAMES: Final = 8
+"""The most frames of an animation in a thumbnail."""
 _QUALITY: Final = 80
+"""WebP quality, from 0 to 100."""
 _FRAME_MS: Final = 500
+"""Duration of each frame in milliseconds."""
 
 
 def thumbnail(
@@ -25,14 +28,15 @@ def thumbnail(
 ) -> bytes:
     """Draw a picture small, with its clicks as rings, and encode it as WebP.
 
-    An animation stays one, of a few telling frames.
+    An animation becomes an animation of a few representative frames.
 
     Parameters
     ----------
     img_id
-        Named when the picture is damaged.
+        The id that the error message of a damaged picture names.
     pens
-        Those of the raters of the database; by default of the raters of these clicks.
+        The pen of every rater in the database. By default, pens are assigned to the raters of
+        these clicks.
     size
         Largest width and height in pixels. A picture keeps its aspect and is never enlarged.
 
@@ -42,7 +46,7 @@ def thumbnail(
         The picture is damaged.
     """
     n_frames = decode.count_frames(decode.open_picture(data, img_id), img_id)
-    frames = decode.frames_at(data, img_id, decode.telling_frames(n_frames, _MOST_FRAMES))
+    frames = decode.frames_at(data, img_id, decode.representative_frames(n_frames, _MAX_FRAMES))
     if not frames:
         raise PictureError(f"image {img_id}: the picture has no frames")
     scale = min(size[0] / frames[0].width, size[1] / frames[0].height, 1)
