@@ -1,4 +1,4 @@
-"""Schema drift as a migration: what a release has beyond the schema, as an Alembic revision."""
+"""Writing an Alembic revision that adds a release's unknown columns and numbers to the schema."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -90,19 +90,17 @@ def check_path(path: Path) -> None:
 
 
 def migration_text(extension: Extension, name: str, path: Path) -> str:
-    """Return a complete revision that adds an extension to the newest schema.
-
-    Names that come from a release appear in it as quoted literals only.
+    """Return the source of a revision that adds an extension to the newest schema.
 
     Parameters
     ----------
     name
-        What the release is called.
+        The name of the release.
     path
-        Where the revision is to be written; see `check_path`.
+        The file to which the revision will be written; see `check_path`.
     """
     return _TEMPLATE.format(
-        # Nothing in the name of a release may end the docstring.
+        # The name of a release must not end the docstring. Other names are quoted literals.
         name=re.sub(r"[^\w .-]+", "?", name),
         revision=path.name.partition("_")[0],
         before=database.known_revisions()[-1],
@@ -129,7 +127,7 @@ def _numbers(extension: Extension) -> Iterator[str]:
 
 
 def _type(column: Column) -> str:
-    """Return the source of a column's SQL type."""
+    """Return the Python source of a column's SQL type."""
     if column.digits is not None:
         return f"sa.Numeric({column.digits[0]}, {column.digits[1]})"
     type_: Any = column.sql_type

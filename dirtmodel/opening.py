@@ -49,9 +49,9 @@ def open(  # noqa: A001 - `dm.open(...)` is how it reads
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     read_only
-        With False the session can write; commit yourself. Whenever it flushes a change to DIRT's
-        tables, it refreshes the derived rows of the images concerned in the same transaction. On
-        SQLite, other writers wait from its first statement to its end.
+        With False the session can write; call its `commit()`. When it flushes a change to DIRT's
+        tables, it refreshes the derived rows of the changed images in the same transaction. On
+        SQLite, other writers wait from the first statement of a transaction until its end.
     timeout
         Seconds after which Postgres ends a statement; None for no limit.
 
@@ -108,7 +108,7 @@ def url_of(db: Database) -> sa.URL:
 
 
 def _bind(session: orm.Session) -> sa.Engine | sa.Connection:
-    """Return what a session speaks to, if it is open."""
+    """Return the engine or connection of a session, and make sure that the session is open."""
     try:
         bind = session.get_bind(Image)
     except sa.exc.UnboundExecutionError:
@@ -124,7 +124,7 @@ def _bind(session: orm.Session) -> sa.Engine | sa.Connection:
 def accepts_database(
     method: Callable[Concatenate[_Self, orm.Session, _Parameters], _Result],
 ) -> Callable[Concatenate[_Self, Database, _Parameters], _Result]:
-    """Have a method that takes a session take a path or a URL as well."""
+    """Let a method that requires a session accept a path or a URL as well."""
 
     @functools.wraps(method)
     def run(
@@ -137,7 +137,7 @@ def accepts_database(
 
 
 class Refreshed(NamedTuple):
-    """How many derived rows a database has."""
+    """The numbers of derived rows in a database."""
 
     n_targets: int
     n_pictures: int
@@ -145,20 +145,20 @@ class Refreshed(NamedTuple):
 
 
 def refresh(db: Database = database.DEFAULT) -> Refreshed:
-    """Compute the derived tables of a database anew, after another program wrote to it.
+    """Compute the derived tables of a database again, after another program wrote to it.
 
     Parameters
     ----------
     db
-        Path of a SQLite file, or a SQLAlchemy URL; then the result is committed. A session that is
-        passed commits itself.
+        Path of a SQLite file, or a SQLAlchemy URL: the result is committed. Or a session, whose
+        `commit()` the caller calls.
 
     Raises
     ------
     DatabaseError
-        If a stored picture is damaged, or the database cannot be opened or written; then nothing
-        is changed. If the disk is so full that SQLite cannot undo the change, the message names the
-        journal that must be kept.
+        If a stored picture is damaged, or the database cannot be opened or written; nothing is
+        changed then. If the disk is so full that SQLite cannot undo the change, the message names
+        the journal that must be kept.
     """
     if isinstance(db, orm.Session):
         with session_on(db) as session:
@@ -169,7 +169,7 @@ def refresh(db: Database = database.DEFAULT) -> Refreshed:
     url = database.parse_url(db)
     try:
         with database.connect(url, read_only=False) as connection:
-            # Checking each of a million rows takes longer than writing it.
+            # Checking the foreign keys of each of a million rows takes longer than writing them.
             database.prepare_bulk_writes(connection)
             with connection.begin():
                 return _refresh(connection)
@@ -190,16 +190,16 @@ def _refresh(connection: sa.Connection) -> Refreshed:
 
 
 class _Changed:
-    """The images whose derived rows depend on what a flush writes."""
+    """The ids of the images whose derived rows must be refreshed after a flush."""
 
     def __init__(self) -> None:
         self.rewritten: set[int] = set()
-        """Images that were themselves added, changed or deleted."""
+        """Images that were added, changed or deleted."""
         self.reviewed: set[int] = set()
-        """Images of which only reviews changed."""
+        """Images whose reviews changed."""
 
     def note(self, session: orm.Session, instance: object) -> None:
-        """Note what depends on an instance that is written."""
+        """Add the images that depend on an instance which is written."""
         if isinstance(instance, Image):
             self.rewritten |= _values(instance, "id")
         elif isinstance(instance, Rating | Coordinate):
@@ -210,14 +210,14 @@ class _Changed:
             self.reviewed |= _reviewed_in(session, _values(instance, "id"))
 
     def take(self) -> tuple[set[int], set[int]]:
-        """Return the rewritten and the reviewed images, and forget them."""
+        """Return the rewritten and the other reviewed images, and clear both sets."""
         taken = self.rewritten, self.reviewed - self.rewritten
         self.rewritten, self.reviewed = set(), set()
         return taken
 
 
 def _refresh_on_flush(session: orm.Session) -> None:
-    """Have a session refresh what follows from the rows that it writes."""
+    """Let a session refresh the derived rows when it flushes instances."""
     changed = _Changed()
 
     @sa.event.listens_for(session, "before_flush")
@@ -247,7 +247,7 @@ def _refresh_on_flush(session: orm.Session) -> None:
 
 
 def _refresh_after_statements(session: orm.Session) -> None:
-    """Have a session refresh what follows from INSERT, UPDATE and DELETE statements."""
+    """Let a session refresh the derived rows after INSERT, UPDATE and DELETE statements."""
 
     @sa.event.listens_for(session, "do_orm_execute")
     def refresh_after_statement(state: orm.ORMExecuteState) -> Any:
@@ -258,7 +258,7 @@ def _refresh_after_statements(session: orm.Session) -> None:
         from dirtmodel.loading.refresh import refresh_all, refresh_reviews
 
         result = state.invoke_statement()
-        # Which rows a statement has changed is not known.
+        # It is not known which rows the statement changed, so that all are refreshed.
         if mapper.class_ is Image:
             refresh_all(session.connection())
         else:
@@ -270,27 +270,27 @@ def _refresh_after_statements(session: orm.Session) -> None:
 _MIRRORED: Final = frozenset({Session, Image, Rating, Coordinate})
 
 
-def _reviewed_in(session: orm.Session, sittings: set[int]) -> set[int]:
-    """Return the ids of the images that were reviewed in some sessions."""
+def _reviewed_in(session: orm.Session, session_ids: set[int]) -> set[int]:
+    """Return the ids of the images that were reviewed in some of DIRT's sessions."""
     with session.no_autoflush:
         return {
             img_id
             for review in (Rating, Coordinate)
             for img_id in session.scalars(
-                sa.select(review.img_id).where(review.session_id.in_(sittings))
+                sa.select(review.img_id).where(review.session_id.in_(session_ids))
             )
         }
 
 
 def _values(instance: object, attribute: str) -> set[int]:
-    """Return the values that a column had and has."""
+    """Return the old and the new value of a column, without None."""
     history = sa.inspect(instance, raiseerr=True).attrs[attribute].history
-    found = (*(history.added or ()), *(history.unchanged or ()), *(history.deleted or ()))
-    return {value for value in found if value is not None}
+    values = (*(history.added or ()), *(history.unchanged or ()), *(history.deleted or ()))
+    return {value for value in values if value is not None}
 
 
 def _expire_derived(session: orm.Session) -> None:
-    """Have derived rows that were read before be read again."""
+    """Expire derived rows and relationships, so that they are read again."""
     for instance in session.identity_map.values():
         if isinstance(instance, Picture | Review | Target):
             session.expire(instance)

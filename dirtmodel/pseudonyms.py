@@ -1,8 +1,8 @@
-"""Pseudonyms of raters: in results that leave the project, `rater-01` instead of a user name.
+"""Pseudonyms of raters, such as `rater-01`, for results that leave the project.
 
-All raters of a database are numbered in the order of a keyed hash of their names, so that the
-numbers reveal neither names nor their alphabetical order, and are the same in every result of the
-database with the same key. Notes are left out, because they can contain names.
+The raters of a database are numbered in the order of a keyed hash of their names. The numbers do
+not reveal the names or their alphabetical order, and with the same key they are the same in every
+result. Notes are left out, because they can contain names.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ _INFO: Final = "dirtmodel.pseudonyms"
 
 
 def use_pseudonyms(session: orm.Session, key: Choice = True) -> None:
-    """Have the queries of a session return pseudonyms instead of raters, and no notes.
+    """Let the queries of a session return pseudonyms instead of user names, and no notes.
 
-    This concerns the results of queries, pictures and reports. Instances of the ORM classes and SQL
-    still contain what is stored.
+    This affects the results of queries, pictures and reports. ORM instances and SQL statements
+    still return the stored values.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def use_pseudonyms(session: orm.Session, key: Choice = True) -> None:
     Raises
     ------
     UsageError
-        The key is empty; or it should be derived, and the database does not record the files of its
-        release, which is so when it was loaded from a database of DIRT.
+        If the key is empty, or if it cannot be derived because the release was loaded from a
+        database of DIRT and therefore has no files.
     """
     if key is False:
         session.info.pop(_INFO, None)
@@ -49,7 +49,7 @@ def use_pseudonyms(session: orm.Session, key: Choice = True) -> None:
 
 def numbering(connection: sa.Connection, key: Choice = True) -> dict[str, str]:
     """Return the pseudonym of each rater of the database; see `use_pseudonyms`."""
-    secret = _derived(connection) if isinstance(key, bool) else key
+    secret = _key_from_files(connection) if isinstance(key, bool) else key
     if not secret:
         raise UsageError("the key of the pseudonyms is empty; use a file with a long random text")
     names = connection.scalars(sa.select(Session.user).where(Session.user.is_not(None)).distinct())
@@ -62,32 +62,35 @@ def numbering(connection: sa.Connection, key: Choice = True) -> dict[str, str]:
 
 
 def are_used(session: orm.Session) -> bool:
-    """Return true if the queries of this session return pseudonyms."""
+    """Return True if the queries of this session return pseudonyms."""
     return _INFO in session.info
 
 
 def rater(session: orm.Session, name: str | None) -> str | None:
-    """Return a rater as results show it; None, an unknown rater, stays None.
+    """Return a rater's user name or pseudonym for a result; an unknown rater stays None.
 
     Raises
     ------
     DatabaseError
-        Another program added the rater after the pseudonyms were numbered.
+        If another program added the rater after the pseudonyms were numbered.
     """
     if name is None or not are_used(session):
         return name
     try:
         return session.info[_INFO][name]  # type: ignore[no-any-return]  # see `use_pseudonyms`
     except KeyError:
-        raise DatabaseError("a rater was added to the database meanwhile; run it again") from None
+        raise DatabaseError(
+            "another program added a rater to the database after the pseudonyms were chosen; run "
+            "the command again"
+        ) from None
 
 
-def _derived(connection: sa.Connection) -> bytes:
+def _key_from_files(connection: sa.Connection) -> bytes:
     rows = connection.execute(sa.select(ReleaseFile.name, ReleaseFile.sha256)).all()
     if not rows:
         raise UsageError(
             "the database does not record the files of a release, from which the key of the "
             "pseudonyms is derived; name a file with a key: --pseudonyms-key FILE"
         )
-    # Sorted here, because the order of text depends on the engine.
+    # Sorted in Python, because the two engines order text differently.
     return "\n".join(sorted(f"{row.name} {row.sha256}" for row in rows)).encode()

@@ -141,9 +141,7 @@ class TestParseUrl:
     def test_options_in_a_sqlite_url_are_refused_rather_than_ignored(self) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
-                "options in a SQLite URL are not supported (mode, uri); give the path alone"
-            ),
+            match=says("options in a SQLite URL are not supported (mode, uri); use the path alone"),
         ):
             database.parse_url("sqlite:///file:dirt.db?mode=rw&uri=true")
 
@@ -151,7 +149,7 @@ class TestParseUrl:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                "options in a SQLite URL are not supported; give the path alone, which may hold "
+                "options in a SQLite URL are not supported; use the path alone, which may contain "
                 "any character"
             ),
         ):
@@ -161,8 +159,8 @@ class TestParseUrl:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                "the database URL cannot be read: there is an @ too many; in a user's name or a "
-                "password write %40 for it"
+                "the database URL cannot be read: it has more than one @; in a user name or "
+                "a password write %40 instead"
             ),
         ):
             database.parse_url("postgresql://me:sec@ret@host/qc")
@@ -300,7 +298,7 @@ class TestOpeningSqlite:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"{path} is not a database of dirtmodel (it has no tables of ours); "
+                f"{path} is not a database of dirtmodel (it does not have its tables); "
                 f"load a release with: dirtmodel load RELEASE --db {path}"
             ),
         ):
@@ -583,7 +581,7 @@ class TestPostgres:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"{database.display(url)} names no schema that holds a release; there are: "
+                f"{database.display(url)} does not name a schema that holds a release; these do: "
                 f"{', '.join(schemas)}; choose one in the URL: --db '{database.display(chosen)}'"
             ),
         ):
@@ -592,7 +590,8 @@ class TestPostgres:
     def test_a_schema_without_a_release(self, postgres_server: str) -> None:
         url = database.parse_url(postgres_server).set(database="template1")
         with pytest.raises(
-            dm.DatabaseError, match=r"is not a database of dirtmodel \(it has no tables of ours\)"
+            dm.DatabaseError,
+            match=r"is not a database of dirtmodel \(it does not have its tables\)",
         ):
             dm.open(url)
 
@@ -720,7 +719,7 @@ class TestUpgrade:
         before = sha256(path)
         with pytest.raises(
             dm.DatabaseError,
-            match=r"^rating\.img_id holds 5, but there is no image of that id; nothing was ",
+            match=r"^rating\.img_id holds 5, but there is no image with that id; nothing was ",
         ):
             dm.upgrade(path)
         assert sha256(path) == before
@@ -752,7 +751,7 @@ class TestUpgrade:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"{which} of table mine points to a missing row of image; nothing was changed"
+                f"{which} of table mine refers to a missing row of image; nothing was changed"
             ),
         ):
             dm.upgrade(path)
@@ -792,7 +791,7 @@ class TestUpgrade:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
-                f"a change to {path} was cut off; undo it with: dirtmodel upgrade --db {path}"
+                f"a change to {path} was interrupted; undo it with: dirtmodel upgrade --db {path}"
             ),
         ):
             dm.open(path)

@@ -309,9 +309,9 @@ class TestReadOnlyFolder:
             connection.execute("ROLLBACK")
         path, journal = copy / "dirt.db", copy / "dirt.db-journal"
         assert self.message(path) == (
-            f"a change to {path} was cut off, and it is read-only, so that the change cannot be "
-            f"undone in place; copy it with its journal: cp {path} {journal} FOLDER; then undo the "
-            "change in the copy: dirtmodel upgrade --db FOLDER/dirt.db\n"
+            f"a change to {path} was interrupted, and cannot be undone because the file or its "
+            f"folder is read-only; copy it with its journal: cp {path} {journal} FOLDER; then "
+            "undo the change in the copy: dirtmodel upgrade --db FOLDER/dirt.db\n"
         )
         folder = tmp_path / "mine"
         folder.mkdir()

@@ -92,7 +92,7 @@ class TestNumbering:
     def test_a_rater_that_appears_later_is_not_named(self, db: orm.Session) -> None:
         dm.use_pseudonyms(db)
 
-        with pytest.raises(dm.DatabaseError, match="a rater was added to the database meanwhile"):
+        with pytest.raises(dm.DatabaseError, match="another program added a rater to the database"):
             pseudonyms.rater(db, "latecomer")
 
 

@@ -161,8 +161,8 @@ def test_a_change_that_cannot_be_undone_for_lack_of_space_names_its_journal(
 
     assert printed == message.format(
         path=path,
-        state=f"holds a part of the change, which {journal} undoes (leave both files where they "
-        f"are, make space, and run the {task} again)",
+        state=f"contains a part of the change, which {journal} can undo (leave both files where "
+        f"they are, free some disk space, and run the {task} again)",
     )
     getattr(dm, task)(path)
     assert everything(database.parse_url(path)) == before

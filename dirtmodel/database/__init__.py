@@ -1,12 +1,13 @@
 """From a URL to an opened database of the right revision.
 
-Nothing here knows what a release is, or what people ask of it.
+This room contains nothing about releases or queries.
 
-- `urls`: what users type, and what is shown of it
-- `fragments`: parts of statements
-- `engines`: connections and connect hooks
-- `failures`: what is wrong with a database, in plain words
-- `times`: rows whose time cannot be read
+- `urls`: reading and displaying database URLs
+- `fragments`: parts of SQL statements
+- `engines`: engines and connections
+- `failures`: error messages for failures of a database
+- `times`: finding rows with an invalid time
+- `comments`: comments on tables and columns in Postgres
 - `revisions`: migrations, and the revision that this version needs
 """
 

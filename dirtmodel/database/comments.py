@@ -1,4 +1,4 @@
-"""The comments on tables, views and columns, for the clients of Postgres; SQLite has none."""
+"""Comments on tables, views and columns in Postgres. SQLite has no comments."""
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from dirtmodel.models.views import VIEWS
 
 
 def set_comments(connection: sa.Connection) -> None:
-    """Describe every table, view and column in the database itself."""
+    """Set the comments of the models on every table, view and column."""
     for relation in (*Base.metadata.sorted_tables, *VIEWS):
         kind = "TABLE" if relation.metadata is Base.metadata else "VIEW"
         _set(connection, f"{kind} {quote(relation.name)}", relation.comment)

@@ -1,4 +1,4 @@
-"""Connections to SQLite and Postgres: connect hooks, and failures in plain words."""
+"""Engines and connections for SQLite and Postgres, with the settings that dirtmodel needs."""
 
 import contextlib
 import functools
@@ -17,17 +17,17 @@ from dirtmodel.database.urls import display, is_sqlite, require_psycopg, sqlite_
 from dirtmodel.errors import DatabaseError
 
 APPLICATION_ID: Final = 0x44495254
-"""'DIRT' in SQLite's file header: tells our files from those of other programs."""
+"""'DIRT' as a number, which the header of our SQLite files contains."""
 
 _BULK_CACHE_KB: Final = 262_144
-"""A million reviews and their index fit into it."""
+"""Size of SQLite's cache for bulk writes: a million reviews and their index fit into it."""
 
 _SETTINGS: Final = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
-    # Servers before version 12 write all digits from this value on only.
+    # Before version 12, Postgres writes all digits of a number only with this setting.
     "extra_float_digits": "3",
     "quote_all_identifiers": "off",
     "standard_conforming_strings": "on",
@@ -37,18 +37,19 @@ _SETTINGS: Final = {
 }
 """Settings of Postgres that change how values, names and statements are read and written.
 
-A server, a database or a role may have others. `default_transaction_read_only` is respected: with
-it an administrator keeps a role from writing.
+They override the defaults of the server, the database and the role.
+`default_transaction_read_only` is not among them, because administrators use it to prevent a role
+from writing.
 """
 
 
 def engine(url: sa.URL, *, read_only: bool = False, timeout: float | None = None) -> sa.Engine:
-    """Make an engine with our connect hooks.
+    """Create an engine with our settings for connections and transactions.
 
     Parameters
     ----------
     url
-        As `parse_url` gives it.
+        A URL that `parse_url` returned.
     read_only
         SQLite is opened with `mode=ro` and `query_only`; on Postgres every transaction is READ
         ONLY.
@@ -56,41 +57,41 @@ def engine(url: sa.URL, *, read_only: bool = False, timeout: float | None = None
         Seconds after which Postgres ends a statement; None for no limit.
     """
     if is_sqlite(url):
-        made = _sqlite_engine(url, read_only=read_only)
+        created = _sqlite_engine(url, read_only=read_only)
     else:
-        made = _postgres_engine(url, read_only=read_only, timeout=timeout)
-    # For the column type, which finds out about it as it converts the text of a column.
-    vars(made.dialect)["describe_invalid_time"] = functools.partial(invalid_time, made)
-    return made
+        created = _postgres_engine(url, read_only=read_only, timeout=timeout)
+    # `UTCDateTime` calls this when it reads a time that it cannot convert.
+    vars(created.dialect)["describe_invalid_time"] = functools.partial(invalid_time, created)
+    return created
 
 
 def _sqlite_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
     def connect() -> sqlite3.Connection:
         return connect_sqlite(sqlite_path(url), read_only=read_only)
 
-    made = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
+    created = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
 
     if not read_only:
-        close = made.dialect.do_close
+        close = created.dialect.do_close
 
         def close_and_undo(connection: Any) -> None:
             close(connection)
             undo_unfinished(sqlite_path(url))
 
-        made.dialect.do_close = close_and_undo  # type: ignore[assignment, method-assign]  # the event comes before
+        created.dialect.do_close = close_and_undo  # type: ignore[assignment, method-assign]  # the event comes before
 
     # Python's sqlite3 begins a transaction before INSERT but not before DDL, so that a failed
     # migration could not be rolled back; with isolation_level=None and a BEGIN of our own it can.
-    @sa.event.listens_for(made, "begin")
+    @sa.event.listens_for(created, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
-    return made
+    return created
 
 
 def connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Connect to a SQLite file through the driver alone."""
-    # Paths go in as URIs so that mode=ro can be asked for, whatever characters they hold.
+    """Connect to a SQLite file with the driver, without SQLAlchemy."""
+    # The mode can be set only in a URI. `as_uri` escapes special characters of the path.
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -109,21 +110,21 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
     require_psycopg()
     import psycopg
 
-    # Notes are unicode, whatever the client's locale.
+    # Notes are Unicode, which the encoding of the client's locale may not support.
     options: dict[str, Any] = {"client_encoding": "utf8"}
     if "connect_timeout" not in url.query and "PGCONNECT_TIMEOUT" not in os.environ:
         options["connect_timeout"] = 10
-    made = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
+    created = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
     class ServerCursor(psycopg.ServerCursor[Any]):
         def close(self) -> None:
             try:
                 super().close()
             except psycopg.OperationalError:
-                # The connection is lost, which is noticed the second time.
+                # The connection was lost. psycopg knows that now, and does not use it again.
                 super().close()
 
-    @sa.event.listens_for(made, "connect")
+    @sa.event.listens_for(created, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         connection.server_cursor_factory = ServerCursor
         settings = dict(_SETTINGS)
@@ -138,26 +139,26 @@ def _postgres_engine(url: sa.URL, *, read_only: bool, timeout: float | None) -> 
         connection.commit()
         connection.read_only = read_only or None
 
-    rollback = made.dialect.do_rollback
+    rollback = created.dialect.do_rollback
 
     def roll_back(connection: Any) -> None:
-        # It fails only if the connection is lost, and then the server has rolled back.
+        # This fails only if the connection is lost. Then the server has rolled back already.
         with contextlib.suppress(psycopg.Error):
             rollback(connection)
 
-    made.dialect.do_rollback = roll_back  # type: ignore[assignment, method-assign]  # there is no event for it
-    return made
+    created.dialect.do_rollback = roll_back  # type: ignore[assignment, method-assign]  # there is no event for it
+    return created
 
 
 def prepare_bulk_writes(connection: sa.Connection) -> None:
     """Switch foreign keys off and enlarge the cache on SQLite, until the connection is closed.
 
-    Call this before the connection begins a transaction. Whoever calls it makes sure that no row
-    dangles in the end, with `check_foreign_keys`.
+    Call this before the connection begins a transaction. Call `check_foreign_keys` before the
+    transaction is committed.
     """
     if connection.dialect.name == "sqlite":
         raw: Any = connection.connection.driver_connection
-        # Inside a transaction the first would do nothing.
+        # Executed by the driver, because SQLite ignores `foreign_keys` inside a transaction.
         raw.execute("PRAGMA foreign_keys=OFF")
         raw.execute(f"PRAGMA cache_size=-{_BULK_CACHE_KB}")
 
@@ -165,13 +166,13 @@ def prepare_bulk_writes(connection: sa.Connection) -> None:
 def reach(
     url: sa.URL, *, read_only: bool = True, timeout: float | None = None, explain: bool = True
 ) -> sa.Connection:
-    """Connect to a database that exists, whatever its revision.
+    """Connect to an existing database of any revision.
 
     Parameters
     ----------
     explain
-        Raise failures of the database as `DatabaseError`. With False they stay SQLAlchemy's, for
-        callers that have more to say about them.
+        Raise failures of the database as `DatabaseError`. With False, SQLAlchemy's exceptions are
+        raised, for callers that add details to the message.
 
     Raises
     ------
@@ -180,23 +181,23 @@ def reach(
     """
     if is_sqlite(url):
         check_sqlite_file(sqlite_path(url))
-    made = engine(url, read_only=read_only, timeout=timeout)
+    created = engine(url, read_only=read_only, timeout=timeout)
     try:
-        connection = made.connect()
+        connection = created.connect()
     except sa.exc.DBAPIError as error:
         known = as_error(url, error, read_only=read_only) if is_sqlite(url) else None
         unknown = DatabaseError(f"cannot open {display(url)}: {first_line(error)}")
         raise known or unknown from error
     if explain:
 
-        @sa.event.listens_for(made, "handle_error")
+        @sa.event.listens_for(created, "handle_error")
         def explain_failure(context: sa.engine.ExceptionContext) -> DatabaseError | None:
             # SQLAlchemy raises what the listener returns in place of its own exception.
             error = context.sqlalchemy_exception
             if not isinstance(error, sa.exc.DBAPIError):
                 return None
             if isinstance(error, sa.exc.DataError):
-                return invalid_time(made)
+                return invalid_time(created)
             return as_error(url, error, read_only=read_only)
 
     return connection
@@ -204,7 +205,7 @@ def reach(
 
 @contextlib.contextmanager
 def explained(connection: sa.Connection) -> Iterator[None]:
-    """Raise failures as `DatabaseError` when the driver is used directly, to read."""
+    """Raise failures as `DatabaseError` while the driver is used directly for reading."""
     try:
         yield
     except connection.dialect.loaded_dbapi.Error as error:

@@ -1,4 +1,4 @@
-"""Failures of a database in plain words: what happened, where, and what to do next."""
+"""Error messages for failures of a database: what happened, where, and what to do next."""
 
 import contextlib
 import os
@@ -18,10 +18,10 @@ SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _READ_ONLY: Final = "{} is open for reading only; to write, open it with read_only=False"
 
 _WAL: Final = 2
-"""The version in byte 18 of a file in WAL mode."""
+"""Value of byte 18 of a SQLite file in WAL mode."""
 
 _LOST: Final = ("08", "57P", "25P03", "25P04")
-"""How the codes begin with which a server ends a connection; without a code, libpq has lost it."""
+"""First characters of Postgres's error codes that mean that the server ended the connection."""
 
 _IN_FAILED_TRANSACTION: Final = "25P02"
 _READ_ONLY_TRANSACTION: Final = "25006"
@@ -30,7 +30,7 @@ _DEPENDENT_OBJECTS: Final = "2BP01"
 
 
 def first_line(error: BaseException) -> str:
-    """Return the driver's message, without what SQLAlchemy or `reach` made of it."""
+    """Return the first line of the driver's message, without SQLAlchemy's or our additions."""
     cause = _cause(error)
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     if getattr(cause, "sqlstate", None) == _DEPENDENT_OBJECTS and cause.diag.message_detail:
@@ -40,7 +40,7 @@ def first_line(error: BaseException) -> str:
 
 
 def as_error(url: sa.URL, error: BaseException, *, read_only: bool) -> DatabaseError | None:
-    """Describe the failure of a database as an error of ours; None if the statement is wrong."""
+    """Convert a failure of a database to a `DatabaseError`; None if the statement was at fault."""
     cause = _cause(error)
     if is_sqlite(url):
         message = _sqlite_failure(sqlite_path(url), cause, read_only=read_only)
@@ -66,9 +66,10 @@ def _postgres_failure(shown: str, cause: Any, *, read_only: bool) -> str | None:
         )
     if cause.sqlstate == _NO_RIGHT:
         return (
-            f"{shown} refuses: {first_line(cause)}; ask its owner for the right to read all its "
-            "tables"
+            f"{shown} denied access: {first_line(cause)}; ask its owner for the right to read all "
+            "its tables"
         )
+    # An error without a code comes from libpq, when the connection is lost.
     if (cause.sqlstate or _LOST[0]).startswith(_LOST):
         return f"the connection to {shown} was lost: {first_line(cause)}; try again"
     kinds = (psycopg.OperationalError, psycopg.InternalError)
@@ -79,10 +80,10 @@ def _postgres_failure(shown: str, cause: Any, *, read_only: bool) -> str | None:
 
 def _sqlite_failure(path: Path, cause: Any, *, read_only: bool) -> str | None:
     extended = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    # The kind of failure is in the lowest byte.
+    # The lowest byte of an extended code is the primary code.
     code = extended & 0xFF
     if extended == sqlite3.SQLITE_READONLY_ROLLBACK:
-        return _cut_off(path)
+        return _interrupted_change(path)
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and _is_unreadable_wal(path):
         log = path.with_name(f"{path.name}-wal")
         return (
@@ -113,14 +114,14 @@ def _not_writable(path: Path, *, read_only: bool) -> str:
 
 
 def undo_unfinished(path: Path) -> None:
-    """Have SQLite undo what a failed change wrote, if its journal is still there.
+    """Let SQLite undo a failed change, if the journal still exists.
 
-    On a full disk, SQLite leaves it to the next connection.
+    When the disk is full, SQLite leaves this to the next connection.
     """
     if _journal(path).exists():
         uri = f"{path.absolute().as_uri()}?mode=rw"
-        # What cannot be undone now, for lack of space or because another program uses the file, is
-        # undone when the database is opened again.
+        # If this fails, because the disk is full or another program uses the file, SQLite undoes
+        # the change when the database is opened again.
         with (
             contextlib.suppress(sqlite3.Error),
             contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection,
@@ -129,12 +130,15 @@ def undo_unfinished(path: Path) -> None:
 
 
 def unfinished(url: sa.URL, task: str) -> str | None:
-    """Describe what a failed change left that could not be undone; None if nothing."""
+    """Describe the state of a database with a failed change that SQLite could not undo yet.
+
+    Returns the end of a sentence about the database, or None if no change is left to undo.
+    """
     if not is_sqlite(url) or not (journal := _journal(sqlite_path(url))).exists():
         return None
     return (
-        f"holds a part of the change, which {journal} undoes (leave both files where they are, "
-        f"make space, and run the {task} again)"
+        f"contains a part of the change, which {journal} can undo (leave both files where they "
+        f"are, free some disk space, and run the {task} again)"
     )
 
 
@@ -142,14 +146,14 @@ def _journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
-def _cut_off(path: Path) -> str:
-    """Describe a journal whose change must be undone before the file can be read."""
+def _interrupted_change(path: Path) -> str:
+    """Describe an interrupted change, which must be undone before the database can be read."""
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         undo = f"dirtmodel upgrade --db {shlex.quote(str(path))}"
-        return f"a change to {path} was cut off; undo it with: {undo}"
+        return f"a change to {path} was interrupted; undo it with: {undo}"
     return (
-        f"a change to {path} was cut off, and it is read-only, so that the change cannot be "
-        f"undone in place; copy it with its journal: {_copy(path, _journal(path))}; then undo the "
+        f"a change to {path} was interrupted, and cannot be undone because the file or its folder "
+        f"is read-only; copy it with its journal: {_copy(path, _journal(path))}; then undo the "
         f"change in the copy: dirtmodel upgrade --db {shlex.quote(f'FOLDER/{path.name}')}"
     )
 
@@ -159,14 +163,14 @@ def _copy(*paths: Path) -> str:
 
 
 def _is_unreadable_wal(path: Path) -> bool:
-    """Return whether a file is in WAL mode in a folder that takes no new files."""
+    """Return True if a file is in WAL mode and its folder is read-only."""
     with path.open("rb") as file:
         header = file.read(20)
     return header[18:19] == bytes([_WAL]) and not os.access(path.parent, os.W_OK)
 
 
 def check_sqlite_file(path: Path) -> None:
-    """Make sure that a path is that of a SQLite file, before SQLite opens it."""
+    """Make sure that a path leads to a SQLite file, before SQLite opens it."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             if path.is_dir():

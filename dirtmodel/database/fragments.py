@@ -1,4 +1,4 @@
-"""Parts of statements: quoted names, and lists of ids short enough for a driver."""
+"""Parts of SQL statements: quoted names, and lists of ids."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def quote(name: str) -> str:
-    """Write a name so that it is nothing but a name, on either engine.
+    """Quote an identifier for either engine.
 
     >>> print(quote('my "own" schema'))
     "my ""own"" schema"
@@ -21,13 +21,13 @@ def quote(name: str) -> str:
 
 
 def one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:
-    """Compare with ids that are written out: drivers accept a limited number of parameters."""
+    """Return `column IN (ids)` with literal ids, because the number of parameters is limited."""
     listed: Any = sa.bindparam(None, list(ids), expanding=True, literal_execute=True)
     return column.in_(listed)  # type: ignore[no-any-return]  # `column` is Any
 
 
 def in_batches(values: Iterable[T]) -> Iterator[list[T]]:
-    """Split into lists that are short enough for one statement."""
+    """Split values into lists that are short enough for one statement."""
     remaining = iter(values)
     while batch := list(itertools.islice(remaining, _VALUES_AT_ONCE)):
         yield batch

@@ -1,4 +1,4 @@
-"""Which revision a database is at, and the migrations that bring it to another."""
+"""The revision of a database, and the migrations to other revisions."""
 
 import os
 import re
@@ -18,12 +18,12 @@ from dirtmodel.models import MIRRORED, Base
 
 
 def connect(url: sa.URL, *, read_only: bool = True, timeout: float | None = None) -> sa.Connection:
-    """Connect to a database of the revision that this version needs.
+    """Connect to a database that has the revision which this version needs.
 
     Raises
     ------
     DatabaseError
-        When it is missing, unreachable, of another program, or of another revision.
+        If the database is missing, unreachable, of another program, or of another revision.
     """
     connection = reach(url, read_only=read_only, timeout=timeout)
     try:
@@ -31,14 +31,13 @@ def connect(url: sa.URL, *, read_only: bool = True, timeout: float | None = None
     except BaseException:
         connection.close()
         raise
-    # A session joins a transaction that is under way and leaves its end to whoever began it:
-    # what it commits would be lost.
+    # Reading the revision began a transaction. A session would join it, and not commit it.
     connection.rollback()
     return connection
 
 
 def migrations_folder() -> Path:
-    """Find the migrations: inside the package of a wheel, beside it in a checkout."""
+    """Return the folder of the migrations: in the package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
@@ -49,7 +48,8 @@ def migrations_folder() -> Path:
 def known_revisions() -> tuple[str, ...]:
     """List the revisions known to this version, oldest first.
 
-    Read off the file names, because alembic takes longer to import than most queries take.
+    They are taken from the names of the files, because importing alembic takes longer than most
+    queries.
     """
     versions = migrations_folder() / "versions"
     return tuple(sorted(file.name.partition("_")[0] for file in versions.glob("[0-9]*.py")))
@@ -59,60 +59,60 @@ def current_revision(connection: sa.Connection) -> str | None:
     """Return the revision of a database, or None if it has none."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return found
+    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def check_revision(connection: sa.Connection, url: sa.URL) -> None:
-    """Make sure that a database is ours and at the revision this version needs."""
-    found = own_revision(connection, url)
+    """Make sure that a database is ours and at the revision that this version needs."""
+    revision = own_revision(connection, url)
     known = known_revisions()
-    if found == known[-1]:
+    if revision == known[-1]:
         return
     where = display(url)
-    if found in known:
+    if revision in known:
         raise DatabaseError(
-            f"{where} is at revision {found} and this dirtmodel needs {known[-1]}; "
+            f"{where} is at revision {revision} and this dirtmodel needs {known[-1]}; "
             f"run: dirtmodel upgrade --db {shlex.quote(where)}"
         )
     raise DatabaseError(
-        f"{where} is at revision {found}, which this dirtmodel does not know; "
+        f"{where} is at revision {revision}, which this dirtmodel does not know; "
         "install a newer version of dirtmodel"
     )
 
 
 def own_revision(connection: sa.Connection, url: sa.URL) -> str:
-    """Return the revision of a database of ours, whichever it is."""
+    """Return the revision of a database, and make sure that it is ours."""
     try:
-        found = current_revision(connection)
+        revision = current_revision(connection)
         tables = set(sa.inspect(connection).get_table_names())
     except sa.exc.DBAPIError as error:
         unknown = DatabaseError(f"cannot read {display(url)}: {first_line(error)}")
         raise as_error(url, error, read_only=True) or unknown from error
-    if found is None or not tables >= set(MIRRORED):
-        raise DatabaseError(_nothing_of_ours(connection, url))
-    return found
+    if revision is None or not tables >= set(MIRRORED):
+        raise DatabaseError(_not_ours(connection, url))
+    return revision
 
 
-def _nothing_of_ours(connection: sa.Connection, url: sa.URL) -> str:
+def _not_ours(connection: sa.Connection, url: sa.URL) -> str:
     schemas = [] if is_sqlite(url) else _schemas_of_releases(connection)
     if not schemas:
         return (
-            f"{display(url)} is not a database of dirtmodel (it has no tables of ours); "
+            f"{display(url)} is not a database of dirtmodel (it does not have its tables); "
             f"load a release with: dirtmodel load RELEASE --db {shlex.quote(display(url))}"
         )
     others = re.sub(r"\s*-c\s*search_path=\S*", "", str(url.query.get("options", "")))
     options = f"{others} -csearch_path={schemas[0]}".strip()
     chosen = display(url.update_query_dict({"options": options}))
     return (
-        f"{display(url)} names no schema that holds a release; there are: {', '.join(schemas)}; "
-        f"choose one in the URL: --db {shlex.quote(chosen)}"
+        f"{display(url)} does not name a schema that holds a release; these do: "
+        f"{', '.join(schemas)}; choose one in the URL: --db {shlex.quote(chosen)}"
     )
 
 
 def _schemas_of_releases(connection: sa.Connection) -> list[str]:
-    """List the schemas of a server's database that hold our tables, and that the role may use."""
-    found = connection.scalars(
+    """List the schemas that contain our tables and that the role may use."""
+    schemas = connection.scalars(
         sa.text(
             "SELECT quote_ident(n.nspname) "
             "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
@@ -121,11 +121,11 @@ def _schemas_of_releases(connection: sa.Connection) -> list[str]:
         ),
         {"tables": ["alembic_version", *MIRRORED], "n": len(MIRRORED) + 1},
     )
-    return list(found)
+    return list(schemas)
 
 
 def migrate(connection: sa.Connection, revision: str = "head") -> None:
-    """Bring the schema to a revision, in the connection's own transaction."""
+    """Migrate the schema to a revision, in the transaction of the connection."""
     from alembic import command
 
     config = _alembic_config()
@@ -141,7 +141,7 @@ def migrate(connection: sa.Connection, revision: str = "head") -> None:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
-    # The comments that users gave our tables afterwards stay.
+    # Only after a migration: users may have changed the comments since the last one.
     if current != target == path[-1] and connection.dialect.name == "postgresql":
         set_comments(connection)
 
@@ -155,14 +155,14 @@ def _alembic_config() -> Any:
 
 
 def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
-    """Write the SQL that `upgrade` would run on this database, and run none of it.
+    """Return the SQL that `upgrade` would run on this database, without running it.
 
-    The derived rows, which `upgrade` computes afterwards, are not part of it.
+    It does not include the derived rows, which `upgrade` computes afterwards.
 
     Raises
     ------
     DatabaseError
-        When it is missing, not ours, or newer than this version.
+        If the database is missing, not ours, or newer than this version.
     """
     import io
 
@@ -182,7 +182,10 @@ def upgrade_sql(db: str | sa.URL | os.PathLike[str] = DEFAULT) -> str:
 
 
 def check_foreign_keys(connection: sa.Connection) -> None:
-    """Make sure that no row points to one that is not there (Postgres checks by itself)."""
+    """Make sure that no row of a SQLite database refers to a missing row.
+
+    Postgres checks this itself.
+    """
     if connection.dialect.name != "sqlite":
         return
     inspector = sa.inspect(connection)
@@ -190,32 +193,32 @@ def check_foreign_keys(connection: sa.Connection) -> None:
         if name in Base.metadata.tables:
             _check_own_keys(connection, name, inspector.get_foreign_keys(name))
             continue
-        # Tables of others may refer by several columns, or without naming any.
+        # A foreign key of a user's table may have several columns, or not name the other table's.
         quoted = connection.dialect.identifier_preparer.quote(name)
         dangling = connection.exec_driver_sql(f"PRAGMA foreign_key_check({quoted})").first()
         if dangling is not None:
             which = "a row" if dangling[1] is None else f"row {dangling[1]}"
             raise DatabaseError(
-                f"{which} of table {dangling[0]} points to a missing row of {dangling[2]}; "
+                f"{which} of table {dangling[0]} refers to a missing row of {dangling[2]}; "
                 "nothing was changed"
             )
 
 
 def _check_own_keys(connection: sa.Connection, name: str, keys: Sequence[Any]) -> None:
-    """Look up each value that occurs once; the pragma takes ten times as long, row by row."""
+    """Check each distinct value. The pragma checks each row, which takes ten times as long."""
     for key in keys:
         (column,), (referred,) = key["constrained_columns"], key["referred_columns"]
         child = sa.table(name, sa.column(column)).c[column]
         parent = sa.table(key["referred_table"], sa.column(referred)).c[referred]
         dangling = sa.select(child).distinct().where(child.not_in(sa.select(parent))).limit(1)
-        found = connection.scalar(dangling)
-        if found is not None:
+        value = connection.scalar(dangling)
+        if value is not None:
             raise DatabaseError(
-                f"{name}.{column} holds {found}, but there is no {key['referred_table']} of "
+                f"{name}.{column} holds {value}, but there is no {key['referred_table']} with "
                 f"that {referred}; nothing was changed"
             )
 
 
 def tables() -> list[sa.Table]:
-    """List our tables, referenced ones first."""
+    """List our tables; a table comes after those that it refers to."""
     return Base.metadata.sorted_tables

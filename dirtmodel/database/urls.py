@@ -1,4 +1,4 @@
-"""From what a user types to the URL of a database, and back to text without passwords."""
+"""Reading the URL of a database from a user's text, and displaying it without passwords."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from dirtmodel.errors import DatabaseError, UsageError
 DEFAULT: Final = "dirt.db"
 
 _SECRET: Final = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
-"""Options of a URL whose values are not shown, misspelled ones included."""
+"""Names of URL options whose values are hidden. Misspelled names match as well."""
 
 _PATH: Final = re.compile(r"/|\.\.?/|~")
-"""How a path begins that nothing else can be meant by."""
+"""The beginning of a text that can only be a path."""
 
 _PARAMETERS: Final = re.compile(
     r"(?:^|[\s;&?])(?:host|hostaddr|port|dbname|database|server|user|username|uid|password|passwd|"
@@ -54,7 +54,7 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
     if isinstance(secret := url.query.get("password"), str):
-        # libpq takes it there too, but only this place is hidden by SQLAlchemy in `repr`.
+        # libpq accepts a password as an option, but SQLAlchemy's `repr` would show it there.
         url = url.set(password=secret).difference_update_query(["password"])
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"}:
@@ -64,8 +64,8 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
             )
         if url.query:
             raise DatabaseError(
-                f"options in a SQLite URL are not supported ({', '.join(url.query)}); give the "
-                "path alone"
+                f"options in a SQLite URL are not supported ({', '.join(url.query)}); use the path "
+                "alone"
             )
     elif url.drivername != "postgresql+psycopg":
         raise DatabaseError(
@@ -76,7 +76,7 @@ def parse_url(text: str | sa.URL | os.PathLike[str]) -> sa.URL:
 
 
 def _read_url(text: str) -> sa.URL:
-    """Read what was typed; what is said against it must not quote a password."""
+    """Read a URL, a path or parameters. Error messages do not quote it: it may have a password."""
     if _is_path(text):
         return _file(text)
     if "://" not in text:
@@ -89,13 +89,13 @@ def _read_url(text: str) -> sa.URL:
         raise DatabaseError(_UNREADABLE) from None
     if url.get_backend_name() == "sqlite" and "?" in text and not url.query:
         raise DatabaseError(
-            "options in a SQLite URL are not supported; give the path alone, which may hold any "
+            "options in a SQLite URL are not supported; use the path alone, which may contain any "
             "character"
         )
     if "@" in (url.host or ""):
         raise DatabaseError(
-            "the database URL cannot be read: there is an @ too many; in a user's name or a "
-            "password write %40 for it"
+            "the database URL cannot be read: it has more than one @; in a user name or a password "
+            "write %40 instead"
         )
     return url
 
@@ -110,7 +110,7 @@ def _file(path: str) -> sa.URL:
 
 
 def _read_parameters(text: str) -> sa.URL:
-    """Read libpq's form of a connection, as psql takes it."""
+    """Read libpq's connection parameters, which psql accepts as well."""
     require_psycopg()
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
@@ -134,7 +134,7 @@ def _read_parameters(text: str) -> sa.URL:
 
 
 def display(url: sa.URL) -> str:
-    """Write a URL for people, without any password it may hold.
+    """Return the text of a URL for messages, without passwords.
 
     >>> display(parse_url("postgresql://me:secret@host/qc?sslpassword=x"))
     'postgresql://me:***@host/qc?sslpassword=***'
@@ -150,19 +150,19 @@ def display(url: sa.URL) -> str:
 
 
 def is_sqlite(url: sa.URL) -> bool:
-    """Return whether a URL is SQLite's; otherwise it is Postgres's."""
+    """Return True if a URL is for SQLite, and False if it is for Postgres."""
     return url.get_backend_name() == "sqlite"
 
 
 def sqlite_path(url: sa.URL) -> Path:
-    """Return the file of a SQLite URL."""
+    """Return the path of a SQLite URL."""
     return Path(str(url.database))
 
 
 def require_psycopg() -> None:
-    """Raise an error that names the missing extra rather than the missing module."""
+    """Make sure that psycopg is installed; the error tells users how to install it."""
     try:
-        import psycopg  # noqa: F401 - only to find out whether it is there
+        import psycopg  # noqa: F401 - only to find out whether it is installed
     except ImportError as error:
         raise DatabaseError(
             "Postgres needs psycopg, which is not installed; install dirtmodel with its extra "
