@@ -3,12 +3,16 @@
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+import dirtmodel as dm
 from dirtmodel.cli import signals
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,6 +51,28 @@ def test_a_second_one_does_not_disturb_cleaning_up(number: signal.Signals) -> No
         command()
 
     assert cleaned
+
+
+def test_one_while_rows_are_fetched_leaves_nothing_in_the_log(
+    loaded_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    statement = sa.text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    )
+
+    def command() -> None:
+        with (
+            dm.open(loaded_file) as db,
+            db.execute(statement, execution_options={"yield_per": 100_000}) as rows,
+        ):
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            for _ in rows.partitions():
+                pass
+
+    with pytest.raises(KeyboardInterrupt), signals.handled():
+        command()
+
+    assert caplog.messages == []
 
 
 def test_what_the_caller_ignores_stays_ignored() -> None:

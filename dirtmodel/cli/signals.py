@@ -1,6 +1,7 @@
 """Signals that end a command: each ends it as Ctrl-C does, so that it cleans up after itself."""
 
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ def handled() -> Iterator[None]:
 
     def interrupt(number: int, _frame: object) -> NoReturn:
         _arrived.append(number)
+        # SQLAlchemy would log that it cannot close the cursors of a connection that it has closed.
+        sqlalchemy.setLevel(logging.CRITICAL)
         for other in caught:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -37,6 +40,8 @@ def handled() -> Iterator[None]:
         raise KeyboardInterrupt
 
     usual = sys.unraisablehook
+    sqlalchemy = logging.getLogger("sqlalchemy")
+    level = sqlalchemy.level
 
     def repeat(ignored: "sys.UnraisableHookArgs") -> None:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
@@ -53,6 +58,7 @@ def handled() -> Iterator[None]:
     try:
         yield
     finally:
+        sqlalchemy.setLevel(level)
         signal.setitimer(signal.ITIMER_REAL, 0)
         # Nothing is left to clean up, and Python has no use for exceptions while it exits.
         for number in caught:
