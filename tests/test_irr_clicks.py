@@ -113,8 +113,8 @@ def test_nothing_clicked_has_no_agreement() -> None:
 
     assert found[:3] == (1, 0, 0)
     assert [estimate[::4] for estimate in found[3:]] == [
-        (None, "nobody clicked"),
-        (None, "nobody clicked"),
+        (None, "no clicks"),
+        (None, "no clicks"),
         (None, "no clicks match"),
     ]
 

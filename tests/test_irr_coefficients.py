@@ -249,7 +249,11 @@ def test_one_unit_has_values_and_no_interval() -> None:
 def test_conger_needs_to_know_the_raters() -> None:
     found = irr.coefficients([[2, 0, 0], [1, 0, 1]], categories=CATEGORIES)
 
-    assert _by_name(found)["conger_kappa"][2:] == (*[None] * 4, "who rated what is not given", None)
+    assert _by_name(found)["conger_kappa"][2:] == (
+        *[None] * 4,
+        "the raters are not given (margins)",
+        None,
+    )
 
 
 def _sample(n_subjects: int) -> tuple[irr.Tabulation, list[int]]:
@@ -446,9 +450,9 @@ COUNTS = [[2, 0, 0], [1, 0, 1]]
         ),
         (
             {"weights": "cubic"},
-            "weights: 'cubic' is not known; choose identity, linear, quadratic or pass a matrix",
+            "weights: 'cubic' is not known; choose identity, linear or quadratic, or pass a matrix",
         ),
-        ({"weights": []}, "weights: none given; name some, or leave the option out for all"),
+        ({"weights": []}, "weights: the list is empty; name some, or pass None for all"),
         (
             {"weights": np.eye(2)},
             "weights: a matrix of shape (2, 2) for 3 categories; pass 3 × 3",
@@ -456,29 +460,29 @@ COUNTS = [[2, 0, 0], [1, 0, 1]]
         (
             {"weights": [[0, 1, 3], [1, 0, 6], [3, 6, 0]]},
             (
-                "weights: a matrix of agreement is symmetric, within 0 and 1, with 1 on the "
-                "diagonal; turn disagreements d into 1 - d / d.max()"
+                "weights: a matrix of agreement must be symmetric, with values from 0 to 1 and 1 "
+                "on the diagonal; turn a matrix d of disagreements into 1 - d / d.max()"
             ),
         ),
         (
             {"weights": np.ones((3, 3))},
-            "weights: all are 1, so nothing could disagree; lower those of different categories",
+            "weights: all are 1, so nothing can disagree; lower those of different categories",
         ),
         (
             {"categories": ["PASS"]},
             (
-                "categories: ['PASS'] are too few; declare all that a rater could choose, used or "
-                "not, two or more"
+                "categories: ['PASS'] are too few; pass at least two, all that a rater could "
+                "choose, used or not"
             ),
         ),
         (
             {"categories": ["PASS", "PASS", "FAIL"]},
-            "categories: ['PASS', 'PASS', 'FAIL'] has one twice; list each once",
+            "categories: ['PASS', 'PASS', 'FAIL'] has a category twice; list each once",
         ),
         (
             {"categories": [0, 1, math.inf]},
             (
-                "categories: [0, 1, inf] has one that is not finite; leave missing ratings "
+                "categories: [0, 1, inf] has a number that is not finite; leave missing ratings "
                 "out of the categories"
             ),
         ),
@@ -508,7 +512,7 @@ COUNTS = [[2, 0, 0], [1, 0, 1]]
         ({"clusters": ["s"]}, "clusters: 1 labels for 2 rows of counts; pass one per row"),
         (
             {"clusters": ["s", None]},
-            "clusters: rated row 1 has none; give it a label of its own or leave the row out",
+            "clusters: rated row 1 has no label; give it a label or leave the row out",
         ),
         (
             {"margins": irr.Ratings([0, 1], [0, 1], [0])},

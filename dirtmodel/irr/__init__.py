@@ -1,7 +1,7 @@
 """Agreement between raters on plain arrays: coefficients, errors, clicks, repeats and consensus.
 
-Nothing here knows of a database or of DIRT. Ratings are a table of counts (units × categories) or
-three integer arrays (`Ratings`: unit, rater, code), and clusters are one label per unit.
+Everything here works without a database and without DIRT. Ratings are a table of counts (units ×
+categories) or three integer arrays (`Ratings`: unit, rater, code). Clusters are one label per unit.
 """
 
 from dirtmodel.irr.clicks import ClickAgreement, Match, chance_f1, match, summarise

@@ -1,10 +1,11 @@
 """Do two raters click on the same places?
 
-The measure is F1 = 2m / (|A| + |B|), m the number of matched clicks: twice the clicks that both
-made, over all clicks. Because the number of places where nobody clicked cannot be counted, it is
-also Cohen's kappa in the limit of many such places: the free-response kappa of Carpentier et al.
-(2017, BMC Medical Research Methodology 17:62). Dice (1945) and Sørensen (1948) proposed the same
-ratio for other purposes. Clicks placed at random match now and then; see `chance_f1`.
+The measure is F1 = 2m / (|A| + |B|), where m is the number of matched clicks: twice the clicks that
+both raters made, divided by all clicks. The number of places without a click cannot be counted; in
+the limit of many such places, F1 equals Cohen's kappa. This is the free-response kappa of
+Carpentier et al. (2017, BMC Medical Research Methodology 17:62). Dice (1945) and Sørensen (1948)
+proposed the same ratio for other purposes. Clicks placed at random also match sometimes; see
+`chance_f1`.
 """
 
 import math
@@ -22,15 +23,20 @@ from dirtmodel.irr.weights import FloatArray
 
 Point = tuple[float, float]
 
-NO_CLICKS: Final = "nobody clicked"
+NO_CLICKS: Final = "no clicks"
 NO_MATCHES: Final = "no clicks match"
 _DRAWS: Final = 200
-# Distances between simulated clicks that are held at once.
-_CELLS: Final = 1_000_000
+"""Default number of simulations of each combination of two numbers of clicks."""
+_MAX_DISTANCES: Final = 1_000_000
+"""The most distances between simulated clicks to keep in memory at a time."""
 
 
 class Match(NamedTuple):
-    """How two sets of clicks on one image match: pairs, their summed distance, set sizes."""
+    """The match of two sets of clicks on one image.
+
+    `n_matched` is the number of matched pairs and `distance` the sum of their distances in pixels;
+    `n_first` and `n_second` are the sizes of the two sets.
+    """
 
     n_matched: int
     distance: float
@@ -39,21 +45,22 @@ class Match(NamedTuple):
 
     @property
     def f1(self) -> float | None:
-        """Return 2m / (|A| + |B|); None where nobody clicked."""
+        """Return 2m / (|A| + |B|); None without any click."""
         n_clicks = self.n_first + self.n_second
         return 2 * self.n_matched / n_clicks if n_clicks else None
 
     @property
     def mean_distance(self) -> float | None:
-        """Return the mean distance of matched clicks, in pixels; None without any."""
+        """Return the mean distance of matched clicks in pixels; None if no clicks match."""
         return self.distance / self.n_matched if self.n_matched else None
 
 
 class ClickAgreement(NamedTuple):
-    """Matches of many pairs of reviews, together.
+    """The matches of many pairs of reviews, summarised.
 
-    `pooled_f1` counts every click alike, `mean_f1` every pair of reviews where at least one rater
-    clicked (`n_clicked` of `n_pairs`); `mean_distance` is over matched clicks, in pixels.
+    `pooled_f1` gives every click the same weight. `mean_f1` gives the same weight to every pair of
+    reviews with at least one click (`n_clicked` of `n_pairs`). `mean_distance` is over matched
+    clicks, in pixels.
     """
 
     n_pairs: int
@@ -65,13 +72,12 @@ class ClickAgreement(NamedTuple):
 
 
 def match(first: Sequence[Point], second: Sequence[Point], tolerance: float) -> Match:
-    """Match clicks one to one: as many as possible, and of such matchings the closest.
+    """Match clicks one to one: as many as possible, with the smallest total distance.
 
     Parameters
     ----------
     first, second
-        Clicks as (x, y) in pixels, both finite: leave out rows without a click, and half or
-        infinite points.
+        Clicks as (x, y) in pixels, both finite. Leave out rows without x or y and infinite points.
     tolerance
         Greatest distance of a matched pair in pixels, inclusive.
 
@@ -82,8 +88,8 @@ def match(first: Sequence[Point], second: Sequence[Point], tolerance: float) -> 
 
     Notes
     -----
-    Maximum cardinality first, then least total distance, exact to rounding
-    (`scipy.optimize.linear_sum_assignment`). Not the nearest neighbour: a click counts once.
+    The number of pairs is maximised first, then the total distance is minimised; the result is
+    exact (`scipy.optimize.linear_sum_assignment`). Nearest neighbours would match a click twice.
 
     >>> match([(0, 0), (10, 0)], [(9, 0), (20, 0)], tolerance=10)
     Match(n_matched=2, distance=19.0, n_first=2, n_second=2)
@@ -98,7 +104,7 @@ def match(first: Sequence[Point], second: Sequence[Point], tolerance: float) -> 
     rows = {i for i, _, _ in near}
     columns = {j for _, j, _ in near}
     if len(rows) == len(columns) == len(near):
-        # No click has two candidates, which is the usual case: there is nothing to choose.
+        # In the usual case no click has two candidates, so that there is nothing to choose.
         distances = [distance for _, _, distance in near]
     else:
         distances = _assigned(near, rows, columns)
@@ -121,9 +127,9 @@ def summarise(
     clusters
         The cluster of each pair, such as the subject; None: pairs are independent.
     n_unclicked
-        Number of further pairs of reviews without any click.
+        Number of pairs of reviews without any click that are not in `matches`.
     sampling
-        The level of the intervals, and what a cluster is called.
+        The level of the intervals, and the noun for a cluster.
 
     Examples
     --------
@@ -136,20 +142,20 @@ def summarise(
     n_matched, distance, n_clicks = table[:, 0], table[:, 1], table[:, 2] + table[:, 3]
     clicked = (n_clicks > 0).astype(np.float64)
     f1 = 2 * n_matched / np.maximum(n_clicks, 1)
-    how = sampling or Sampling("unit" if clusters is None else "cluster")
+    sampling = sampling or Sampling("unit" if clusters is None else "cluster")
     return ClickAgreement(
         len(table) + n_unclicked,
         int(clicked.sum()),
         int(n_matched.sum()),
         mean_over_clusters(
-            2 * n_matched, n_clicks, clusters=clusters, sampling=how, undefined=NO_CLICKS
+            2 * n_matched, n_clicks, clusters=clusters, sampling=sampling, undefined=NO_CLICKS
         ),
-        mean_over_clusters(f1, clicked, clusters=clusters, sampling=how, undefined=NO_CLICKS),
+        mean_over_clusters(f1, clicked, clusters=clusters, sampling=sampling, undefined=NO_CLICKS),
         mean_over_clusters(
             distance,
             n_matched,
             clusters=clusters,
-            sampling=how,
+            sampling=sampling,
             limits=(0.0, np.inf),
             undefined=NO_MATCHES,
         ),
@@ -164,26 +170,26 @@ def chance_f1(
     draws: int = _DRAWS,
     seed: int = 0,
 ) -> list[float | None]:
-    """Return the pooled F1 to expect if clicks were placed at random.
+    """Return the expected pooled F1 if the same numbers of clicks were placed at random.
 
     Parameters
     ----------
     sizes
-        Pairs of reviews × 2: how many clicks each of the two raters made.
+        Pairs of reviews × 2: the number of clicks of each of the two raters.
     clicks
-        Clicks × 2: where anyone clicked, as (x, y) in pixels. Random clicks are spread evenly over
-        their convex hull.
+        Clicks × 2: all clicks of all raters, as (x, y) in pixels. Random clicks are spread evenly
+        over their convex hull.
     tolerances
         Greatest distances of matched clicks, in pixels.
     draws
-        How often each combination of two numbers of clicks is simulated.
+        Number of simulations of each combination of two numbers of clicks.
     seed
-        Of the simulation, which is deterministic.
+        Seed of the simulation, which is deterministic.
 
     Returns
     -------
     list of float or None
-        One per tolerance; None where nobody clicked.
+        One per tolerance; None without any click.
 
     """
     pairs, times = np.unique(
@@ -200,9 +206,9 @@ def chance_f1(
     for (few, many), n in zip(pairs.tolist(), times.tolist(), strict=True):
         if few == 0:
             continue
-        at_once = max(1, _CELLS // (few * many))
-        for start in range(0, draws, at_once):
-            size = min(at_once, draws - start)
+        block = max(1, _MAX_DISTANCES // (few * many))
+        for start in range(0, draws, block):
+            size = min(block, draws - start)
             first = area.draw(random, size * few).reshape(size, few, 1, 2)
             second = area.draw(random, size * many).reshape(size, 1, many, 2)
             distance = np.hypot(*np.moveaxis(first - second, -1, 0))
@@ -212,7 +218,7 @@ def chance_f1(
 
 
 def _most_matches(near: npt.NDArray[np.bool_]) -> int:
-    """Return the size of the largest matchings, summed over draws: draws × first × second."""
+    """Return the sum of the greatest numbers of pairs; `near` is draws × first × second."""
     from scipy import sparse
 
     draws, few, many = near.shape
@@ -228,7 +234,7 @@ def _most_matches(near: npt.NDArray[np.bool_]) -> int:
 
 
 class _Area:
-    """The convex hull of some points, cut into triangles from which to draw."""
+    """The convex hull of some points, divided into triangles from which points are drawn."""
 
     def __init__(self, points: FloatArray) -> None:
         from scipy.spatial import ConvexHull, QhullError
@@ -237,7 +243,7 @@ class _Area:
         try:
             corners = different[ConvexHull(different).vertices]
         except (QhullError, ValueError):
-            # On one line, or fewer than three: what lies between the extremes.
+            # The points are on one line, or fewer than three: use the line between the extremes.
             corners = different[[0, -1, -1]]
         self._origin = corners[0]
         self._sides = corners[1:-1] - corners[0], corners[2:] - corners[0]
@@ -246,7 +252,7 @@ class _Area:
         self._shares = areas / areas.sum() if areas.sum() > 0 else np.full(len(areas), 1.0)
 
     def draw(self, random: np.random.Generator, n: int) -> FloatArray:
-        """Return n × 2 points, evenly spread."""
+        """Return n × 2 coordinates of evenly distributed points."""
         triangle = random.choice(len(self._shares), size=n, p=self._shares)
         u, v = random.random((2, n))
         outside = u + v > 1
@@ -277,7 +283,7 @@ def _assigned(
     for i, j, d in near:
         distance[row_of[i], column_of[j]] = d
     allowed = np.isfinite(distance)
-    # Leaving one more pair unmatched must cost more than all distances together can save.
+    # One unmatched pair must cost more than a smaller total distance can save.
     penalty = 1 + min(distance.shape) * float(distance[allowed].max())
     chosen = linear_sum_assignment(np.where(allowed, distance, penalty))
     return [float(d) for d in distance[chosen] if math.isfinite(d)]

@@ -27,11 +27,12 @@ from dirtmodel.irr.weights import FloatArray, Weights, requested
 
 NO_VARIATION: Final = "no variation"
 NO_PAIRS: Final = "no unit has two ratings"
-NO_RATERS: Final = "who rated what is not given"
+NO_RATERS: Final = "the raters are not given (margins)"
 CONSTANT: Final = "observed agreement is the same everywhere"
-"""Only the chance agreement has an error then, which is far too small for the coefficient."""
+"""Then only the chance agreement varies, and the error would be far too small."""
 ONE_SIDED: Final = "raters agree on one category only"
-"""Kappa and alpha are then at their lowest for the observed prevalence, where their error fails."""
+"""Kappa and alpha then have the lowest value that the prevalence allows; their error is not valid.
+"""
 
 _CHANCES: Final = {
     "gwet_ac": formulas.gwet_chance,
@@ -39,12 +40,12 @@ _CHANCES: Final = {
     "conger_kappa": None,
     "brennan_prediger": formulas.uniform_chance,
 }
-# Numbers that one block of bootstrap replicates may hold: 8 MB.
 _BLOCK: Final = 1 << 20
+"""The most numbers in one block of bootstrap replicates (8 MB)."""
 
 
 class Coefficient(NamedTuple):
-    """One coefficient; what is undefined is None, and `reason` explains why.
+    """One coefficient; undefined values are None, and `reason` explains why.
 
     `weights` is `identity`, `linear`, `quadratic` or `custom`; for `krippendorff_alpha` it is the
     metric: `nominal`, `ordinal`, `interval`, `linear` or `custom`. `df` are the effective degrees
@@ -79,47 +80,47 @@ def coefficients(
     Parameters
     ----------
     counts
-        Units × categories: how many raters put that unit into that category.
-        Units may differ in their number of raters, and have none.
+        Units × categories: the number of raters who put the unit into the category.
+        Units may have different numbers of raters, also none.
     categories
-        All q categories that a rater could choose, used or not. Numbers are placed at their values,
-        anything else at 0, 1, 2, … (for the weights, and for the metric of interval alpha).
+        All q categories that a rater could choose, used or not. The weights and the metric of
+        interval alpha place numbers at their values, and other categories at 0, 1, 2, …
     weights
         `identity`, `linear`, `quadratic`, or a q × q matrix of agreement (see
-        `agreement_weights`), for all five kappa-like coefficients and for alpha with the same
-        disagreements (`identity` → nominal, `quadratic` → interval).
+        `agreement_weights`): the five kappa-like coefficients with these weights, and alpha with
+        the same disagreements (`identity` → nominal, `quadratic` → interval).
         `nominal`, `ordinal`, `interval`: alpha only. Several names: each in turn.
         None: the five with identity, linear and quadratic, and alpha nominal, ordinal, interval.
     clusters
-        Label of each row's cluster, within which units are not independent (such as the subject);
-        None: units are independent.
+        The label of each row's cluster, such as the subject. Units of one cluster are not
+        independent. None: all units are independent.
     multiplicity
-        How many units each row stands for; None: one.
+        The number of units that each row stands for; None: one.
     margins
-        Who rated what, for Conger's kappa (see `tabulate`), with rows of `counts` as units;
-        None: Conger's kappa is undefined.
+        The rater of each rating, for Conger's kappa (see `tabulate`); its units are the rows of
+        `counts`. None: Conger's kappa is undefined.
     prevalence
-        `all`: chance agreement from every rated unit, as published; `pairable`: from units with
-        two ratings or more. Alpha always uses the latter.
+        The units that chance agreement is computed from. `all`: every rated unit, as published;
+        `pairable`: units with two ratings or more. Alpha always uses the latter.
     confidence
         Level of the intervals.
     bootstrap
-        Number of replicates of a cluster bootstrap (of units, without clusters), whose standard
-        deviation and percentiles replace the linearised error and its interval.
+        Number of replicates of a bootstrap of clusters (without clusters, of units). Their standard
+        deviation and percentiles replace the linearised error and interval.
     seed
         Seed of the bootstrap.
 
     Returns
     -------
     list of Coefficient
-        By weights in the order given: `percent_agreement`, `gwet_ac` (AC1 with identity weights,
-        else AC2), `fleiss_kappa` (generalised to incomplete ratings), `conger_kappa`,
-        `brennan_prediger`; then `krippendorff_alpha` by metric.
+        For each of the weights, in the order given: `percent_agreement`, `gwet_ac` (AC1 with
+        identity weights, else AC2), `fleiss_kappa` (generalised to incomplete ratings),
+        `conger_kappa`, `brennan_prediger`. Then `krippendorff_alpha` for each metric.
 
     Raises
     ------
     UsageError
-        If arguments do not fit together; the message says which and what to pass instead.
+        If arguments do not fit together; the message names them and says what to pass instead.
 
     Notes
     -----
@@ -160,10 +161,11 @@ def coefficients(
 
 
 class _Data(NamedTuple):
-    """Rated units, and the independent rows (clusters, or the units themselves) that they form.
+    """The rated units, and the independent rows (clusters, or the units themselves) of their sums.
 
-    `repeats` is how many units a row of `counts` stands for, `weights` how many independent rows a
-    row of sums stands for, and `n_pairable` the number of those with a unit with two ratings.
+    `repeats` is the number of units that a row of `counts` stands for. `weights` is the number of
+    independent rows that a row of sums stands for. `n_pairable` is the number of independent rows
+    that contain a unit with two ratings or more.
     """
 
     counts: FloatArray
@@ -191,8 +193,8 @@ class _Data(NamedTuple):
             )
         table = checked_counts(counts, q)
         repeats = checked_multiplicity(multiplicity, len(table))
-        least = 1 if prevalence == "all" else 2
-        used = (table.sum(axis=1) >= least) & (repeats > 0)
+        min_ratings = 1 if prevalence == "all" else 2
+        used = (table.sum(axis=1) >= min_ratings) & (repeats > 0)
         groups = group(clusters, used)
         n_rows = int(used.sum()) if groups is None else int(groups.max(initial=-1)) + 1
         weights = repeats[used] if groups is None else np.ones(n_rows)
@@ -213,20 +215,20 @@ class _Data(NamedTuple):
 
     @property
     def one_sided(self) -> str | None:
-        """The reason to withhold intervals of kappa and alpha, if raters agree on one category."""
+        """The reason for no interval of kappa and alpha, if raters agree on one category only."""
         agreed = (self.counts * (self.counts - 1)).sum(axis=0) > 0
         return ONE_SIDED if agreed.sum() <= 1 else None
 
     def rows(self, columns: Sequence[npt.NDArray[Any]]) -> FloatArray:
-        """Sum columns over the units of each independent row."""
+        """Return the sums of the columns over the units of each independent row."""
         table = np.column_stack(columns).astype(np.float64)
         if self.groups is None:
             return table
         return column_sums(table, self.groups, len(self.weights), self.repeats)
 
 
-def _check_margins(found: IntArray, expected: FloatArray) -> None:
-    if not (found == expected).all():
+def _check_margins(from_margins: IntArray, counts: FloatArray) -> None:
+    if not (from_margins == counts).all():
         raise UsageError(
             "margins: the raters' ratings do not add up to counts; count the same ratings in both"
         )
@@ -247,11 +249,11 @@ def _margin_matrix(
 
 @dataclass(frozen=True, eq=False)
 class _Statistic:
-    """A formula and the sums that it takes.
+    """A formula and its arguments, which are sums over independent rows.
 
-    `rows` are independent rows × sums; `chance` is the weights matrix of Conger's kappa, whose last
-    sum is the agreement expected by chance and not a sum at all. `withhold` is as in
-    `intervals.estimate`.
+    `rows` is independent rows × sums. `chance` is the weights matrix of Conger's kappa, and None
+    for other formulas; the last argument of Conger's kappa is not a sum, but the agreement expected
+    by chance. `withhold` is as in `intervals.estimate`.
     """
 
     name: str
@@ -264,7 +266,7 @@ class _Statistic:
     chance: FloatArray | None = None
 
     def estimate(self, data: _Data, sampling: Sampling) -> Estimate:
-        """Return value, error and interval by linearisation."""
+        """Return the value, with its error and interval by linearisation."""
         formula = self.formula
         if formula is None:
             return Estimate(None, reason=NO_RATERS)
@@ -275,10 +277,10 @@ class _Statistic:
             rows = np.column_stack([rows, moves])
             sums = np.append(sums, formulas.conger_chance(margins, self.chance))
         value = formula(sums)
-        # A formula that is undefined has no slopes; its error is not looked at.
+        # An undefined formula has no slopes; then the error is not used.
         influence = rows @ np.nan_to_num(formulas.slopes(formula, np.nan_to_num(sums)))
-        found = intervals.moments(influence[:, None], data.weights)
-        spread = Spread(float(found.se[0]), float(found.effective[0]), data.n_pairable)
+        moments = intervals.moments(influence[:, None], data.weights)
+        spread = Spread(float(moments.se[0]), float(moments.effective[0]), data.n_pairable)
         return intervals.estimate(
             float(value),
             spread,
@@ -289,7 +291,7 @@ class _Statistic:
             withhold=self.withhold,
         )
 
-    def of(self, data: _Data, weights: FloatArray) -> FloatArray:
+    def replicate(self, data: _Data, weights: FloatArray) -> FloatArray:
         """Return the value for each row of `weights`: replicates × independent rows."""
         if self.formula is None:
             return np.full(len(weights), np.nan)
@@ -306,7 +308,7 @@ class _Statistic:
 
 
 def _replicates(statistics: Sequence[_Statistic], data: _Data, n: int, seed: int) -> FloatArray:
-    """Return statistics × replicates: independent rows are drawn with replacement."""
+    """Return the values, statistics × replicates, of rows that are drawn with replacement."""
     random = np.random.default_rng(seed)
     total = data.weights.sum()
     block = max(1, _BLOCK // (len(data.weights) + data.n_raters * data.counts.shape[1]))
@@ -314,14 +316,15 @@ def _replicates(statistics: Sequence[_Statistic], data: _Data, n: int, seed: int
     for start in range(0, n, block):
         size = min(block, n - start)
         drawn = random.multinomial(round(total), data.weights / total, size=size)
-        values.append([statistic.of(data, drawn.astype(np.float64)) for statistic in statistics])
+        weights = drawn.astype(np.float64)
+        values.append([statistic.replicate(data, weights) for statistic in statistics])
     return np.concatenate(values, axis=1)
 
 
 def _statistics(
     data: _Data, matrices: dict[str, FloatArray], metrics: dict[str, FloatArray | None]
 ) -> Iterator[_Statistic]:
-    """Yield everything that was asked for, in the order of the results."""
+    """Yield the statistics of all weights and metrics, in the order of the results."""
     total = data.counts.sum(axis=1)
     pairable = total > 1
     values = list((data.counts * pairable[:, None]).T)
@@ -330,7 +333,7 @@ def _statistics(
         agreeing = formulas.weighted_coincidences(data.counts, w) / total
         rows = data.rows([agreeing, pairable, total > 0, *shares])
         low, chance = float(w.min()), float(w.mean())
-        # Without agreement, and chance agreement at its greatest: the mean weight.
+        # The lowest value: no agreement, while the chance agreement is greatest (the mean weight).
         worst = (low - chance) / (1 - chance)
         limits = {"gwet_ac": max(worst, -1.0), "brennan_prediger": worst}
         constant = None if intervals.varies(rows[:, :2]) else CONSTANT

@@ -1,7 +1,8 @@
-"""What is the true category of each unit, and how often does each rater miss it?
+"""Estimate the true category of each unit and the error rates of each rater.
 
-The model of Dawid & Skene (1979, Applied Statistics 28:20): each unit has one true category, which
-nobody sees; given it, ratings are independent, and each rater has a table of error rates.
+The model is that of Dawid & Skene (1979, Applied Statistics 28:20). Each unit has one true
+category, which is not observed. Given the true category, ratings are independent. Each rater has a
+table of error rates.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from dirtmodel.irr.ratings import IntArray, Ratings, checked_ratings
 from dirtmodel.irr.weights import FloatArray
 
 _LEAST: Final = 1e-300
-_ALMOST_NONE: Final = 1e-12
-# Expected ratings below which a rater has none of a true category.
-_NOTHING: Final = 1e-6
+"""The least probability that a logarithm is taken of."""
+_ALMOST_ZERO: Final = 1e-12
+"""The probability that replaces extrapolated ones below it."""
+_NO_RATINGS: Final = 1e-6
+"""With fewer expected ratings of a true category, a rater counts as having rated none of it."""
 _FEW_RATERS: Final = 3
 
 
@@ -27,7 +30,7 @@ class Fit:
     Parameters
     ----------
     probabilities
-        Units × q: the probability of each category to be the true one. Units without a rating have
+        Units × q: the probability that each category is the true one. Units without a rating have
         the prevalence.
     prevalence
         q: how often each category is the true one.
@@ -37,11 +40,11 @@ class Fit:
     n_ratings
         Number of ratings of each rater.
     expected
-        Raters × q × q: expected numbers of ratings by true category (first) and choice.
+        Raters × q × q: expected numbers of ratings, by true category and then by choice.
     prior
-        Ratings that each cell of a rater's table started with.
+        Number of ratings that each cell of a rater's table started with.
     iterations, converged
-        Iterations (of two steps of EM each), and whether the probabilities settled.
+        Number of iterations (two steps of EM each); true if the probabilities converged.
 
     """
 
@@ -55,18 +58,19 @@ class Fit:
     converged: bool
 
     def sensitivity(self, category: int) -> FloatArray:
-        """Return how often each rater chooses a category where it is the true one.
+        """Return how often each rater chooses a category, given that it is the true one.
 
-        NaN for raters who rated nothing of which that is likely: the prior alone would speak.
+        NaN for raters who rated no unit that is likely to be of this category, because the value
+        would come from the prior alone.
         """
-        rated = self.expected[:, category].sum(axis=1) > _NOTHING
+        rated = self.expected[:, category].sum(axis=1) > _NO_RATINGS
         return np.where(rated, self.confusion[:, category, category], np.nan)
 
     def specificity(self, category: int) -> FloatArray:
-        """Return how often each rater does not choose a category where another is the true one.
+        """Return how often each rater does not choose a category, given that another is true.
 
-        Other categories are weighted by their prevalence, the same for every rater. NaN for raters
-        who rated nothing of which one of these is likely.
+        The other categories are weighted by their prevalence, which is the same for every rater.
+        NaN for raters who rated no unit that is likely to be of another category.
         """
         others = np.delete(np.arange(len(self.prevalence)), category)
         weights = self.prevalence[others]
@@ -74,16 +78,15 @@ class Fit:
         if not present.any():
             return np.full(len(self.confusion), np.nan)
         chosen = self.confusion[:, others[present], category]
-        rated = self.expected[:, others].sum(axis=(1, 2)) > _NOTHING
+        rated = self.expected[:, others].sum(axis=(1, 2)) > _NO_RATINGS
         return np.where(rated, 1 - chosen @ weights[present] / weights[present].sum(), np.nan)
 
     @property
     def switched(self) -> list[tuple[int, int]]:
-        """Return true categories for which raters as a whole rather choose another one.
+        """Return pairs (a, b): where the model takes a to be true, raters choose b most often.
 
-        EM finds a maximum of the likelihood that does not depend on how categories are called. If
-        the raters choose category b where the fitted model calls the truth a, the labels may have
-        been exchanged.
+        The likelihood does not depend on the labels of the categories, so EM may have exchanged the
+        labels of such a pair.
         """
         pooled = self.expected.sum(axis=0)
         return [
@@ -96,17 +99,16 @@ class Fit:
     def few_raters(self) -> bool:
         """Return true if there are fewer than three raters.
 
-        Two raters who differ do not show which of them is wrong, so that error rates then follow
-        from the prior and the starting values (Walter & Irwig 1988, J Clin Epidemiol 41:923).
+        If two raters differ, the data do not show which of them is wrong. Error rates then depend
+        on the prior and the starting values (Walter & Irwig 1988, J Clin Epidemiol 41:923).
         """
         return int((self.n_ratings > 0).sum()) < _FEW_RATERS
 
     def information(self) -> FloatArray:
-        """Return the information in bits that one more rating of each unit is expected to bring.
+        """Return the expected information, in bits, of one more rating of each unit.
 
-        That is the mutual information of the true category and the rating of an average rater:
-        large where the ratings so far leave the truth open and a rating can settle it, 0 where it
-        is known.
+        This is the mutual information of the true category and the rating of an average rater. It
+        is large if the true category is uncertain and a rating can decide it, and 0 if it is known.
         """
         pooled = self.expected.sum(axis=0)
         totals = pooled.sum(axis=1, keepdims=True)
@@ -134,19 +136,19 @@ def dawid_skene(
     n_units, n_categories
         Numbers of units, rated or not, and of categories.
     prior
-        Ratings that each cell of each rater's table starts with (a symmetric Dirichlet prior), so
-        that a rater with ten ratings is not treated as certain. 0: maximum likelihood, as in the
-        paper.
+        Number of ratings that each cell of each rater's table starts with (a symmetric Dirichlet
+        prior). It prevents certain conclusions about a rater with few ratings. 0: maximum
+        likelihood, as in the paper.
     tolerance
-        EM stops when a step changes no probability by more.
+        EM stops when no probability changes by more than this in one step.
     max_iterations
-        EM stops here at the latest; `converged` is then false.
+        EM stops after this number of iterations; `converged` is then false.
 
     Returns
     -------
     Fit
-        The same ratings always return the same numbers. Where no unit has two ratings, these are
-        the votes themselves.
+        The same ratings always return the same numbers. If no unit has two ratings, the
+        probabilities are the ratings themselves.
 
     Raises
     ------
@@ -168,7 +170,7 @@ def dawid_skene(
         raise UsageError(f"prior: {prior!r} is not a number of ratings; pass 0 or more")
     who = checked_ratings(ratings, n_units, n_categories)
     q, n_raters = n_categories, int(who.rater.max(initial=-1)) + 1
-    # Units × (raters × q), the number of ratings in each cell.
+    # Number of ratings: units × (raters × q).
     votes = sparse.csr_matrix(
         (np.ones(len(who.unit)), (who.unit, who.rater * q + who.code)),
         shape=(n_units, n_raters * q),
@@ -177,7 +179,7 @@ def dawid_skene(
     votes = votes[np.flatnonzero(rated)]
     by_category = who.counts(n_units, q)[rated].astype(np.float64)
     probabilities = by_category / np.maximum(by_category.sum(axis=1, keepdims=True), 1)
-    # Where no unit has two ratings, error rates cannot be learnt: the votes stand as they are.
+    # If no unit has two ratings, error rates cannot be estimated: keep the shares of votes.
     iterations, converged = 0, not (by_category.sum(axis=1) > 1).any()
     model = _Model(votes, votes.T.tocsr(), n_raters, prior)
     while not converged and iterations < max_iterations:
@@ -186,10 +188,10 @@ def dawid_skene(
         converged = change <= tolerance
         probabilities = updated
     prevalence, confusion, expected = model.maximise(probabilities)
-    every = np.tile(prevalence, (n_units, 1))
-    every[rated] = probabilities
+    of_all_units = np.tile(prevalence, (n_units, 1))
+    of_all_units[rated] = probabilities
     return Fit(
-        every,
+        of_all_units,
         prevalence,
         confusion,
         np.bincount(who.rater, minlength=n_raters),
@@ -204,8 +206,8 @@ class _Model(NamedTuple):
     """The votes, units × (raters × chosen) and transposed, and the two steps of EM.
 
     EM is accelerated by squared extrapolation (SQUAREM; Varadhan & Roland 2008, Scandinavian
-    Journal of Statistics 35:335), which needs a fraction of the iterations: two steps predict where
-    a long series of them would lead, and the prediction is kept unless it is less probable.
+    Journal of Statistics 35:335). Two steps predict the result of many further steps; the
+    prediction is used unless it is less probable. This needs a fraction of the iterations.
     """
 
     votes: Any
@@ -214,7 +216,7 @@ class _Model(NamedTuple):
     prior: float
 
     def cycle(self, probabilities: FloatArray) -> tuple[FloatArray, float]:
-        """Return improved probabilities, and by how much a step of EM still changes them."""
+        """Return improved probabilities, and the greatest change of one in a step of EM."""
         start = _packed(*self.maximise(probabilities)[:2])
         first, _ = self.expect(start)
         one = _packed(*self.maximise(first)[:2])
@@ -232,7 +234,7 @@ class _Model(NamedTuple):
         return (predicted if after >= before else second), change
 
     def maximise(self, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """M step: prevalence, error rates, and the expected counts that they come from."""
+        """M step: return prevalence, error rates, and the expected counts behind them."""
         q = probabilities.shape[1]
         # (raters × chosen) × true, as raters × true × chosen.
         by_cell = (self.transposed @ probabilities).reshape(self.n_raters, q, q)
@@ -244,9 +246,9 @@ class _Model(NamedTuple):
         return prevalence, confusion, expected
 
     def expect(self, packed: FloatArray) -> tuple[FloatArray, float]:
-        """E step: the probability of each category to be the true one, and the log posterior.
+        """E step: return each category's probability to be the true one, and the log posterior.
 
-        `packed` has the prevalence in its first row, then the error rates.
+        The first row of `packed` is the prevalence; the others are the error rates.
         """
         prevalence, rates = packed[0], packed[1:]
         q = len(prevalence)
@@ -255,7 +257,7 @@ class _Model(NamedTuple):
         joint = self.votes @ by_cell + np.log(np.maximum(prevalence, _LEAST))
         greatest = joint.max(axis=1, keepdims=True)
         weights = np.exp(joint - greatest)
-        # A category that is never the true one stays so.
+        # A category with prevalence 0 keeps it.
         weights[:, prevalence <= 0] = 0
         totals = weights.sum(axis=1, keepdims=True)
         likelihood = float((np.log(totals) + greatest).sum())
@@ -268,8 +270,8 @@ def _packed(prevalence: FloatArray, confusion: FloatArray) -> FloatArray:
 
 
 def _normalised(packed: FloatArray) -> FloatArray:
-    """Make each row a distribution again; what was extrapolated below 0 becomes almost 0."""
-    positive = np.where(packed == 0, 0.0, np.maximum(packed, _ALMOST_NONE))
+    """Make each row sum to 1 again, after replacing extrapolated values below 0 by almost 0."""
+    positive = np.where(packed == 0, 0.0, np.maximum(packed, _ALMOST_ZERO))
     totals = positive.sum(axis=1, keepdims=True)
     return positive / np.where(totals > 0, totals, 1)
 

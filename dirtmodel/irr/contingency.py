@@ -1,6 +1,6 @@
-"""Contingency tables of two sets of ratings of the same units, and what is computed from them.
+"""Contingency tables of two sets of ratings of the same units, and measures of their agreement.
 
-A table is k × k, the first set's category down, the second set's across.
+A table is k × k: its rows are the first set's categories, its columns the second set's.
 """
 
 import functools
@@ -28,14 +28,14 @@ MEASURES: Final = (
     "gwet_ac",
     "dice",
 )
-"""What is computed from each table."""
+"""The measures that are computed from each table."""
 
 
 class TwoWay(NamedTuple):
-    """Agreement of two sets of ratings; what is undefined is None, and `reason` explains why.
+    """Agreement of two sets of ratings; undefined values are None, and `reason` explains why.
 
-    `dice` has one entry per category (Dice 1945): twice the units that both put there, over the sum
-    of those that each put there; None where neither used it.
+    `dice` has one entry per category (Dice 1945): twice the number of units that both sets put into
+    it, divided by the sum of the numbers that each set put into it. None if neither set used it.
     """
 
     n: int
@@ -48,9 +48,9 @@ class TwoWay(NamedTuple):
 
 
 class OverPairs(NamedTuple):
-    """Mean, least and greatest of the values that are defined, and how many these are.
+    """Mean, minimum and maximum of the defined values, and their number.
 
-    The error is that of the mean.
+    The error and the interval are those of the mean.
     """
 
     mean: float | None
@@ -65,18 +65,18 @@ class OverPairs(NamedTuple):
 
 
 class Events(NamedTuple):
-    """How often a unit falls into a cell of a table, by cluster; one entry per count.
+    """Numbers of units in the cells of tables, by cluster; one entry per number.
 
     Parameters
     ----------
     tables
-        The number of the table, from 0.
+        Index of the table, from 0.
     clusters
-        The cluster of the units, any whole numbers.
+        Label of the units' cluster, any whole number.
     cells
-        The cell: the first set's category times k, plus the second set's.
+        Index of the cell: the first set's category times k, plus the second set's category.
     times
-        The number of units. The same table, cluster and cell may occur in several entries.
+        Number of units. The same table, cluster and cell may occur in several entries.
 
     """
 
@@ -87,7 +87,7 @@ class Events(NamedTuple):
 
 
 def two_way(table: npt.ArrayLike, *, categories: Sequence[object]) -> TwoWay:
-    """Describe a k × k table: n, percent agreement, Cohen's kappas, AC1, Dice per category.
+    """Compute n, percent agreement, Cohen's kappas, AC1 and Dice per category of a k × k table.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def two_way(table: npt.ArrayLike, *, categories: Sequence[object]) -> TwoWay:
 def cohen_kappa(
     table: npt.ArrayLike, *, categories: Sequence[object], weights: Weights = "identity"
 ) -> float | None:
-    """Return Cohen's (weighted) kappa of a k × k table; None where nothing varies.
+    """Return Cohen's (weighted) kappa of a k × k table; None if nothing varies.
 
     Cohen (1960, 1968). `weights` as in `agreement_weights`.
 
@@ -136,7 +136,7 @@ def cohen_kappa(
 
 
 def over_pairs(values: Iterable[float | None]) -> OverPairs:
-    """Summarise a coefficient over pairs of raters, leaving out where it is undefined.
+    """Summarise a coefficient over pairs of raters, without those where it is undefined.
 
     The mean of Cohen's kappas is Light's kappa (Light 1971).
 
@@ -150,12 +150,12 @@ def over_pairs(values: Iterable[float | None]) -> OverPairs:
 
 
 class Tables:
-    """Many k × k tables, and the errors of what is computed from them.
+    """Many k × k tables, and the measures computed from them with their errors.
 
     Parameters
     ----------
     events
-        What is counted in the tables.
+        The numbers of units in the cells of the tables.
     n_tables
         Number of tables.
     categories
@@ -192,8 +192,8 @@ class Tables:
             yield {name: column[place] for name, column in columns.items()}
 
     def over(self, sampling: Sampling) -> dict[str, OverPairs]:
-        """Summarise each measure over the tables, with an error of the mean."""
-        found = {}
+        """Summarise each measure over the tables, with the error of the mean."""
+        summaries = {}
         for name in MEASURES:
             values = self._formulas[name](self.counts)
             defined = ~np.isnan(values)
@@ -213,8 +213,8 @@ class Tables:
                     reason=mean.reason,
                     df=mean.df,
                 )
-            found[name] = summary
-        return found
+            summaries[name] = summary
+        return summaries
 
     def _slopes(self, name: str) -> FloatArray:
         return np.nan_to_num(formulas.slopes(self._formulas[name], self.counts))
@@ -234,7 +234,7 @@ class Tables:
         undefined = NOT_USED if name == "dice" else NO_VARIATION
         limits = _limits(name, self.counts.shape[1])
         k = round(self.counts.shape[1] ** 0.5)
-        # Numbers of categories that both sets use on some common unit.
+        # The number of categories in which both sets put the same unit.
         agreed = (self.counts[:, :: k + 1] > 0).sum(axis=1)
         one_sided = (agreed <= 1) & name.startswith("cohen_kappa")
         for row in zip(

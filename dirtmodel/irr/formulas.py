@@ -1,10 +1,10 @@
-"""The coefficients as functions of sums, and the exact derivatives of any such function.
+"""The coefficients as functions of sums, and the exact derivatives of such functions.
 
-Every formula takes an array whose last axis holds sums over units; leading axes hold several data
-sets, such as bootstrap replicates or pairs of raters. A formula returns NaN where a denominator
-vanishes. Formulas contain arithmetic only, no comparisons or absolute values, so that they can be
-evaluated at complex numbers: the imaginary part of f(s + ih) / h is the derivative f'(s), exact to
-rounding because nothing is subtracted (Squire & Trapp 1998, SIAM Review 40:110).
+Every formula takes an array whose last axis holds sums over units. Leading axes hold several data
+sets, such as bootstrap replicates or pairs of raters. A formula returns NaN where a denominator is
+0. Formulas contain only arithmetic, no comparisons or absolute values, so that they can be
+evaluated at complex numbers. The imaginary part of f(s + ih) / h is the derivative f'(s), without
+cancellation because nothing is subtracted (Squire & Trapp 1998, SIAM Review 40:110).
 """
 
 from collections.abc import Callable
@@ -15,36 +15,36 @@ import numpy.typing as npt
 
 from dirtmodel.irr.weights import FloatArray
 
-# Real sums, or sums with a complex step added.
 Array = npt.NDArray[Any]
+"""Real sums, or sums with an added complex step."""
 Formula = Callable[[Array], Array]
 
 _STEP: Final = 1e-30
-# Denominators are proportions; a category used once in a million units still leaves 1e-6.
-_VANISHED: Final = 1e-14
-# Derivatives taken at once; bounds memory where there are many sums.
-_AT_ONCE: Final = 64
+_ZERO: Final = 1e-14
+"""A smaller denominator counts as 0. A category used once in a million units still leaves 1e-6."""
+_BLOCK: Final = 64
+"""The most derivatives to compute at a time, which limits memory if there are many sums."""
 
 
 def slopes(formula: Formula, sums: FloatArray) -> FloatArray:
-    """Differentiate a formula by each sum: an array of the shape of `sums`."""
+    """Return the derivative of a formula by each sum: an array of the shape of `sums`."""
     n = sums.shape[-1]
     parts = []
-    for start in range(0, n, _AT_ONCE):
-        steps = np.eye(n)[start : start + _AT_ONCE]
+    for start in range(0, n, _BLOCK):
+        steps = np.eye(n)[start : start + _BLOCK]
         parts.append(formula(sums[..., None, :] + 1j * _STEP * steps).imag / _STEP)
     return np.concatenate(parts, axis=-1)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """Divide, with NaN where the denominator vanishes."""
+    """Divide two arrays; NaN where the denominator is 0."""
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
     out = np.full(numerator.shape, np.nan, dtype=np.result_type(numerator, denominator, np.float64))
-    return np.divide(numerator, denominator, out=out, where=np.abs(denominator.real) > _VANISHED)
+    return np.divide(numerator, denominator, out=out, where=np.abs(denominator.real) > _ZERO)
 
 
 def quotient(sums: Array) -> Array:
-    """Return the first sum over the second: a mean, or a proportion."""
+    """Divide the first sum by the second: a mean, or a proportion."""
     return ratio(sums[..., 0], sums[..., 1])
 
 
@@ -59,10 +59,10 @@ def kappa(sums: Array, chance: Callable[[Array, FloatArray], Array], w: FloatArr
     Parameters
     ----------
     sums
-        … × (3 + q): the weighted proportions of agreeing pairs, the number of units with two
-        ratings or more, the number of rated units, and the shares of the categories in them.
+        … × (3 + q) sums over units: the weighted proportion of agreeing pairs; 1 for each unit with
+        two ratings or more; 1 for each rated unit; and the share of each category in the ratings.
     chance
-        Agreement expected by chance, from the prevalence of the categories and `w`.
+        Computes the agreement expected by chance from the prevalence of the categories and `w`.
     w
         q × q weights of agreement.
 
@@ -72,7 +72,7 @@ def kappa(sums: Array, chance: Callable[[Array, FloatArray], Array], w: FloatArr
 
 
 def gwet_chance(prevalence: Array, w: FloatArray) -> Array:
-    """Gwet (2008, 2014): T / (q (q − 1)) Σ p (1 − p), T the sum of all weights."""
+    """Gwet (2008, 2014): T / (q (q − 1)) Σ p (1 − p), where T is the sum of all weights."""
     q = len(w)
     return np.asarray(w.sum() / (q * (q - 1)) * (prevalence * (1 - prevalence)).sum(-1))
 
@@ -83,24 +83,24 @@ def fleiss_chance(prevalence: Array, w: FloatArray) -> Array:
 
 
 def uniform_chance(prevalence: Array, w: FloatArray) -> Array:
-    """Brennan & Prediger (1981): every category alike."""
+    """Brennan & Prediger (1981): every category has the same probability."""
     return np.full(prevalence.shape[:-1], w.mean())
 
 
 def conger_kappa(sums: Array) -> Array:
-    """Conger's kappa from the sums of `kappa`'s first two columns and `conger_chance`."""
+    """Conger's kappa, from the first two sums of `kappa` and the result of `conger_chance`."""
     return beyond_chance(quotient(sums), sums[..., 2])
 
 
 def conger_chance(margins: Array, w: FloatArray) -> Array:
-    """Agreement by chance of two different raters drawn at random, each with their own margins.
+    """Return the chance agreement of two different random raters, each with their own prevalence.
 
     Conger (1980): the mean over ordered pairs of raters g ≠ h of Σ w_kl p_gk p_hl.
 
     Parameters
     ----------
     margins
-        … × raters × q: how often each rater used each category.
+        … × raters × q: the number of times that each rater used each category.
     w
         q × q weights of agreement.
 
@@ -114,9 +114,10 @@ def conger_chance(margins: Array, w: FloatArray) -> Array:
 
 
 def conger_slopes(margins: FloatArray, w: FloatArray) -> FloatArray:
-    """Differentiate `conger_chance` by each entry of raters × q margins.
+    """Return the derivatives of `conger_chance` by each entry of the raters × q margins.
 
-    Written out, because there can be thousands of raters when each session counts as one.
+    They are written out because `slopes` would be slow with thousands of raters (when each session
+    counts as a rater).
     """
     habits, active = _habits(margins)
     n_raters = active.sum()
@@ -139,7 +140,7 @@ def alpha(values: Array, disagreement: Array, metric: Array) -> Array:
     Parameters
     ----------
     values
-        … × q: how often each category was used on units with two ratings or more.
+        … × q: the number of uses of each category on units with two ratings or more.
     disagreement
         …: the sum of all coincidences, weighted by `metric`.
     metric
@@ -153,12 +154,12 @@ def alpha(values: Array, disagreement: Array, metric: Array) -> Array:
 
 
 def metric_alpha(sums: Array, metric: FloatArray) -> Array:
-    """Alpha with a fixed metric, from … × (1 + q) sums: the disagreement, then the values."""
+    """Alpha with a fixed metric, from … × (1 + q) sums: `disagreement`, then `values`."""
     return alpha(sums[..., 1:], sums[..., 0], metric)
 
 
 def ordinal_alpha(sums: Array) -> Array:
-    """Ordinal alpha from … × q² coincidences: the metric depends on how often values occur."""
+    """Ordinal alpha from … × q² coincidences; the metric depends on the frequency of categories."""
     q = round(sums.shape[-1] ** 0.5)
     coincidences = sums.reshape(*sums.shape[:-1], q, q)
     values = coincidences.sum(-1)
@@ -174,7 +175,7 @@ def _ordinal_metric(values: Array) -> Array:
 
 
 def coincidences(counts: FloatArray) -> FloatArray:
-    """Return each unit's ordered pairs of ratings over (ratings − 1), units × q²; 0 below two."""
+    """Return each unit's ordered pairs of ratings / (ratings − 1), units × q²; 0 for one rating."""
     q = counts.shape[1]
     pairs = counts[:, :, None] * counts[:, None, :]
     pairs[:, np.arange(q), np.arange(q)] -= counts
@@ -183,6 +184,6 @@ def coincidences(counts: FloatArray) -> FloatArray:
 
 
 def weighted_coincidences(counts: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Return each unit's coincidences weighted by a q × q matrix, without making all q² of them."""
+    """Return the sum of each unit's coincidences weighted by a q × q matrix, with less memory."""
     pairs = ((counts @ matrix) * counts).sum(axis=1) - counts @ np.diag(matrix)
     return np.asarray(pairs / np.maximum(counts.sum(axis=1) - 1, 1))

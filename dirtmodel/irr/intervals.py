@@ -1,11 +1,11 @@
-"""From the influence of each cluster on a value to its standard error and interval.
+"""Compute the standard error and interval of a value from the influence of each cluster on it.
 
-Linearisation (the delta method; Binder 1983, International Statistical Review 51:279): a value that
-is a function of sums changes by z_g, to first order, when cluster g is added once more. Its
-variance is G / (G − 1) Σ (z_g − z̄)². The interval is Student's t. Its degrees of freedom come from
-the influences themselves, (Σ z²)² / Σ z⁴ − 1 (Satterthwaite's approximation with each z² as one
-component of variance), because a few clusters may carry all of the variance, however many there
-are.
+This is linearisation (the delta method; Binder 1983, International Statistical Review 51:279). A
+value that is a function of sums changes by z_g, to first order, when cluster g is added once more.
+Its variance is G / (G − 1) Σ (z_g − z̄)². The interval uses Student's t. The degrees of freedom come
+from the influences, (Σ z²)² / Σ z⁴ − 1 (Satterthwaite's approximation with each z² as one component
+of variance), and not from the number of clusters, because a few of many clusters may have almost
+all of the variance.
 """
 
 from typing import Any, Final, NamedTuple
@@ -18,25 +18,25 @@ from dirtmodel.irr.ratings import IntArray
 from dirtmodel.irr.weights import FloatArray
 
 MIN_EFFECTIVE: Final = 2.0
-"""With effectively fewer clusters than this there is no interval."""
+"""With a smaller effective number of clusters there is no interval."""
 
-MOST_UNDEFINED: Final = 0.05
-"""Share of undefined bootstrap replicates above which there is no interval."""
+MAX_UNDEFINED: Final = 0.05
+"""With a greater share of undefined bootstrap replicates there is no interval."""
 
 _ROUNDING: Final = 1e-12
+"""Smaller errors and differences count as 0."""
 _SLACK: Final = 0.05
-"""Three clusters contribute like exactly two, or nearly: squares of three numbers of sum 0."""
+"""The effective number of three clusters can be two or slightly less, because the z sum to 0."""
 
 Numbers = npt.NDArray[Any]
-"""Real numbers; numpy's own annotations call sums of weights integers."""
+"""Real numbers. numpy's own annotations take sums of weights for integers."""
 
 
 class Estimate(NamedTuple):
-    """A value with its error; what is undefined is None, and `reason` explains why.
+    """A value with its error; undefined values are None, and `reason` explains why.
 
-    `df` are the effective degrees of freedom of the interval: the number of clusters that
-    effectively contribute, minus 1, and at least 1. A `reason` beside an interval describes that
-    interval.
+    `df` are the effective degrees of freedom of the interval: the effective number of clusters
+    minus 1, and at least 1. If there is an interval, `reason` describes it.
     """
 
     value: float | None
@@ -48,13 +48,13 @@ class Estimate(NamedTuple):
 
 
 class Sampling(NamedTuple):
-    """What is resampled, in thought or in fact: `cluster` or `unit`, and the level of intervals."""
+    """The noun for what is sampled independently, such as `cluster`, and the level of intervals."""
 
     noun: str = "cluster"
     confidence: float = 0.95
 
     def checked(self) -> "Sampling":
-        """Return itself, or raise UsageError if the level is not between 0 and 1."""
+        """Return self, or raise UsageError if the level is not between 0 and 1."""
         if not 0 < self.confidence < 1:
             raise UsageError(
                 f"confidence: {self.confidence!r} is not a level; pass one between 0 and 1"
@@ -63,7 +63,7 @@ class Sampling(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of the influences on some values: the number of clusters, Σ z² and Σ z⁴, centred."""
+    """The number of clusters, and Σ z² and Σ z⁴ of their centred influences, for each value."""
 
     n: Numbers
     squares: Numbers
@@ -78,13 +78,13 @@ class Moments(NamedTuple):
 
     @property
     def effective(self) -> FloatArray:
-        """Return how many clusters effectively contribute; 0 where nothing varies."""
+        """Return the effective number of clusters; 0 where nothing varies."""
         varies = self.fourths > 0
         return np.where(varies, self.squares**2 / np.where(varies, self.fourths, 1), 0.0)
 
 
 def moments(influence: Numbers, repeats: FloatArray | None = None) -> Moments:
-    """Sum up clusters × values of influence; `repeats` says how many clusters each row is."""
+    """Return the moments of clusters × values; `repeats` is the number of clusters of each row."""
     weights = np.ones(len(influence)) if repeats is None else repeats
     n = weights.sum()
     centred = influence - weights @ influence / max(n, 1)
@@ -94,7 +94,7 @@ def moments(influence: Numbers, repeats: FloatArray | None = None) -> Moments:
 
 
 def grouped_moments(influence: Numbers, groups: IntArray, n_groups: int) -> Moments:
-    """Sum up influences by group: one entry of `influence` per cluster of a group."""
+    """Return the moments of each group; `influence` has one entry per cluster of a group."""
     n = np.bincount(groups, minlength=n_groups).astype(np.float64)
     means = np.bincount(groups, weights=influence, minlength=n_groups) / np.maximum(n, 1)
     squares = (influence - means[groups]) ** 2
@@ -106,15 +106,15 @@ def grouped_moments(influence: Numbers, groups: IntArray, n_groups: int) -> Mome
 
 
 def varies(rows: FloatArray) -> bool:
-    """Return whether the ratio of two columns differs between rows that have a denominator."""
+    """Return true if the ratio of the two columns differs between rows, where it is defined."""
     shares = rows[rows[:, 1] > 0, 0] / rows[rows[:, 1] > 0, 1]
     return bool(np.ptp(shares) > _ROUNDING) if len(shares) else False
 
 
 class Spread(NamedTuple):
-    """What an interval is made of: the error, the effective and the informative clusters.
+    """The standard error, and the numbers of effective and of informative clusters.
 
-    A cluster is informative when the value could be computed from it alone.
+    A cluster is informative if the value can be computed from it alone.
     """
 
     se: float
@@ -139,17 +139,17 @@ def estimate(
     value
         NaN if undefined.
     spread
-        Of its influences.
+        The error of the value, and the numbers of clusters.
     sampling
-        The level, and what clusters are called.
+        The level of the interval, and the noun for a cluster.
     limits
-        The least and greatest possible value; bounds do not leave them.
+        The least and greatest possible value, to which the interval is clipped.
     undefined
-        The reason to report when the value is NaN.
+        The reason to return if the value is NaN.
     proportion
-        Whether the value is a mean of something that lies within `limits` in every cluster. If it
-        equals one of them, nothing varies, and the other end of the interval is exact: with none of
-        n clusters off the limit, the share of such clusters is below 1 − a^(1/n) at level 1 − a
+        True if the value is a mean of numbers within `limits`, one per cluster. If it equals one
+        of the limits, nothing varies, and the other end of the interval is exact: if none of n
+        clusters is off the limit, the share of such clusters is below 1 − a^(1/n) at level 1 − a
         (Clopper & Pearson 1934, one-sided).
     withhold
         A reason not to return an interval although there is an error.
@@ -169,7 +169,7 @@ def estimate(
         return Estimate(float(value), spread.se, reason=withhold, df=df)
     half = t_quantile(df, sampling.confidence) * spread.se
     low, high = limits
-    # With prevalence from all units a kappa can be below -1; it then has no lower limit.
+    # With prevalence from all units, a kappa can be below -1; the lower limit then does not apply.
     low = max(low, float(value) - half) if value >= low else float(value) - half
     return Estimate(float(value), spread.se, low, min(high, float(value) + half), None, df)
 
@@ -197,7 +197,7 @@ def _without_variation(
 
 
 def t_quantile(df: float, confidence: float) -> float:
-    """Return the quantile of Student's t that bounds a two-sided interval."""
+    """Return the quantile of Student's t for a two-sided interval."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, (1 + confidence) / 2))
@@ -206,17 +206,17 @@ def t_quantile(df: float, confidence: float) -> float:
 def bootstrapped(
     linear: Estimate, replicates: npt.NDArray[np.float64], sampling: Sampling
 ) -> Estimate:
-    """Replace error and interval by the deviation and percentiles of bootstrap replicates.
+    """Replace error and interval by the standard deviation and percentiles of replicates.
 
-    There is no interval where the linearised one is refused, where more than 5 % of the replicates
-    are undefined, or where all of them are equal.
+    There is no interval if there is no linearised one, if more than 5 % of the replicates are
+    undefined, or if all of them are equal.
     """
     if linear.value is None or linear.se is None or linear.se <= _ROUNDING:
         return linear
     defined = replicates[np.isfinite(replicates)]
     n_undefined = len(replicates) - len(defined)
     note = f"undefined in {n_undefined} of {len(replicates)} bootstrap replicates"
-    if n_undefined > MOST_UNDEFINED * len(replicates):
+    if n_undefined > MAX_UNDEFINED * len(replicates):
         return Estimate(linear.value, reason=note)
     if linear.ci_low is None:
         return linear
@@ -229,7 +229,7 @@ def bootstrapped(
 
 
 def check_bootstrap(bootstrap: int | None, seed: int) -> None:
-    """Raise UsageError for a number of replicates, or a seed, that cannot be used."""
+    """Raise UsageError if there are fewer than two replicates or the seed is negative."""
     if bootstrap is not None and bootstrap < 2:  # noqa: PLR2004 - a deviation needs two
         raise UsageError(f"bootstrap: {bootstrap!r} replicates are too few; pass 2000, for example")
     if seed < 0:

@@ -1,4 +1,4 @@
-"""Which rater lowers the agreement: Krippendorff's alpha without each rater in turn."""
+"""Krippendorff's alpha without each rater in turn, to find raters who lower the agreement."""
 
 import functools
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _ROUNDING: Final = 1e-12
 
 
 class LeftOut(NamedTuple):
-    """Alpha of all other raters, and by how much it exceeds that of all raters."""
+    """Alpha of all other raters, and the difference to the alpha of all raters."""
 
     rater: int
     alpha: Estimate
@@ -38,7 +38,7 @@ def leave_one_out(
     Parameters
     ----------
     ratings
-        Of each rater at most one per unit.
+        At most one rating of a unit by each rater.
     categories
         All categories, as in `coefficients`.
     clusters
@@ -46,19 +46,18 @@ def leave_one_out(
     metric
         `nominal`, `ordinal`, `interval` or `linear`.
     sampling
-        The level of the intervals, and what a cluster is called.
+        The level of the intervals, and the noun for a cluster.
 
     Returns
     -------
     list of LeftOut
-        One per rater that occurs, in order.
+        One per rater with a rating, in order.
 
     Notes
     -----
-    The change is estimated on the same units, so its error takes account of what both alphas share.
-    A rise does not prove that a rater is wrong: alpha also rises when a rater is left out who works
-    on difficult units, and it hardly moves for one who is too lenient where FAIL is rare (see
-    `dawid_skene`).
+    Both alphas use the same units, and the error of the change takes account of that. A rise does
+    not prove that a rater is wrong: alpha also rises without a rater who rates difficult units, and
+    hardly changes without a rater who is too lenient where FAIL is rare (see `dawid_skene`).
 
     """
     who = checked_ratings(ratings, n_categories=len(categories))
@@ -67,7 +66,7 @@ def leave_one_out(
     counts = who.counts(n_units, q).astype(np.float64)
     labels = np.arange(n_units) if clusters is None else np.asarray(clusters)[:n_units]
     rated = counts.sum(axis=1) > 0
-    # Units without ratings have no coincidences; any group will do, and none is made for them.
+    # Units without ratings have no coincidences, so their group (0) does not matter.
     groups = np.zeros(n_units, dtype=np.int64)
     groups[rated] = distinct(labels[rated].astype(np.int64))[1]
     n_groups = int(groups.max(initial=-1)) + 1
@@ -89,13 +88,13 @@ def leave_one_out(
         own = np.eye(q)[who.code[chosen]]
         change = formulas.coincidences(counts[unit] - own) - whole[unit]
         rows = whole_rows + column_sums(change, groups[unit], n_groups)
-        # What cancels must leave no trace of rounding, or an unused category would seem used.
+        # Remove rounding errors of differences that should be 0, or unused categories seem used.
         rows[np.abs(rows) < _ROUNDING * max(whole_sums.max(initial=0), 1)] = 0
         sums = rows.sum(axis=0)
         alpha = float(formula(sums))
         moves = rows @ np.nan_to_num(formulas.slopes(formula, sums))
         informative = float((rows.sum(axis=1) > 0).sum())
-        # Numbers of categories that two of the other raters choose on some unit.
+        # The number of categories that two of the other raters chose on the same unit.
         agreed = (sums[:: q + 1] > 0).sum()
         withhold = ONE_SIDED if agreed <= 1 else None
         found.append(

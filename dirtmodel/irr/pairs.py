@@ -1,4 +1,4 @@
-"""Every two raters on the units that both rated."""
+"""Agreement of each pair of raters on the units that both rated."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from dirtmodel.irr.contingency import MEASURES, Events, OverPairs, Tables, over_
 from dirtmodel.irr.intervals import Estimate, Sampling
 from dirtmodel.irr.ratings import IntArray, Ratings, checked_ratings, distinct
 
-# Ratings whose pairs are held at once.
 _BLOCK: Final = 1 << 14
+"""The most ratings whose pairs are in memory at a time (more only for a unit with more)."""
 
 
 class Pair(NamedTuple):
-    """Two raters on the `n` units that both rated: an estimate for each of `MEASURES`."""
+    """Two raters, the number `n` of units that both rated, and estimates of `MEASURES` on them."""
 
     first: int
     second: int
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """All pairs of raters with common units, and each measure over them."""
+    """All pairs of raters with common units, and a summary of each measure over them."""
 
     pairs: list[Pair]
     over: dict[str, OverPairs]
@@ -38,12 +38,12 @@ def pairwise(
     category: int = -1,
     sampling: Sampling | None = None,
 ) -> Pairs:
-    """Compare every two raters on the units that both rated.
+    """Compare each pair of raters on the units that both rated.
 
     Parameters
     ----------
     ratings
-        Of each rater at most one per unit.
+        At most one rating of a unit by each rater.
     categories
         All categories.
     clusters
@@ -51,7 +51,7 @@ def pairwise(
     category
         The index of the category that Dice is about.
     sampling
-        The level of the intervals, and what a cluster is called.
+        The level of the intervals, and the noun for a cluster.
 
     Returns
     -------
@@ -62,40 +62,40 @@ def pairwise(
     who = checked_ratings(ratings, n_categories=len(categories))
     of_unit = np.arange(who.unit.max(initial=-1) + 1) if clusters is None else np.asarray(clusters)
     n_raters = int(who.rater.max(initial=0)) + 1
-    events = _counted(who, of_unit, n_raters, len(categories))
+    events = _pair_counts(who, of_unit, n_raters, len(categories))
     if not len(events.tables):
         return Pairs([], {name: over_pairs([]) for name in MEASURES})
     keys, numbers = distinct(events.tables)
     tables = Tables(events._replace(tables=numbers), len(keys), categories, category)
     how = (sampling or Sampling("unit" if clusters is None else "cluster")).checked()
-    found = list(tables.estimates(how))
+    estimates = list(tables.estimates(how))
     first, second = np.divmod(keys, n_raters)
     common = tables.counts.sum(axis=1).astype(np.int64)
     return Pairs(
         [
             Pair(*row)
-            for row in zip(first.tolist(), second.tolist(), common.tolist(), found, strict=True)
+            for row in zip(first.tolist(), second.tolist(), common.tolist(), estimates, strict=True)
         ],
         tables.over(how),
     )
 
 
-def _counted(ratings: Ratings, of_unit: IntArray, n_raters: int, q: int) -> Events:
-    """Count the pairs of ratings; a table's number is the first rater times n_raters + the second.
+def _pair_counts(ratings: Ratings, of_unit: IntArray, n_raters: int, q: int) -> Events:
+    """Count the pairs of ratings; a table's index is the first rater times n_raters + the second.
 
-    There are many times more pairs than ratings, but few different ones in a cluster: they are
-    made and counted block by block, in the order of the clusters.
+    There are many more pairs than ratings, but few different pairs in a cluster. To limit memory,
+    pairs are counted block by block, in the order of the clusters.
     """
     labels, of_unit = distinct(of_unit)
     order = np.lexsort((ratings.rater, ratings.unit, of_unit[ratings.unit]))
     unit, rater, code = ratings.take(order)
     ends = np.flatnonzero(np.diff(unit, append=-1)) + 1
-    # A block ends where a unit does.
+    # A block ends at the end of a unit.
     ends = ends[np.flatnonzero(np.diff(ends // _BLOCK, append=-1))].tolist()
     keys, times = [], []
     for start, end in itertools.pairwise([0, *ends]):
         part = slice(start, end)
-        # Cluster, two raters and two categories as the digits of one number.
+        # One number encodes the cluster, the two raters and the two categories.
         leading = of_unit[unit[part]] * n_raters + rater[part]
         pairs = [
             ((leading[a] * n_raters + rater[part][b]) * q + code[part][a]) * q + code[part][b]

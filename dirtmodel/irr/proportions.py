@@ -1,4 +1,4 @@
-"""What is read beside the coefficients: prevalence, agreement per category, unanimity."""
+"""Proportions that help to interpret coefficients: prevalence, specific agreement, unanimity."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from dirtmodel.irr.weights import FloatArray
 
 NO_RATINGS = "no ratings"
 NOT_USED = "not used on a unit with two ratings"
-TOO_FEW = "no unit has as many ratings"
+TOO_FEW = "no unit has enough ratings"
 
 
 def prevalence(
@@ -59,11 +59,11 @@ def specific_agreement(
     multiplicity: npt.ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> list[Estimate]:
-    """Estimate for each category how likely another rater of the unit chooses it as well.
+    """Estimate, for each category that a rater chose, how often another rater chose it as well.
 
     Σ n_k (n_k − 1) / Σ n_k (r − 1) over units: the proportion of specific agreement of Cicchetti &
     Feinstein (1990, J Clin Epidemiol 43:551), over all pairs of raters. Undefined for a category
-    that is not used on a unit with two ratings. Parameters are those of `prevalence`.
+    that is not used on a unit with two ratings or more. The parameters are those of `prevalence`.
 
     >>> [s.value for s in specific_agreement([[2, 0, 0], [1, 0, 1]], n_categories=3)]
     [0.6666666666666666, None, 0.0]
@@ -92,13 +92,13 @@ def unanimity(
     counts, n_categories, clusters, multiplicity, confidence
         As in `prevalence`.
     at_least
-        Leave out units with fewer ratings: 2 for all units with two ratings or more, the number of
-        raters for completely rated units only.
+        Leave out units with fewer ratings than this. Pass the number of raters to use only units
+        that all raters rated.
 
     Raises
     ------
     UsageError
-        If `at_least` is below 2: one rating cannot disagree.
+        If `at_least` is below 2, because a single rating cannot disagree.
 
     """
     if at_least < 2:  # noqa: PLR2004 - one rating agrees with itself
@@ -111,7 +111,7 @@ def unanimity(
 
 
 def one_against_rest(counts: npt.ArrayLike, category: int) -> npt.NDArray[np.int64]:
-    """Merge all categories but one: … × q counts become … × 2, the rest first.
+    """Merge all categories except one: … × q counts become … × 2, with the merged ones first.
 
     >>> one_against_rest([[2, 1, 0], [0, 0, 3]], 2).tolist()
     [[3, 0], [0, 3]]
@@ -131,14 +131,16 @@ def mean_over_clusters(
     limits: tuple[float, float] = (0.0, 1.0),
     undefined: str,
 ) -> Estimate:
-    """Estimate Σ numerator / Σ denominator, with an error over clusters.
+    """Estimate Σ numerator / Σ denominator, with an error that takes account of clusters.
 
     Parameters
     ----------
     numerator, denominator
-        One entry per row; rows with a denominator of 0 contribute nothing.
-    repeats, clusters
-        How many units each row stands for, and its cluster; None: each row is independent.
+        One entry per row; rows with a denominator of 0 are left out.
+    repeats
+        The number of units that each row stands for; None: one.
+    clusters
+        The cluster of each row; None: rows are independent.
     sampling, limits, undefined
         As in `intervals.estimate`.
 
@@ -153,8 +155,8 @@ def mean_over_clusters(
     sums = times @ rows
     value = float(formulas.quotient(sums))
     influence = rows @ np.nan_to_num(formulas.slopes(formulas.quotient, sums))
-    found = intervals.moments(influence[:, None], times)
-    spread = Spread(float(found.se[0]), float(found.effective[0]), float(times.sum()))
+    moments = intervals.moments(influence[:, None], times)
+    spread = Spread(float(moments.se[0]), float(moments.effective[0]), float(times.sum()))
     return intervals.estimate(
         value, spread, sampling, limits=limits, undefined=undefined, proportion=True
     )
@@ -187,5 +189,5 @@ def _checked(
 
 
 def values(estimates: Sequence[Estimate]) -> list[float | None]:
-    """Return the values alone."""
+    """Return the values of estimates."""
     return [estimate.value for estimate in estimates]

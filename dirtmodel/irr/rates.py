@@ -1,11 +1,12 @@
-"""How sure are the error rates of raters? Intervals of sensitivity and specificity.
+"""Intervals of the sensitivity and specificity of raters.
 
-By linearisation, with the true categories estimated, not known. The rates of a fitted model of
-Dawid and Skene are a fixed point of EM. A cluster that is added once more adds its own ratings e to
-the expected ones; these move the rates, hence the probabilities of the true categories everywhere,
-hence the expected ratings again, and so on. In the end the expected ratings have moved by
-(I - AK)⁻¹ e: K has the derivatives of the logarithms of the rates by the expected ratings, A those
-of the expected ratings by these logarithms (Louis 1982, J R Stat Soc B 44:226).
+They are linearised and take account of the uncertainty of the true categories. The rates of a
+fitted model of Dawid and Skene are a fixed point of EM. If a cluster is added once more, its
+ratings e are added to the expected ratings. This changes the rates, hence the probabilities of the
+true categories of all units, hence the expected ratings again, and so on. In the limit the expected
+ratings change by (I - AK)⁻¹ e. K has the derivatives of the logarithms of the rates by the expected
+ratings, and A those of the expected ratings by these logarithms (Louis 1982, J R Stat Soc B
+44:226).
 """
 
 from typing import Any, Final, NamedTuple
@@ -21,12 +22,12 @@ from dirtmodel.irr.weights import FloatArray
 UNLIKELY: Final = "no rated unit is likely to be one"
 AT_LIMIT: Final = "the rate is 0 or 1"
 NOT_DETERMINED: Final = "the ratings do not determine the rates"
-# A rate nearer to 0 or 1 has no interval: without a prior, EM approaches these and never arrives.
 _LIMIT: Final = 1e-6
+"""A rate nearer to 0 or 1 counts as 0 or 1; without a prior, EM only approaches these values."""
 
 
 class ErrorRates(NamedTuple):
-    """The error rates of a rater; what is undefined is None, and `reason` explains why."""
+    """The error rates of a rater; undefined values are None, and `reason` explains why."""
 
     sensitivity: Estimate
     specificity: Estimate
@@ -47,17 +48,17 @@ def error_rates(
     fit, ratings
         The model, and the ratings that it was fitted to.
     category
-        What sensitivity and specificity are about.
+        The index of the category of which to return sensitivity and specificity.
     clusters
         The cluster of each unit, any whole numbers; None: units are independent.
     sampling
-        The level of the intervals, and what a cluster is called.
+        The level of the intervals, and the noun for a cluster.
 
     Returns
     -------
     list of ErrorRates
-        One per rater. Intervals are symmetric in log odds; the error is that of the rate, and at
-        least the one that it had if the true categories were known and units independent.
+        One per rater. Intervals are symmetric in log odds. The error is that of the rate; it is at
+        least as large as if the true categories were known and units independent.
 
     """
     how = (sampling or Sampling("unit" if clusters is None else "cluster")).checked()
@@ -65,19 +66,23 @@ def error_rates(
         return []
     of_unit = np.arange(len(fit.probabilities)) if clusters is None else distinct(clusters)[1]
     system = _System.of(fit, ratings, of_unit)
-    wanted = np.arange(len(system.n_true)) == category
-    found = []
-    for values, slopes, true in (
-        (fit.sensitivity(category), _sensitivity_slopes(fit, category), wanted),
-        (fit.specificity(category), _specificity_slopes(fit, category, system.n_true), ~wanted),
+    is_category = np.arange(len(system.n_true)) == category
+    estimates = []
+    for values, slopes, of_true in (
+        (fit.sensitivity(category), _sensitivity_slopes(fit, category), is_category),
+        (
+            fit.specificity(category),
+            _specificity_slopes(fit, category, system.n_true),
+            ~is_category,
+        ),
     ):
-        least = _error_of_known(fit, category, system.n_true * true)
-        each = zip(values.tolist(), system.influences(slopes).T, least.tolist(), strict=True)
-        found.append([_estimate(*rate, how) for rate in each])
-    return [ErrorRates(*both) for both in zip(*found, strict=True)]
+        min_se = _error_of_known(fit, category, system.n_true * of_true)
+        each = zip(values.tolist(), system.influences(slopes).T, min_se.tolist(), strict=True)
+        estimates.append([_estimate(*rate, how) for rate in each])
+    return [ErrorRates(*both) for both in zip(*estimates, strict=True)]
 
 
-def _estimate(value: float, moves: FloatArray, least: float, sampling: Sampling) -> Estimate:
+def _estimate(value: float, moves: FloatArray, min_se: float, sampling: Sampling) -> Estimate:
     if np.isnan(value):
         return Estimate(None, reason=UNLIKELY)
     if not np.isfinite(moves).all():
@@ -86,7 +91,7 @@ def _estimate(value: float, moves: FloatArray, least: float, sampling: Sampling)
         return Estimate(value, reason=AT_LIMIT)
     slope = 1 / (value * (1 - value))
     sums = intervals.moments(moves[:, None])
-    se = max(float(sums.se[0]), least)
+    se = max(float(sums.se[0]), min_se)
     spread = Spread(se * slope, float(sums.effective[0]), len(moves))
     odds = intervals.estimate(float(np.log(value / (1 - value))), spread, sampling)
     return odds._replace(
@@ -98,9 +103,9 @@ def _estimate(value: float, moves: FloatArray, least: float, sampling: Sampling)
 
 
 def _error_of_known(fit: Fit, category: int, n_true: FloatArray) -> FloatArray:
-    """Return each rater's error where they choose a category, if the true ones were known.
+    """Return the error of each rater's rate of choosing a category, if true ones were known.
 
-    The posterior deviation, over the true categories by how often each occurs.
+    It is the standard deviation of the posterior; true categories are weighted by `n_true`.
     """
     cells = fit.expected + fit.prior
     totals = cells.sum(axis=2)
@@ -116,14 +121,14 @@ def _probability(log_odds: float | None) -> float | None:
 
 
 class _System(NamedTuple):
-    """What follows from one more cluster.
+    """The linear system that describes the effect of one more cluster.
 
-    Columns are the raters × chosen category, and last one that counts the units; `own` is true
-    category × clusters × columns, sparse: the expected ratings of each cluster. `matrix` is
-    I - KA, (true × columns) in both directions.
+    Columns are raters × chosen category, and a last column that counts the units. `by_true` has
+    the expected ratings of each cluster: one sparse matrix, clusters × columns, per true category.
+    `matrix` is I - KA, (true × columns) in both directions.
     """
 
-    own: list[Any]
+    by_true: list[Any]
     matrix: FloatArray
     n_true: FloatArray
 
@@ -155,41 +160,41 @@ class _System(NamedTuple):
         )
 
     def influences(self, slopes: FloatArray) -> FloatArray:
-        """Return how much each cluster moves each of some functions: clusters × functions.
+        """Return the influence of each cluster on some functions: clusters × functions.
 
-        `slopes`, true × columns × functions, has their derivatives by the expected ratings. NaN
-        where the ratings do not determine the rates.
+        `slopes`, true × columns × functions, has their derivatives by the expected ratings. NaN if
+        the ratings do not determine the rates.
         """
         q, width, n = slopes.shape
         try:
             solved = np.linalg.solve(self.matrix, slopes.reshape(q * width, n))
         except np.linalg.LinAlgError:
-            return np.full((self.own[0].shape[0], n), np.nan)
-        by_true = zip(self.own, solved.reshape(q, width, n), strict=True)
-        return np.asarray(sum(own @ part for own, part in by_true))
+            return np.full((self.by_true[0].shape[0], n), np.nan)
+        both = zip(self.by_true, solved.reshape(q, width, n), strict=True)
+        return np.asarray(sum(expected @ part for expected, part in both))
 
 
 def _logarithms(fit: Fit, moves: FloatArray, n_true: FloatArray) -> FloatArray:
-    """Return how the logarithms of rates and prevalence move with the expected ratings.
+    """Return the changes of the logarithms of rates and prevalence.
 
-    `moves` and what is returned are true × columns × anything.
+    `moves` are the changes of the expected ratings. Both arrays are true × columns × any shape.
     """
     n_raters, q, _ = fit.expected.shape
-    found = np.empty_like(moves)
+    changes = np.empty_like(moves)
     # True × raters × chosen.
     cells = (fit.expected + fit.prior).transpose(1, 0, 2)
     parts = moves[:, :-1].reshape(q, n_raters, q, -1)
     totals = cells.sum(axis=2, keepdims=True)
     logs = _ratio(parts, cells[..., None]) - _ratio(parts.sum(2, keepdims=True), totals[..., None])
-    found[:, :-1] = logs.reshape(q, n_raters * q, *moves.shape[2:])
+    changes[:, :-1] = logs.reshape(q, n_raters * q, *moves.shape[2:])
     units = moves[:, -1].reshape(q, -1)
     share = _ratio(units, n_true[:, None]) - _ratio(units.sum(axis=0), n_true.sum())
-    found[:, -1] = share.reshape(q, *moves.shape[2:])
-    return found
+    changes[:, -1] = share.reshape(q, *moves.shape[2:])
+    return changes
 
 
 def _ratio(numerator: FloatArray, denominator: Any) -> FloatArray:
-    """Divide; 0 where nothing is expected, which nothing can move."""
+    """Divide two arrays; 0 where the denominator is 0, because such a cell cannot change."""
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
     out = np.zeros(numerator.shape)
     np.divide(numerator, denominator, out=out, where=denominator > 0)
@@ -197,7 +202,7 @@ def _ratio(numerator: FloatArray, denominator: Any) -> FloatArray:
 
 
 def _chosen_slopes(fit: Fit, true: int, chosen: int) -> FloatArray:
-    """Differentiate each rater's rate of a choice: columns of that true category × raters."""
+    """Return the derivatives of each rater's rate of a choice: columns (of `true`) × raters."""
     n_raters, q, _ = fit.expected.shape
     cells = fit.expected[:, true] + fit.prior
     totals = cells.sum(axis=1)
@@ -216,7 +221,10 @@ def _sensitivity_slopes(fit: Fit, category: int) -> FloatArray:
 
 
 def _specificity_slopes(fit: Fit, category: int, n_true: FloatArray) -> FloatArray:
-    """Differentiate 1 - Σ w · rate of choosing the category, w the shares of the other ones."""
+    """Return the derivatives of 1 - Σ w · rate of choosing the category.
+
+    The weights w are the shares of the other true categories.
+    """
     n_raters, q, _ = fit.expected.shape
     slopes = np.zeros((q, n_raters * q + 1, n_raters))
     others = np.delete(n_true, category).sum()

@@ -1,4 +1,4 @@
-"""Ratings as plain arrays, and the checks that they pass before anything is computed."""
+"""Ratings as plain arrays, and checks of arguments."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -17,16 +17,16 @@ Labels = Sequence[Hashable] | npt.NDArray[Any]
 
 
 class Ratings(NamedTuple):
-    """Who rated what: three integer arrays of equal length, one entry per rating.
+    """Ratings with their units and raters: three integer arrays with one entry per rating.
 
     Parameters
     ----------
     unit
-        Index of the rated unit, which is its row in `counts`.
+        Index of the rated unit, from 0: its row in `counts`.
     rater
         Index of the rater, from 0.
     code
-        Index of the category that was chosen, from 0.
+        Index of the chosen category, from 0.
 
     """
 
@@ -35,18 +35,18 @@ class Ratings(NamedTuple):
     code: IntArray
 
     def take(self, chosen: npt.NDArray[Any]) -> "Ratings":
-        """Return the ratings at some positions, or those where a mask is true."""
+        """Return the ratings at these positions, or where this mask is true."""
         return Ratings(self.unit[chosen], self.rater[chosen], self.code[chosen])
 
     def counts(self, n_units: int, n_categories: int) -> IntArray:
-        """Return how many raters put each unit into each category, units × categories."""
+        """Return the number of raters who put each unit into each category: units × categories."""
         cells = self.unit * n_categories + self.code
         counts = np.bincount(cells, minlength=n_units * n_categories)
         return counts.reshape(n_units, n_categories)
 
 
 class Tabulation(NamedTuple):
-    """A units × raters table, counted: units × categories, and who rated what."""
+    """The counts (units × categories) of a units × raters table, and its single ratings."""
 
     counts: IntArray
     margins: Ratings
@@ -55,7 +55,7 @@ class Tabulation(NamedTuple):
 def tabulate(
     ratings: npt.ArrayLike | Sequence[Sequence[object]], *, categories: Sequence[object]
 ) -> Tabulation:
-    """Count a units × raters table of categories.
+    """Count the categories in a units × raters table.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def tabulate(
     Raises
     ------
     UsageError
-        If `ratings` is not a table, or contains a category that is not declared.
+        If `ratings` is not a table, or contains a value that is not one of `categories`.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def _codes(
     numbers = all(isinstance(category, int | float) for category in categories)
     table = ratings
     if not (isinstance(table, np.ndarray) and table.dtype.kind in "iufb" and numbers):
-        # As objects: in an array of text, numpy would turn NaN into the word nan.
+        # dtype=object, because in an array of text numpy turns NaN into the text "nan".
         table = np.asarray(ratings, dtype=object)
     if table.ndim != 2:  # noqa: PLR2004 - a table has two
         raise UsageError(
@@ -119,7 +119,7 @@ def checked_counts(counts: npt.ArrayLike, n_categories: int) -> FloatArray:
     Raises
     ------
     UsageError
-        If the shape does not fit the categories, or an entry is not a whole number from 0.
+        If the shape does not fit the categories, or an entry is not a whole number ≥ 0.
 
     """
     table = np.asarray(counts, dtype=np.float64)
@@ -135,7 +135,7 @@ def checked_counts(counts: npt.ArrayLike, n_categories: int) -> FloatArray:
 
 
 def checked_multiplicity(multiplicity: npt.ArrayLike | None, n_rows: int) -> FloatArray:
-    """Return how many units each row stands for: 1 by default."""
+    """Return the number of units that each row stands for: 1 by default."""
     if multiplicity is None:
         return np.ones(n_rows)
     repeats = np.asarray(multiplicity, dtype=np.float64)
@@ -149,7 +149,7 @@ def checked_multiplicity(multiplicity: npt.ArrayLike | None, n_rows: int) -> Flo
 
 
 def _check_whole(name: str, array: FloatArray) -> None:
-    # Written so that NaN fails; infinity passes floor and is caught by isfinite.
+    # NaN fails every comparison; infinity equals its floor, but is not finite.
     wrong = ~(np.isfinite(array) & (array >= 0) & (np.floor(array) == array))
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -190,12 +190,12 @@ def checked_ratings(
 
 
 def group(labels: Labels | None, rated: npt.NDArray[np.bool_]) -> IntArray | None:
-    """Return the number of each rated row's cluster, from 0; None without clusters.
+    """Return the index of the cluster of each rated row, from 0; None without clusters.
 
     Raises
     ------
     UsageError
-        If there is not one label per row, or a rated row has none.
+        If the number of labels differs from the number of rows, or a rated row has no label.
 
     """
     if labels is None:
@@ -208,23 +208,22 @@ def group(labels: Labels | None, rated: npt.NDArray[np.bool_]) -> IntArray | Non
         return distinct(labels[rated].astype(np.int64))[1]
     number: dict[Hashable, int] = {}
     groups = []
-    # By position: a Series may have an index of its own.
+    # list(): a pandas Series would be indexed by its labels instead of positions.
     for row, (label, is_rated) in enumerate(zip(list(labels), rated.tolist(), strict=True)):
         if not is_rated:
             continue
         if label is None or label != label:  # noqa: PLR0124 - NaN is not a label either
             raise UsageError(
-                f"clusters: rated row {row} has none; give it a label of its own or leave the row "
-                "out"
+                f"clusters: rated row {row} has no label; give it a label or leave the row out"
             )
         groups.append(number.setdefault(label, len(number)))
     return np.asarray(groups, dtype=np.int64)
 
 
 def distinct(labels: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the distinct labels in order, and the place of each label among them."""
+    """Return the sorted distinct labels, and the index of each label among them."""
     if len(labels) and labels.min() >= 0 and labels.max() <= 4 * len(labels):
-        # Without sorting, where labels are numbers from 0 already or nearly so.
+        # Small numbers from 0 need no sorting.
         used = np.bincount(labels) > 0
         place: IntArray = np.cumsum(used)[labels] - 1
         return np.flatnonzero(used), place
@@ -235,7 +234,7 @@ def distinct(labels: IntArray) -> tuple[IntArray, IntArray]:
 def collapsed(
     counts: FloatArray, groups: IntArray, repeats: FloatArray
 ) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Merge equal rows of counts within a group, adding up how many units they stand for."""
+    """Merge equal rows of counts within a group, and sum the numbers of units they stand for."""
     bases = [int(most) + 1 for most in counts.max(axis=0, initial=0)]
     if not len(counts) or math.prod([int(groups.max()) + 1, *bases]) >= 2**63:
         return counts, groups, repeats

@@ -1,4 +1,4 @@
-"""Does a rater agree with their own earlier rating of the same unit?"""
+"""Agreement of raters with their own earlier ratings of the same units."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -11,17 +11,18 @@ from dirtmodel.irr.ratings import IntArray
 from dirtmodel.irr.weights import FloatArray
 
 DOUBLE_SECONDS: Final = 5.0
-"""A second rating within fewer seconds is taken for a double submission."""
+"""A second rating after a shorter time, in seconds, counts as a double submission."""
 
 TIMES: Final = ("double_submission", "same_session", "later")
-"""Kinds of repeats by the time between the two ratings."""
+"""Kinds of repeats: after less than 5 seconds, in the same session, or in a later session."""
 
 
 class Repeats(NamedTuple):
     """Earlier and next ratings of the same unit by the same rater.
 
-    `table` is categories × categories, the earlier rating down, the later across; `estimates` has
-    the measures of `contingency.MEASURES`; the median gap is None without repeats.
+    `table` is categories × categories: its rows are the earlier ratings, its columns the later
+    ones. `estimates` has the measures of `contingency.MEASURES`. `median_gap_seconds` is None
+    without repeats.
     """
 
     n: int
@@ -48,7 +49,7 @@ def repeats(
     first, second
         Category indices of the earlier and of the next rating, one entry per repeat.
     gap_seconds, same_session
-        The time between the two, and whether (1) or not (0) both belong to one session.
+        The time between the two; 1 if both belong to the same session, else 0.
     categories
         All categories.
     clusters
@@ -56,14 +57,14 @@ def repeats(
     category
         The index of the category that Dice is about.
     sampling
-        What a cluster is called, and the level of the intervals.
+        The level of the intervals, and the noun for a cluster.
 
     Returns
     -------
     dict
-        `all`, and each of `TIMES`: under 5 s (whatever the session), then those of one session,
-        then the others. The first kind describes a slip of the mouse or the network, the last one
-        the memory-free reliability that is usually meant by intra-rater agreement.
+        `all`, and each of `TIMES`. A repeat after less than 5 s is `double_submission` in any
+        session; it shows slips of the mouse or delays of the network. `later` is what is usually
+        meant by intra-rater agreement, because raters no longer remember their earlier rating.
 
     """
     time = np.where(gap_seconds < DOUBLE_SECONDS, 0, np.where(same_session > 0, 1, 2))
@@ -71,16 +72,16 @@ def repeats(
     events = Events(time, clusters, first * q + second, np.ones_like(time))
     kinds = Tables(events, len(TIMES), categories, category)
     whole = Tables(events._replace(tables=np.zeros_like(time)), 1, categories, category)
-    found = {}
+    results = {}
     for name, tables, place, chosen in (
         ("all", whole, 0, np.ones(len(time), dtype=bool)),
         *((name, kinds, n, time == n) for n, name in enumerate(TIMES)),
     ):
         counts = tables.counts[place]
-        found[name] = Repeats(
+        results[name] = Repeats(
             int(counts.sum()),
             counts.reshape(q, q).astype(np.int64).tolist(),
             list(tables.estimates(how))[place],
             float(np.median(gap_seconds[chosen])) if chosen.any() else None,
         )
-    return found
+    return results

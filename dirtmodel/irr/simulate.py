@@ -1,4 +1,4 @@
-"""Simulated raters, whose true agreement is known: what intervals and consensus are tested on."""
+"""Simulate raters whose true agreement is known, to test intervals and consensus."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class Design:
     confusion
         Raters × q × q: how often each rater chooses each category (last axis), given the true one.
     n_clusters, units_per_cluster
-        Such as subjects, and images of each.
+        Numbers of clusters (such as subjects) and of units (such as images) in each.
     raters_per_unit
-        How many raters, drawn at random, rate each unit of a cluster: one number per cluster, or
-        one for all.
+        Number of raters, drawn at random, of each unit of a cluster: one number per cluster, or
+        one for all clusters.
     concentration
-        How alike clusters are: the prevalence of each is drawn from a Dirichlet distribution with
-        this times `prevalence` as its parameters. Small numbers make units of one cluster alike.
+        The prevalence in each cluster is drawn from a Dirichlet distribution with the parameters
+        `concentration` × `prevalence`. With small numbers, units of one cluster are more alike.
 
     """
 
@@ -58,7 +58,7 @@ class Design:
         mixed = random.dirichlet(self.concentration * self.prevalence, self.n_clusters)
         truth = _categorical(random, mixed[clusters])
         per_unit = np.broadcast_to(self.raters_per_unit, self.n_clusters)[clusters]
-        # The first few of a random order of all raters.
+        # Take the first raters of a random order.
         order = np.argsort(random.random((n_units, n_raters)), axis=1)
         unit, place = np.nonzero(np.arange(n_raters) < per_unit[:, None])
         rater = order[unit, place]
@@ -83,19 +83,19 @@ class Design:
 
 
 class Coverage(NamedTuple):
-    """How often intervals contain the true value; shares of the data sets that define a value.
+    """How often intervals contain the true value, as shares of the data sets with a value.
 
     Parameters
     ----------
     name
         The coefficient.
     by_clusters, by_influence
-        With clusters − 1 degrees of freedom, and with the effective ones. Both count every data
-        set: where nothing varies, the interval has width 0 and misses.
+        Coverage with clusters − 1 degrees of freedom, and with the effective ones. Both count every
+        data set; an interval of width 0, where nothing varies, counts as a miss.
     withheld
         Share of data sets for which `coefficients` returns no interval.
     returned
-        Coverage of the intervals that it returns; None without any.
+        Coverage of the intervals that `coefficients` returns; None if there are none.
 
     """
 
@@ -118,9 +118,9 @@ def coverage(
     n
         Number of data sets; the error of a coverage near 0.95 is 0.22 / √n.
     seed
-        Of the simulation.
+        Seed of the simulation.
     bootstrap, confidence
-        As in `coefficients`; `returned` is then about the percentiles.
+        As in `coefficients`. With `bootstrap`, `returned` is the coverage of the percentiles.
 
     """
     truth = design.agreement()
@@ -145,7 +145,7 @@ def coverage(
 
 
 class RateCoverage(NamedTuple):
-    """How often the intervals of all raters contain the true rate; see `Coverage`."""
+    """How often the intervals of the raters contain the true rate; see `Coverage`."""
 
     name: str
     withheld: float
@@ -160,7 +160,7 @@ def rate_coverage(design: Design, category: int, *, n: int, seed: int) -> list[R
     design
         What to simulate.
     category
-        What sensitivity and specificity are about.
+        The index of the category of which to simulate sensitivity and specificity.
     n, seed
         As in `coverage`.
 

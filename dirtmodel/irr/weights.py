@@ -1,4 +1,4 @@
-"""How much two different categories agree: weights and, for alpha, their disagreements."""
+"""Weights of agreement between categories and, for alpha, metrics of disagreement."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ FloatArray = npt.NDArray[np.float64]
 Weights = str | Sequence[Sequence[float]] | FloatArray
 
 AGREEMENT_WEIGHTS: Final = ("identity", "linear", "quadratic")
-"""Weights of the chance-corrected coefficients, by the names that the results carry."""
+"""Names of the weights of chance-corrected coefficients, as in the results."""
 
 ALPHA_METRICS: Final = ("nominal", "ordinal", "interval")
 """Metrics of Krippendorff's alpha."""
@@ -22,12 +22,12 @@ _METRIC_OF_WEIGHTS: Final = {"identity": "nominal", "quadratic": "interval"}
 
 
 def scale(categories: Sequence[object]) -> FloatArray:
-    """Place the categories on a line: at their own values if all are numbers, else at 0, 1, 2, …
+    """Return the positions of the categories: their values if all are numbers, else 0, 1, 2, …
 
     Parameters
     ----------
     categories
-        The q declared categories, used or not, in their order.
+        All q categories that a rater could choose, used or not, in order.
 
     Returns
     -------
@@ -41,18 +41,18 @@ def scale(categories: Sequence[object]) -> FloatArray:
     """
     if len(categories) < 2:  # noqa: PLR2004 - agreement by chance needs an alternative
         raise UsageError(
-            f"categories: {list(categories)!r} are too few; declare all that a rater could "
-            "choose, used or not, two or more"
+            f"categories: {list(categories)!r} are too few; pass at least two, all that a rater "
+            "could choose, used or not"
         )
     if len(set(categories)) < len(categories):
-        raise UsageError(f"categories: {list(categories)!r} has one twice; list each once")
+        raise UsageError(f"categories: {list(categories)!r} has a category twice; list each once")
     if not all(isinstance(category, int | float | np.number) for category in categories):
         return np.arange(len(categories), dtype=np.float64)
     values = np.asarray(categories, dtype=np.float64)
     if not np.isfinite(values).all():
         raise UsageError(
-            f"categories: {list(categories)!r} has one that is not finite; leave missing ratings "
-            "out of the categories"
+            f"categories: {list(categories)!r} has a number that is not finite; leave missing "
+            "ratings out of the categories"
         )
     return values
 
@@ -60,10 +60,10 @@ def scale(categories: Sequence[object]) -> FloatArray:
 def agreement_weights(weights: Weights, categories: Sequence[object]) -> FloatArray:
     """Return the q × q matrix of agreement between categories, 1 on the diagonal.
 
-    `identity` counts equal categories only; `linear` is 1 − |c − k| / range and `quadratic`
-    1 − (c − k)² / range² on the scale of the categories (Cohen 1968; Gwet 2014, chapter 3).
-    A matrix of your own is symmetric, within 0 and 1, with 1 on the diagonal; disagreements d
-    turn into it as 1 − d / max(d), and no kappa changes by that.
+    `identity` counts only equal categories as agreement; `linear` is 1 − |c − k| / range and
+    `quadratic` 1 − (c − k)² / range² on the scale of the categories (Cohen 1968; Gwet 2014,
+    chapter 3). A matrix must be symmetric, with values from 0 to 1 and 1 on the diagonal. Turn a
+    matrix d of disagreements into 1 − d / max(d); the scaling changes no kappa.
 
     >>> agreement_weights("linear", ["PASS", "UNSURE", "FAIL"])
     array([[1. , 0.5, 0. ],
@@ -81,7 +81,7 @@ def agreement_weights(weights: Weights, categories: Sequence[object]) -> FloatAr
         if weights == "quadratic":
             return 1 - distance**2
         raise UsageError(
-            f"weights: {weights!r} is not known; choose identity, linear, quadratic or pass a "
+            f"weights: {weights!r} is not known; choose identity, linear or quadratic, or pass a "
             "matrix"
         )
     return _checked(np.asarray(weights, dtype=np.float64), len(categories))
@@ -93,16 +93,16 @@ def _checked(matrix: FloatArray, n_categories: int) -> FloatArray:
             f"weights: a matrix of shape {matrix.shape} for {n_categories} categories; pass "
             f"{n_categories} × {n_categories}"
         )
-    # Written so that NaN fails it.
+    # NaN fails these comparisons.
     within = bool(((matrix >= 0) & (matrix <= 1)).all())
     if not (within and (matrix == matrix.T).all() and (np.diag(matrix) == 1).all()):
         raise UsageError(
-            "weights: a matrix of agreement is symmetric, within 0 and 1, with 1 on the diagonal; "
-            "turn disagreements d into 1 - d / d.max()"
+            "weights: a matrix of agreement must be symmetric, with values from 0 to 1 and 1 on "
+            "the diagonal; turn a matrix d of disagreements into 1 - d / d.max()"
         )
     if (matrix == 1).all():
         raise UsageError(
-            "weights: all are 1, so nothing could disagree; lower those of different categories"
+            "weights: all are 1, so nothing can disagree; lower those of different categories"
         )
     return matrix
 
@@ -110,7 +110,7 @@ def _checked(matrix: FloatArray, n_categories: int) -> FloatArray:
 def requested(
     weights: Weights | Sequence[str] | None, categories: Sequence[object]
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray | None]]:
-    """Resolve the `weights` argument into weights matrices and metrics of alpha, by name.
+    """Return the weights matrices and the metrics of alpha that `weights` asks for, by name.
 
     A metric is a matrix of disagreements, or None for `ordinal`, which depends on the data.
     """
@@ -127,7 +127,7 @@ def requested(
         kappas = tuple(name for name in names if name not in ALPHA_METRICS)
         metrics = tuple(_METRIC_OF_WEIGHTS.get(name, name) for name in names)
     if not metrics:
-        raise UsageError("weights: none given; name some, or leave the option out for all")
+        raise UsageError("weights: the list is empty; name some, or pass None for all")
     return (
         {name: agreement_weights(name, categories) for name in kappas},
         {name: disagreement(name, categories) for name in metrics},
@@ -135,7 +135,7 @@ def requested(
 
 
 def disagreement(metric: str, categories: Sequence[object]) -> FloatArray | None:
-    """Return a metric's q × q squared differences, at most 1; None for `ordinal`."""
+    """Return the q × q squared differences of a metric, at most 1; None for `ordinal`."""
     if metric == "ordinal":
         return None
     return 1 - agreement_weights(_WEIGHTS_OF_METRIC.get(metric, metric), categories)
