@@ -9,6 +9,7 @@ rows that are not those of the release.
 import argparse
 import contextlib
 import gc
+import itertools
 import mmap
 import os
 import random
@@ -29,13 +30,15 @@ import pyarrow.compute  # noqa: F401 - as above
 from mutants import chance
 from torture_faults import FAULTS, faulty
 from torture_mutants import mutant
-from torture_places import Bench, clear, mounted_disk, prepare, server_at
+from torture_places import Bench, mounted_disk, prepare
 from torture_running import Failure, address_space, apart, limit, take_over_output
+from torture_servers import servers_at
 
 import dirtmodel as dm
 from dirtmodel.loading import postgres  # noqa: F401 - as above
 
 MUTANT: Final = "mutant"
+WORKER: Final = "worker"
 FAILURE: Final = "failure.txt"
 SHARE_OF_FAULTS: Final = 0.09
 MEMORY: Final = 3 << 29
@@ -92,7 +95,11 @@ class Worker:
         """Return what is random in the current trial, and its kind."""
         rng = random.Random(f"{self._bench.seed}/{self.number}")  # noqa: S311 - to be repeatable
         kind = rng.choice(FAULTS) if chance(rng, SHARE_OF_FAULTS) else MUTANT
-        return rng, "file-size" if kind == "disk" and not self._bench.small_disk else kind
+        if kind == "disk" and not self._bench.small_disk:
+            kind = "file-size"
+        if kind == "restart" and not self._bench.server.can_stop:
+            kind = "backend"
+        return rng, kind
 
     def _mutants(self, step: int, deadline: float) -> None:
         """Run trials in a process of their own, up to the next fault."""
@@ -160,34 +167,43 @@ def torture(asked: argparse.Namespace) -> int:
     first, jobs = (0, asked.jobs) if asked.trial is None else (asked.trial, 1)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        server_at(asked.postgres, Path(scratch)) as server,
+        servers_at(asked.postgres, Path(scratch), jobs) as servers,
         contextlib.ExitStack() as stack,
     ):
         # One for each process, because a trial fills it.
         disks = [stack.enter_context(mounted_disk(Path(scratch, f"disk-{n}"))) for n in range(jobs)]
         inputs = Path(scratch, "inputs")
         inputs.mkdir()
-        apart(prepare, inputs, server)
+        apart(prepare, inputs, servers)
         deadline = time.monotonic() + (asked.minutes * 60 if asked.trial is None else 0)
         reading, writing = os.pipe()
-        for job, disk in enumerate(disks):
+        workers = []
+        for job, (disk, server) in enumerate(zip(disks, itertools.cycle(servers), strict=False)):
             bench = Bench(Path(scratch, f"worker-{job}"), inputs, server, asked.seed, disk)
-            if os.fork() == 0:
-                try:
-                    Worker(bench, writing).run(first + job, jobs, deadline)
-                except BaseException:  # noqa: BLE001 - the script's own
-                    traceback.print_exc()
-                finally:
-                    os._exit(0)
+            workers.append(begin(Worker(bench, writing), first + job, jobs, deadline))
         os.close(writing)
+        return report(reading, workers, asked)
+
+
+def begin(worker: Worker, first: int, step: int, deadline: float) -> int:
+    """Run a worker in a process of its own; return its id."""
+    pid = os.fork()
+    if pid == 0:
         try:
-            return report(reading, asked)
+            worker.run(first, step, deadline)
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - the script's own
+            traceback.print_exc()
         finally:
-            clear(server)
+            os._exit(1)
+    return pid
 
 
-def report(results: int, asked: argparse.Namespace) -> int:
-    """Read results until all workers are done, keep what failed, and print the numbers."""
+def report(results: int, workers: list[int], asked: argparse.Namespace) -> int:
+    """Read results until all workers are done, keep what failed, and print the numbers.
+
+    A worker that does not end by itself is a failure, because it has not run all its trials.
+    """
     trials: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     with os.fdopen(results) as lines:
@@ -197,8 +213,12 @@ def report(results: int, asked: argparse.Namespace) -> int:
             if not int(passed):
                 failures[kind] += 1
                 keep(asked, Path(folder), kind)
+    for pid in workers:
+        if status := os.waitpid(pid, 0)[1]:
+            failures[WORKER] += 1
+            print(f"FAILED: a worker ended with {os.waitstatus_to_exitcode(status)}")
     print(f"{'kind':<12}{'trials':>8}{'failures':>10}")
-    for kind in sorted(trials):
+    for kind in sorted(trials | failures):
         print(f"{kind:<12}{trials[kind]:>8}{failures[kind]:>10}")
     print(f"{'all':<12}{trials.total():>8}{failures.total():>10}")
     return 1 if failures or not trials else 0

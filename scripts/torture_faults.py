@@ -29,7 +29,8 @@ from torture_running import (
 )
 from torture_states import State, state
 
-FAULTS: Final = ("kill", "signal", "file-size", "disk", "memory", "handles", "backend")
+FAULTS: Final = ("kill", "signal", "file-size", "disk", "memory", "handles", "backend", "restart")
+OF_SERVERS: Final = ("backend", "restart")
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ TASKS: Final = {
     "exclusions": Task("loaded", ("exclusions", "--step", "3", "--db", "{db}", "-o", "e.parquet")),
     "sql": Task("loaded", ("sql", _SQL, "--db", "{db}", "--trust", "-o", "s.csv")),
 }
-OF_SERVERS: Final = ("load", "replace", "upgrade", "refresh", "export", "diff", "exclusions", "sql")
-"""Tasks worth losing a server in."""
 
 
 class Reference(NamedTuple):
@@ -110,8 +109,8 @@ def is_whole(task: Task, found: State, reference: Reference, *, leftovers: bool)
 
 def faulty(bench: Bench, rng: random.Random, kind: str, folder: Path) -> None:
     """Disturb a command that writes."""
-    engine = "postgres" if kind == "backend" else rng.choice(("sqlite", "postgres"))
-    name = rng.choice(OF_SERVERS if kind == "backend" else tuple(TASKS))
+    engine = "postgres" if kind in OF_SERVERS else rng.choice(("sqlite", "postgres"))
+    name = rng.choice(tuple(TASKS))
     try:
         disturb(bench, rng, folder, kind, name, engine)
     except Failure as error:
@@ -134,6 +133,8 @@ def disturb(
         ended = run(command(bench, task, url), folder, log, limits=limits, fault=fault)
         if kind == "disk":
             (folder / "filler").unlink()
+        if kind == "restart":
+            bench.server.start()
         check_faulty_end(kind, ended, reference)
         if ended.code == FAILED and name in {"upgrade", "refresh"} and engine == "sqlite":
             check_copy(folder, log, ended)
@@ -178,6 +179,8 @@ def fault_of(
             fault = sending(moment, [number, number] if twice else [number])
         case "backend":
             fault = losing(bench, moment, url)
+        case "restart":
+            fault = restarting(bench, rng, moment)
         case "memory":
             limits = {resource.RLIMIT_AS: address_space() + rng.randrange(0, 150 << 20)}
         case "handles":
@@ -207,9 +210,23 @@ def losing(bench: Bench, moment: float, url: sa.URL) -> Callable[[int], None]:
 
     def lose(_pid: int) -> None:
         time.sleep(moment)
-        bench.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {who}")
+        bench.server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {who}")
 
     return lose
+
+
+def restarting(bench: Bench, rng: random.Random, moment: float) -> Callable[[int], None]:
+    """Return what stops the server after so many seconds, and may start it again at once."""
+    mode = rng.choice(("fast", "immediate"))
+    at_once = mutants.chance(rng, 0.5)
+
+    def restart(_pid: int) -> None:
+        time.sleep(moment)
+        bench.server.stop(mode)
+        if at_once:
+            bench.server.start()
+
+    return restart
 
 
 def fill(filler: Path, leave: int) -> None:
@@ -229,6 +246,10 @@ def check_faulty_end(kind: str, ended: Ended, reference: Reference) -> None:
     else:
         codes.add(FAILED)
     check_end(ended, frozenset(codes))
+    lines = ended.errors.splitlines()
+    errors = [number for number, line in enumerate(lines, 1) if line.startswith("Error: ")]
+    if ended.code == FAILED and errors != [len(lines)]:
+        raise Failure(f"it does not end with one line of error:\n{ended.errors[-1000:]}")
 
 
 def check_copy(folder: Path, log: Path, ended: Ended) -> None:

@@ -15,8 +15,9 @@ import mutants
 import psycopg
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from torture_places import MUTANTS, Bench, conninfo
+from torture_places import MUTANTS, Bench
 from torture_running import Failure, check_end, run_here
+from torture_servers import conninfo
 
 from dirtmodel.database.fragments import quote
 from dirtmodel.release.columns import COLUMNS
@@ -68,7 +69,7 @@ def sqlite(path: Path) -> sa.URL:
 def schema(bench: Bench, number: str) -> sa.URL:
     """Return the URL of a schema of its own, which does not exist."""
     options = {"options": f"-csearch_path=m{number}"}
-    return bench.server.set(database=MUTANTS).update_query_dict(options)
+    return bench.server.url.set(database=MUTANTS).update_query_dict(options)
 
 
 @contextlib.contextmanager

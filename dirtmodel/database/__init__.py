@@ -18,6 +18,7 @@ from dirtmodel.database.engines import (
     explained,
     prepare_bulk_writes,
     reach,
+    take_snapshot,
 )
 from dirtmodel.database.failures import SQLITE_MAGIC, as_error, first_line, unfinished
 from dirtmodel.database.revisions import (
@@ -66,6 +67,7 @@ __all__ = [
     "require_psycopg",
     "sqlite_path",
     "tables",
+    "take_snapshot",
     "unfinished",
     "upgrade_sql",
 ]

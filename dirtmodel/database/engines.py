@@ -203,6 +203,16 @@ def reach(
     return connection
 
 
+def take_snapshot(connection: sa.Connection) -> None:
+    """Have all statements of a transaction see the same state, whoever writes to the database.
+
+    Call this before the first statement of the transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        # Not as an execution option, with which the failures of a lost connection are not ours.
+        connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+
+
 @contextlib.contextmanager
 def explained(connection: sa.Connection) -> Iterator[None]:
     """Raise failures as `DatabaseError` while the driver is used directly for reading."""

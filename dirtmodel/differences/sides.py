@@ -285,6 +285,5 @@ def _loaded(place: str | sa.URL | os.PathLike[str]) -> Iterator[orm.Session]:
 def _snapshot(url: sa.URL) -> Iterator[orm.Session]:
     """Open a database such that all statements see the same state, whoever writes to it."""
     with opening.open(url) as session:
-        if not database.is_sqlite(url):
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        database.take_snapshot(session.connection())
         yield session

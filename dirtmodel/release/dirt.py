@@ -252,8 +252,7 @@ def opened(url: sa.URL) -> Iterator[DatabaseTables]:
         if database.is_sqlite(url):
             driver: Any = connection.connection.driver_connection
             driver.text_factory = _any_text
-        else:
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")  # noqa: PLW2901 - the same connection
+        database.take_snapshot(connection)
         inspector = sa.inspect(connection)
         there = set(inspector.get_table_names())
         names = next((n for n in (DIRT_TABLES, _OWN_TABLES) if there >= set(n.values())), None)
