@@ -254,10 +254,10 @@ class TestAttacks:
         assert everything(loaded_url) == before
         assert sorted(tmp_path.iterdir()) == files
 
-    def test_are_many(self, loaded_url: sa.URL) -> None:
+    def test_there_are_many_of_them(self, loaded_url: sa.URL) -> None:
         assert len(set(attacks(loaded_url))) >= 60
 
-    def test_that_only_sound_like_one_are_answered(self, loaded_url: sa.URL) -> None:
+    def test_that_only_look_like_one_are_answered(self, loaded_url: sa.URL) -> None:
         statement = "SELECT 'DROP TABLE rating; COPY' AS a /* ATTACH */ -- PRAGMA"
         assert run(loaded_url, statement) == [("DROP TABLE rating; COPY",)]
 
@@ -340,7 +340,7 @@ class TestParameters:
         statement = "SELECT count(*) FROM target WHERE file1 = :name"
         assert run(loaded_url, statement, ("name", "' OR '1'='1")) == [(0,)]
 
-    def test_may_stand_twice(self, loaded_url: sa.URL) -> None:
+    def test_may_be_used_twice(self, loaded_url: sa.URL) -> None:
         statement = "SELECT count(*) FROM image WHERE step = :a AND step + 0 = :a AND :b = 'x'"
         assert run(loaded_url, statement, ("a", "9"), ("b", "x")) == [(0,)]
 
@@ -354,7 +354,7 @@ class TestParameters:
             ),
         ],
     )
-    def test_are_all_needed_and_used(
+    def test_must_all_be_given_and_used(
         self, loaded_url: sa.URL, parameters: tuple[tuple[str, str], ...], message: str
     ) -> None:
         with pytest.raises(QueryError) as caught:
@@ -373,7 +373,7 @@ class TestParameters:
             ("SELECT 5 % :a, 'x' LIKE '%:b%'", ["a"]),
         ],
     )
-    def test_are_told_from_what_else_has_a_colon_in_postgres(
+    def test_are_distinguished_from_other_colons_on_postgres(
         self, text: str, names: list[str]
     ) -> None:
         assert Statement.parse(text, postgres=True).names == names
@@ -386,13 +386,13 @@ class TestParameters:
             ("SELECT 'it''s :a' || :b", ["b"]),
         ],
     )
-    def test_are_told_from_what_else_has_a_colon_in_sqlite(
+    def test_are_distinguished_from_other_colons_on_sqlite(
         self, text: str, names: list[str]
     ) -> None:
         assert Statement.parse(text, postgres=False).names == names
 
     @given(st.lists(st.sampled_from(["x ", ":a ", ":long_name ", "é ", "\n", "'q' "]), max_size=40))
-    def test_do_not_shift_places(self, pieces: list[str]) -> None:
+    def test_do_not_shift_the_position_of_an_error(self, pieces: list[str]) -> None:
         text = "".join(pieces)
         statement = Statement.parse(text, postgres=True)
         numbered = statement.numbered()
@@ -403,7 +403,7 @@ class TestParameters:
 
 
 class TestErrors:
-    def test_show_the_place(self, loaded_url: sa.URL) -> None:
+    def test_show_the_position(self, loaded_url: sa.URL) -> None:
         with pytest.raises(QueryError) as caught:
             run(loaded_url, "SELECT id,\n  foo\nFROM image WHERE step = :step", ("step", "1"))
         first, *rest = str(caught.value).splitlines()
@@ -411,7 +411,7 @@ class TestErrors:
         assert "foo" in first
         assert rest[:2] == ["    foo", "    ^"]
 
-    def test_show_the_place_behind_parameters(self, loaded_url: sa.URL) -> None:
+    def test_show_the_position_after_parameters(self, loaded_url: sa.URL) -> None:
         statement = "SELECT id FROM image WHERE step = :a_long_name AND wher x wher"
         with pytest.raises(QueryError) as caught:
             run(loaded_url, statement, ("a_long_name", "1"))
@@ -447,11 +447,11 @@ class TestErrors:
         assert len(line) < 100
 
     @pytest.mark.parametrize("statement", ["", " ", "-- only a remark", ";"])
-    def test_of_an_empty_statement(self, loaded_url: sa.URL, statement: str) -> None:
+    def test_name_an_empty_statement(self, loaded_url: sa.URL, statement: str) -> None:
         with pytest.raises(QueryError):
             run(loaded_url, statement)
 
-    def test_of_time(self, loaded_url: sa.URL) -> None:
+    def test_name_a_statement_that_takes_too_long(self, loaded_url: sa.URL) -> None:
         with pytest.raises(QueryError, match=r"took longer than 0\.2 s; give it more with --time"):
             run(loaded_url, ENDLESS, timeout=0.2)
 
@@ -467,13 +467,13 @@ class TestErrors:
             (["sql", "SELECT 1", "--db", "missing.db"], "there is no database at missing.db"),
         ],
     )
-    def test_of_use(self, arguments: list[str], message: str) -> None:
+    def test_explain_wrong_use(self, arguments: list[str], message: str) -> None:
         done = dirtmodel(*arguments)
         assert done.exit_code == 2
         assert message in done.stderr
         assert done.stdout == ""
 
-    def test_of_no_statement_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ask_for_a_statement_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from dirtmodel.cli import sql
 
         monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -487,7 +487,7 @@ class TestResults:
         done = dirtmodel("sql", PICTURES, "--trust", "--db", shown(loaded_url))
         assert done.stdout.splitlines()[2].startswith("<PNG 96×72, ")
 
-    def test_hold_pictures_in_parquet(self, loaded_url: sa.URL, tmp_path: Path) -> None:
+    def test_contain_pictures_in_parquet(self, loaded_url: sa.URL, tmp_path: Path) -> None:
         path = tmp_path / "a.parquet"
         dirtmodel("sql", PICTURES, "--trust", "--db", shown(loaded_url), "-o", str(path))
         (picture,) = pq.read_table(path)["img"].to_pylist()
@@ -516,7 +516,7 @@ class TestResults:
             "examples": table["examples"].to_pylist()[0],
         }
 
-    def test_of_a_time_that_is_none_are_left_as_they_are(self, tmp_path: Path) -> None:
+    def test_keep_text_that_is_not_a_time(self, tmp_path: Path) -> None:
         dm.load(sample.write_release(tmp_path / "release", subjects=1, slices=1, pictures="tiny"),
                 tmp_path / "dirt.db")  # fmt: skip
         with sqlite3.connect(tmp_path / "dirt.db") as connection:
@@ -627,26 +627,26 @@ class TestWideRows:
 
     WIDE = "SELECT repeat(i::text, 200000) AS a FROM generate_series(100000, 102000) AS n(i)"
 
-    def test_are_fetched_by_few(self, loaded_url: sa.URL) -> None:
+    def test_are_fetched_a_few_at_a_time(self, loaded_url: sa.URL) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with ask(loaded_url, self.WIDE, trust=True) as answer:
             for _ in range(100):
                 next(answer.rows)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
-    def test_that_take_too_long_end_quietly(
+    def test_end_quietly_at_the_time_limit(
         self, loaded_url: sa.URL, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(QueryError, match=r"took longer than 0\.3 s"):
             run(loaded_url, self.WIDE.replace("102000", "202000"), timeout=0.3)
         assert caplog.messages == []
 
-    def test_of_a_lost_server_are_one_line(self, loaded_url: sa.URL) -> None:
+    def test_report_a_lost_server_in_one_line(self, loaded_url: sa.URL) -> None:
         with pytest.raises(dm.DatabaseError, match=r"^the connection to \S+ was lost: [^\n]+\Z"):
             run(loaded_url, "SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-def test_memory_that_is_missing_is_one_line(demonstration: Path) -> None:
+def test_lack_of_memory_is_reported_in_one_line(demonstration: Path) -> None:
     limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
     columns = ", ".join(f"hex(zeroblob(30000000)) AS c{n}" for n in range(10))
     program = f"from dirtmodel.cli import main\n{limited}main()"
@@ -663,7 +663,7 @@ def test_memory_that_is_missing_is_one_line(demonstration: Path) -> None:
     )
 
 
-def test_ctrl_c_ends_a_statement_that_runs(loaded_url: sa.URL) -> None:
+def test_ctrl_c_ends_a_running_statement(loaded_url: sa.URL) -> None:
     program = (
         "import sys, threading, time, os, signal\n"
         "threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
@@ -679,7 +679,7 @@ def test_ctrl_c_ends_a_statement_that_runs(loaded_url: sa.URL) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_every_refusal_is_of_the_family() -> None:
+def test_every_refusal_is_a_dirtmodel_error() -> None:
     assert issubclass(QueryError, DirtmodelError)
 
 

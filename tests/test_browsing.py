@@ -185,7 +185,7 @@ class TestPictures:
             "/dirt/image/1.blob?_blob_column=img",
         ],
     )
-    def test_are_in_no_export(self, site: Site, page: str) -> None:
+    def test_are_not_in_exports(self, site: Site, page: str) -> None:
         try:
             exported = site.text(page)
         except urllib.error.HTTPError as error:
@@ -232,7 +232,7 @@ class TestPictures:
         "/dirt/target/{named}",
     ],
 )
-def test_mark_up_in_the_data_is_text(site: Site, page: str) -> None:
+def test_markup_in_the_data_is_shown_as_text(site: Site, page: str) -> None:
     with dm.open(site.path) as session:
         rated = session.scalar(sa.select(dm.Rating.img_id).order_by(dm.Rating.id).limit(1))
         named = session.scalar(sa.select(dm.Target.id).where(dm.Target.file1 == SCRIPT))
@@ -258,7 +258,7 @@ def test_statements_only_read(site: Site, statement: str) -> None:
     assert site.path.read_bytes() == before
 
 
-def test_the_file_is_not_for_download(site: Site) -> None:
+def test_the_file_cannot_be_downloaded(site: Site) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         site.get("/dirt.db")
     caught.value.close()
@@ -335,18 +335,18 @@ def test_in_a_browser_pictures_show_and_scripts_do_not_run(
 
 
 class TestRefusals:
-    def test_of_postgres(self) -> None:
+    def test_postgres_is_refused(self) -> None:
         with pytest.raises(
             dm.UsageError,
             match="browse shows SQLite files; make one from this database with: dirtmodel export",
         ):
             browse.check("postgresql://host/qc")
 
-    def test_of_a_missing_file(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(dm.DatabaseError, match="there is no database at"):
             browse.check(tmp_path / "none.db")
 
-    def test_of_a_port_that_is_taken(self) -> None:
+    def test_a_port_in_use_is_refused(self) -> None:
         with browse.listen(0) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(dm.DatabaseError, match=rf"cannot listen on port {port}: .* --port"):

@@ -180,7 +180,7 @@ class TestFiles:
         "name",
         ["ours#3.db", "rel?3/x.db", "%23.db", "%41.db", "_internal.db", "-", "ü ~.db", "\udcff.db"],
     )
-    def test_are_shown_whatever_their_names(self, demo_db: Path, tmp_path: Path, name: str) -> None:
+    def test_may_have_any_name(self, demo_db: Path, tmp_path: Path, name: str) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.symlink_to(demo_db)
@@ -193,7 +193,7 @@ class TestFiles:
         assert {found.name for found in tmp_path.rglob("*")} == neighbours
 
 
-def test_ctrl_c_ends_a_statement_that_runs(demo_db: Path) -> None:
+def test_ctrl_c_ends_a_running_statement(demo_db: Path) -> None:
     command = "from dirtmodel.cli import main; main()"
     endless = "with recursive c(i) as (select 1 union all select i+1 from c) select count(*) from c"
     with subprocess.Popen(

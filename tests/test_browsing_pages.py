@@ -128,10 +128,10 @@ class TestThePageOfAnImage:
 
 
 class TestPicturesTogether:
-    def test_of_a_target(self, get: Get, demo: orm.Session) -> None:
+    def test_show_all_images_of_a_target(self, get: Get, demo: orm.Session) -> None:
         assert shown(get("/dirt/target/2")) == cuts(demo, dm.Target.id == 2)
 
-    def test_of_a_scan(self, get: Get, demo: orm.Session) -> None:
+    def test_show_all_images_of_a_scan(self, get: Get, demo: orm.Session) -> None:
         target = demo.scalars(sa.select(dm.Target).where(dm.Target.scan == "rest1")).first()
         assert target is not None
         query = {"sub": target.sub, "ses": target.ses, "scan": target.scan}
@@ -160,7 +160,7 @@ class TestPicturesTogether:
             ("from=x", "'x' is not a number of pictures"),
         ],
     )
-    def test_need_conditions_that_can_be_read(
+    def test_refuse_conditions_that_cannot_be_read(
         self, demo_db: Path, query: str, message: str
     ) -> None:
         answer = asyncio.run(browse.application(demo_db).client.get(f"/-/pictures?{query}"))

@@ -112,10 +112,10 @@ class TestHelp:
         assert [line for line in listed if line.endswith("...")] == []
         assert len(listed) == len(main.commands)
 
-    def test_version(self, run: Run) -> None:
+    def test_prints_the_version(self, run: Run) -> None:
         assert run("--version").stdout == f"main {dm.__version__}\n"
 
-    def test_without_a_command(self, run: Run) -> None:
+    def test_is_shown_without_a_command(self, run: Run) -> None:
         result = run()
         assert (result.exit_code, result.stdout) == (2, "")
         assert "Usage:" in result.stderr
@@ -228,7 +228,7 @@ class TestStreams:
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout_bytes
 
-    def test_a_reader_that_leaves_early_is_no_error(self, loaded: Path) -> None:
+    def test_a_reader_that_stops_early_is_not_an_error(self, loaded: Path) -> None:
         read, write = os.pipe()
         os.close(read)
         with start(
@@ -239,7 +239,7 @@ class TestStreams:
             assert (process.stderr.read(), process.wait()) == ("", 0)
 
     @pytest.mark.parametrize("command", ["coverage", "info"])
-    def test_a_stdout_that_is_closed_is_no_error(self, loaded: Path, command: str) -> None:
+    def test_a_closed_stdout_is_not_an_error(self, loaded: Path, command: str) -> None:
         shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", PROGRAM]
         done = subprocess.run(
             [*shell, command, "--db", loaded],
@@ -251,7 +251,7 @@ class TestStreams:
         assert (done.returncode, done.stderr) == (0, "")
 
     @pytest.mark.parametrize("command", ["coverage", "info"])
-    def test_a_full_disk_behind_stdout(self, loaded: Path, command: str) -> None:
+    def test_a_full_disk_behind_stdout_is_reported(self, loaded: Path, command: str) -> None:
         with (
             Path("/dev/full").open("w") as full,
             start(command, "--db", loaded, stdout=full, stderr=subprocess.PIPE) as process,
@@ -313,7 +313,7 @@ class TestTerminal:
             "n_raters. Choose with --columns, or write to a file with -o."
         )
 
-    def test_is_not_what_files_and_pipes_are(self, run: Run, loaded: Path) -> None:
+    def test_does_not_change_what_files_and_pipes_get(self, run: Run, loaded: Path) -> None:
         shown = run("sql", self.STATEMENT, "--db", loaded, "--format", "csv").stdout_bytes
         assert "ü\x1b]0;x\x07\x9b2J\u202e\r".encode() in shown
 
@@ -418,7 +418,7 @@ class TestExitCodes:
         )
 
     @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
-    def test_every_command_answers_so(self, name: str, command: click.Command) -> None:
+    def test_every_command_suggests_the_right_one(self, name: str, command: click.Command) -> None:
         assert isinstance(command, Command), name
 
     def test_an_error_is_one_line(self, run: Run, tmp_path: Path) -> None:
@@ -470,7 +470,7 @@ class TestExitCodes:
         assert (result.exit_code, result.stderr) == (2, f"Error: {expected}\n")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_interrupted(self, release: Path, tmp_path: Path, number: int) -> None:
+    def test_an_interrupt_exits_with_130(self, release: Path, tmp_path: Path, number: int) -> None:
         program = (
             "import sys, time\n"
             "from dirtmodel import loading\n"
@@ -538,7 +538,7 @@ class TestOptions:
         offered = options.STEP.shell_complete(context, click.Option(["--step"]), "S")
         assert [item.value for item in offered] == ["spatial_normalization", "surface_localization"]
 
-    def test_the_database_is_the_option_s_else_the_environment_s_else_dirt_db(
+    def test_the_database_is_that_of_the_option_else_the_environment_else_dirt_db(
         self, run: Run, loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -547,7 +547,7 @@ class TestOptions:
         assert run("info").exit_code == 0
         assert "no database at other.db" in run("info", "--db", "other.db").stderr
 
-    def test_parquet_is_not_for_terminals(self, loaded: Path) -> None:
+    def test_parquet_is_not_written_to_a_terminal(self, loaded: Path) -> None:
         ours, theirs = pty.openpty()
         with start(
             *("coverage", "--format", "parquet", "--db", loaded),
@@ -683,7 +683,7 @@ class TestColumns:
             "n_targets, n_images, n_reviewed, n_unreviewed, n_reviews, n_raters\n"
         )
 
-    def test_of_one_name_are_refused(self, run: Run, loaded: Path) -> None:
+    def test_of_the_same_name_are_refused(self, run: Run, loaded: Path) -> None:
         result = run("sql", "select 1 as a, 2 as a", "--columns", "a", "--db", loaded)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == "Error: several columns are called a; rename them with AS\n"
@@ -716,7 +716,7 @@ class TestColumns:
 
 
 class TestInfo:
-    def test_tells_what_the_database_holds(self, run: Run, loaded: Path) -> None:
+    def test_describes_the_database(self, run: Run, loaded: Path) -> None:
         lines = dict(
             line.split(maxsplit=1) for line in run("info", "--db", loaded).stdout.splitlines()
         )
@@ -728,7 +728,9 @@ class TestInfo:
         assert re.search(r"[1-9]\d* image", lines["rows"])
         assert "no-rater" in lines["findings"]
 
-    def test_as_json(self, run: Run, loaded: Path, published: dict[str, list[object]]) -> None:
+    def test_is_available_as_json(
+        self, run: Run, loaded: Path, published: dict[str, list[object]]
+    ) -> None:
         found = json.loads(run("info", "--db", loaded, "--format", "json").stdout)
         assert found["rows"] == {table: len(published[table]) for table in published} | {
             "quarantine": 0
@@ -749,7 +751,7 @@ class TestInfo:
         found = json.loads(run("info", "--db", tmp_path / "dirt.db", "--format", "json").stdout)
         assert found["rows"]["quarantine"] == 1
 
-    def test_of_a_database_upgraded_from_before_releases_were_recorded(
+    def test_describes_a_database_without_a_recorded_release(
         self, run: Run, tmp_path: Path
     ) -> None:
         path = tmp_path / "dirt.db"
@@ -775,7 +777,7 @@ class TestInfo:
 
 
 class TestCheck:
-    def test_as_json(self, run: Run, release: Path) -> None:
+    def test_is_available_as_json(self, run: Run, release: Path) -> None:
         found = json.loads(run("check", release, "--format", "json").stdout)
         assert {tuple(finding) for finding in found} == {
             ("code", "severity", "file", "message", "n", "examples")
@@ -794,7 +796,7 @@ class TestCheck:
         last = run("check", release).stdout.splitlines()[-1]
         assert last == f"0 errors and {n} warnings."
 
-    def test_of_a_spotless_release(self, run: Run, tmp_path: Path) -> None:
+    def test_finds_nothing_in_a_sound_release(self, run: Run, tmp_path: Path) -> None:
         release = sample.write_release(
             tmp_path, style="pandas", hazards=False, subjects=1, slices=1, pictures="tiny"
         )
@@ -803,7 +805,7 @@ class TestCheck:
 
 
 class TestUpgrade:
-    def test_of_what_is_there_already(self, run: Run, loaded: Path) -> None:
+    def test_changes_nothing_in_a_current_database(self, run: Run, loaded: Path) -> None:
         result = run("upgrade", "--db", loaded)
         head = database.known_revisions()[-1]
         assert (result.exit_code, result.stdout) == (0, "")
@@ -827,7 +829,7 @@ class TestDemo:
         assert (tmp_path / "demo" / "report.html").read_text().startswith("<!doctype html>")
 
     @pytest.mark.parametrize("name", ["dirt.db", "release/image.parquet"])
-    def test_leaves_what_is_somebody_else_s_alone(
+    def test_leaves_other_files_alone(
         self, run: Run, loaded: Path, tmp_path: Path, name: str
     ) -> None:
         theirs = tmp_path / "qc" / name
@@ -890,18 +892,18 @@ class TestStartUp:
         return set(done.stdout.splitlines()[-1].split())
 
     @pytest.mark.parametrize("args", [["--help"], ["--version"], ["load", "--help"]])
-    def test_help_waits_for_nothing(self, args: list[str]) -> None:
+    def test_help_imports_no_heavy_package(self, args: list[str]) -> None:
         heavy = {"sqlalchemy", "pyarrow", "numpy", "scipy", "alembic", "PIL", "psycopg"}
         assert self.imported(*args) & heavy == set()
 
     @pytest.mark.parametrize(
         "args", [["coverage"], ["exclusions", "--kit", "--format", "csv"], ["info"]]
     )
-    def test_a_query_waits_for_sqlalchemy_alone(self, loaded: Path, args: list[str]) -> None:
+    def test_a_query_imports_only_sqlalchemy(self, loaded: Path, args: list[str]) -> None:
         heavy = {"pyarrow", "numpy", "scipy", "alembic", "PIL", "psycopg"}
         assert self.imported(*args, "--db", loaded) & heavy == set()
 
-    def test_a_load_does_not_wait_for_what_pyarrow_would_like_to_have(
+    def test_a_load_does_not_import_optional_packages_of_pyarrow(
         self, release: Path, tmp_path: Path
     ) -> None:
         imported = self.imported("load", release, "--db", tmp_path / "dirt.db")

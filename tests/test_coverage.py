@@ -73,13 +73,13 @@ def numbers_of(row: TargetCoverage) -> tuple[Any, ...]:
     return row.step, row.file1, row.n_images, row.n_reviewed, row.n_unreviewed, row.n_reviews
 
 
-def test_by_step(db: orm.Session, published: Tables) -> None:
+def test_there_is_one_row_per_step(db: orm.Session, published: Tables) -> None:
     found = dm.Coverage().run(db)
     assert found == by_step(published)
     assert [row.step for row in found] == list(dm.Step)
 
 
-def test_by_target(db: orm.Session, published: Tables) -> None:
+def test_with_targets_there_is_one_row_per_target(db: orm.Session, published: Tables) -> None:
     found = dm.Coverage().run_targets(db)
     assert [numbers_of(row) for row in found] == by_target(published)
 
@@ -93,7 +93,9 @@ def test_by_target(db: orm.Session, published: Tables) -> None:
         {"task": ["rest"], "run_number": [2]},
     ],
 )
-def test_some_targets(db: orm.Session, published: Tables, targets: dict[str, Any]) -> None:
+def test_conditions_choose_targets(
+    db: orm.Session, published: Tables, targets: dict[str, Any]
+) -> None:
     images = [i for i in published["image"] if exclusions_oracle.is_asked_for(i, **targets)]
     ids = {image["id"] for image in images}
     some = {

@@ -155,7 +155,7 @@ class TestParseUrl:
         ):
             database.parse_url("sqlite:///url?x.db")
 
-    def test_an_at_sign_in_a_password_is_told_of_without_quoting_it(self) -> None:
+    def test_an_at_sign_in_a_password_is_reported_without_quoting_it(self) -> None:
         with pytest.raises(
             dm.DatabaseError,
             match=says(
@@ -165,7 +165,7 @@ class TestParseUrl:
         ):
             database.parse_url("postgresql://me:sec@ret@host/qc")
 
-    def test_a_path_may_begin_at_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_path_may_begin_with_a_tilde(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", "/somebody")
         assert database.parse_url("~/dirt.db").database == "/somebody/dirt.db"
 
@@ -181,7 +181,7 @@ class TestParseUrl:
             "sqlite:dirt.db",
         ],
     )
-    def test_what_is_no_url_is_refused_without_quoting_it(self, text: str) -> None:
+    def test_an_invalid_url_is_refused_without_quoting_it(self, text: str) -> None:
         with pytest.raises(
             dm.DatabaseError, match=r"^the database URL cannot be read; write it as "
         ) as caught:
@@ -227,7 +227,7 @@ class TestOpeningSqlite:
             *("%41.db", "host=1 password=x", "postgresql:me@x", "sub-1\udcff.db", "-v", "a;b&c=d"),
         ],
     )
-    def test_any_file_name_will_do(self, made: Callable[..., Path], name: str) -> None:
+    def test_a_file_may_have_any_name(self, made: Callable[..., Path], name: str) -> None:
         path = made(name)
         with dm.open(path) as session:
             assert session.scalar(sa.text("SELECT count(*) FROM image")) == 0
@@ -283,7 +283,7 @@ class TestOpeningSqlite:
         ):
             dm.open(path)
 
-    def test_something_else_than_sqlite(self, release: Path) -> None:
+    def test_a_file_that_is_not_sqlite(self, release: Path) -> None:
         path = next(release.rglob("session.parquet"))
         with pytest.raises(
             dm.DatabaseError,
@@ -400,7 +400,7 @@ class TestReadOnly:
         ):
             session.execute(insert)
 
-    def test_a_mistake_in_a_statement_is_no_failure_of_the_database(
+    def test_a_mistake_in_a_statement_is_not_a_failure_of_the_database(
         self, loaded_url: sa.URL
     ) -> None:
         with (
@@ -409,7 +409,7 @@ class TestReadOnly:
         ):
             session.execute(sa.text("SELECT nonsense FROM image"))
 
-    def test_a_failure_is_that_of_the_database_that_failed(
+    def test_a_failure_names_the_database_that_failed(
         self, loaded_file: Path, made: Callable[..., Path]
     ) -> None:
         with (
@@ -419,7 +419,7 @@ class TestReadOnly:
         ):
             outer.execute(sa.text("DELETE FROM rating"))
 
-    def test_a_writer_who_keeps_others_waiting_is_told_of(self, made: Callable[..., Path]) -> None:
+    def test_a_writer_that_locks_the_database_is_reported(self, made: Callable[..., Path]) -> None:
         path = made()
         locked = (
             f"{path} is in use by another program or by a session that is still open; close it, or "
@@ -434,7 +434,7 @@ class TestReadOnly:
                 session.execute(sa.text("DELETE FROM rating"))
             session.close()
 
-    def test_the_file_stays_as_it_is(self, loaded_file: Path) -> None:
+    def test_the_file_is_unchanged(self, loaded_file: Path) -> None:
         before = sha256(loaded_file)
         with dm.open(loaded_file) as session:
             dm.Coverage().run(session)
@@ -442,7 +442,7 @@ class TestReadOnly:
         assert sha256(loaded_file) == before
         assert [file.name for file in loaded_file.parent.iterdir()] == ["dirt.db"]
 
-    def test_a_file_that_nobody_may_write_in_a_folder_that_nobody_may_write(
+    def test_a_read_only_file_in_a_read_only_folder_is_opened(
         self, loaded_file: Path, tmp_path: Path
     ) -> None:
         folder = tmp_path / "published"
@@ -644,7 +644,9 @@ class TestPostgres:
 
 class TestUpgrade:
     @pytest.mark.parametrize("revision", database.known_revisions())
-    def test_tells_where_from_and_where_to(self, made: Callable[..., Path], revision: str) -> None:
+    def test_returns_the_old_and_the_new_revision(
+        self, made: Callable[..., Path], revision: str
+    ) -> None:
         path = made(revision=revision)
         assert dm.upgrade(path) == (revision, HEAD)
         with dm.open(path) as session:
@@ -653,7 +655,7 @@ class TestUpgrade:
     def test_takes_a_url_as_text(self, made: Callable[..., Path]) -> None:
         assert dm.upgrade(f"sqlite:///{made(revision='0001')}") == ("0001", HEAD)
 
-    def test_goes_back_too(self, release: Path, new_url: sa.URL) -> None:
+    def test_can_downgrade(self, release: Path, new_url: sa.URL) -> None:
         dm.load(release, new_url)
         assert dm.upgrade(new_url, "0002") == (HEAD, "0002")
 
@@ -665,7 +667,7 @@ class TestUpgrade:
         ):
             dm.upgrade(made(), "0815")
 
-    def test_a_missing_database_is_not_made(self, tmp_path: Path) -> None:
+    def test_a_missing_database_is_not_created(self, tmp_path: Path) -> None:
         with pytest.raises(dm.DatabaseError, match="there is no database at"):
             dm.upgrade(tmp_path / "dirt.db")
         assert list(tmp_path.iterdir()) == []
@@ -773,7 +775,9 @@ class TestUpgrade:
                     dm.upgrade(path)
         assert dm.upgrade(path) == ("0002", HEAD)
 
-    def test_an_upgrade_cut_off_is_undone_by_the_next(self, made: Callable[..., Path]) -> None:
+    def test_an_upgrade_that_was_killed_is_undone_by_the_next(
+        self, made: Callable[..., Path]
+    ) -> None:
         path = made(revision="0002")
         kill = (
             "import os, sys; from dirtmodel import database\n"

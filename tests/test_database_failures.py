@@ -85,7 +85,7 @@ class TestSettingsOfAServer:
         with dm.diff(hostile, loaded_url) as differences:
             assert list(differences.rows("coordinate")) == []
 
-    def test_are_ours_while_we_are_connected(self, hostile: sa.URL) -> None:
+    def test_are_overridden_by_each_connection(self, hostile: sa.URL) -> None:
         with database.connect(hostile) as connection:
             found = {name: connection.scalar(sa.text(f"SHOW {name}")) for name in HOSTILE}
         assert found == {
@@ -140,7 +140,7 @@ class TestLostConnection:
         with pytest.raises(dm.DatabaseError, match=lost(loaded_url)):
             lose()
 
-    def test_does_not_matter_when_all_is_read(
+    def test_does_not_matter_after_all_rows_are_read(
         self,
         loaded_url: sa.URL,
         kill: Callable[[orm.Session], None],
@@ -164,7 +164,7 @@ class TestLostConnection:
             rows.close()
         assert caplog.messages == []
 
-    def test_of_a_transaction_that_is_idle_for_too_long(self, loaded_url: sa.URL) -> None:
+    def test_after_an_idle_transaction_is_explained(self, loaded_url: sa.URL) -> None:
         def idle() -> None:
             with dm.open(loaded_url) as session:
                 session.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
@@ -174,7 +174,7 @@ class TestLostConnection:
         with pytest.raises(dm.DatabaseError, match=lost(loaded_url)):
             idle()
 
-    def test_of_another_database_is_that_of_the_other(
+    def test_names_the_database_that_lost_it(
         self, loaded_url: sa.URL, kill: Callable[[orm.Session], None]
     ) -> None:
         other = loaded_url.update_query_dict({"application_name": "other"})
@@ -296,7 +296,7 @@ class TestReadOnlyFolder:
         with dm.open(tmp_path / "dirt.db") as session:
             assert session.get_one(dm.Release, 1).label == "in the log"
 
-    def test_a_file_whose_change_was_cut_off(
+    def test_a_file_with_an_unfinished_change(
         self, published_file: Path, public: Path, tmp_path: Path
     ) -> None:
         copy = public / "unfinished"

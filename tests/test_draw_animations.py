@@ -284,12 +284,12 @@ def test_a_caption_alone_changes_no_pixel(
         assert (frame[height:, ..., :3].min(axis=(0, 1)) < 100).all(), "the text is dark"
 
 
-def test_without_clicks_and_caption_the_bytes_come_back() -> None:
+def test_without_clicks_and_caption_the_bytes_are_unchanged() -> None:
     data = naive_encode((9, 9), [Part(np.zeros((9, 9)), greys(2))])
     assert annotate(data, Notes([Click(None, None)]), img_id=1) == data
 
 
-def test_equal_frames_stay_as_long() -> None:
+def test_equal_frames_keep_their_durations() -> None:
     part = Part(np.zeros((30, 30)), greys(2), duration=200_000)
     other = Part(np.ones((30, 30)), greys(2), duration=70)
     data = naive_encode((30, 30), [part, part, other, part, part, part, part])
@@ -318,7 +318,7 @@ def test_a_gif_with_too_many_colours_becomes_an_animated_png() -> None:
         np.testing.assert_array_equal(frame[untouched], original[untouched])
 
 
-def test_a_gif_asked_for_with_too_many_colours_is_refused_with_the_way_out() -> None:
+def test_a_gif_with_too_many_colours_is_refused_with_advice() -> None:
     data = naive_encode((60, 60), [Part(full_palette_frame(0), greys(256))])
 
     with pytest.raises(PictureError) as caught:

@@ -104,7 +104,7 @@ def test_a_picture_without_clicks_keeps_its_pixels_under_a_caption(mode: str) ->
 
 
 @pytest.mark.parametrize("data", [png(picture()), gif(3)], ids=["png", "gif"])
-def test_without_anything_to_add_the_bytes_come_back(data: bytes) -> None:
+def test_without_anything_to_add_the_bytes_are_unchanged(data: bytes) -> None:
     nothing_wrong = Click(None, None, "ann")
     assert annotate(memoryview(data), Notes([nothing_wrong]), img_id=1) == data
 

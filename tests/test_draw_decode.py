@@ -70,7 +70,7 @@ def test_frames_are_counted_as_shown_and_as_stored(form: str, n_shown: int) -> N
     assert counts == (n_shown, 2)
 
 
-def test_chosen_frames_are_given() -> None:
+def test_chosen_frames_are_returned() -> None:
     found = frames_at(gif(1, 2, 3, 4, 5), 1, [1, 3])
     assert [image.getpixel((0, 0))[0] for image in found] == [2, 4]
 

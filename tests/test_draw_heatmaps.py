@@ -118,7 +118,7 @@ def test_every_slice_has_a_panel_in_order() -> None:
     assert [panel.n_clicks for panel in found.panels.values()] == [1, 1, 2, 1]
 
 
-def test_more_slices_than_anybody_looks_at_are_refused() -> None:
+def test_too_many_slices_are_refused() -> None:
     samples = (Sample(number, png(), slice=number) for number in range(1000))
 
     with pytest.raises(UsageError, match=r"^there are more than 48 slices.* choose one with"):
@@ -169,7 +169,7 @@ def test_a_sigma_that_makes_no_sense_is_refused(sigma: float) -> None:
         add_up([Sample(1, png())], sigma=sigma)
 
 
-def test_nothing_to_draw_is_told() -> None:
+def test_nothing_to_draw_is_reported() -> None:
     with pytest.raises(UsageError) as none:
         add_up([])
     with pytest.raises(UsageError) as damaged:

@@ -199,7 +199,7 @@ def test_a_thin_contour_keeps_its_hue_when_shrunk() -> None:
 
 
 @pytest.mark.parametrize("colour", [(120, 120, 120), (40, 60, 200)])
-def test_what_is_no_line_is_shrunk_as_it_is(colour: tuple[int, int, int]) -> None:
+def test_pictures_without_lines_are_shrunk_normally(colour: tuple[int, int, int]) -> None:
     image = Image.new("RGBA", (600, 450), (*colour, 255))
 
     small = shrink(image, (150, 112))
@@ -291,7 +291,7 @@ def test_no_pages_write_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         save(pages([Cell(1, png())], layout=SMALL), tmp_path / "missing" / "failures.png")
 

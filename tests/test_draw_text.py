@@ -13,7 +13,7 @@ WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 @settings(deadline=None)
 @given(WORDS)
-def test_what_is_printable_stays_as_it_is(words: str) -> None:
+def test_printable_text_is_unchanged(words: str) -> None:
     plain = text.printable(words)
 
     assert text.printable(plain) == plain
@@ -69,7 +69,7 @@ def test_wrapped_lines_fit_and_hold_every_letter(words: str, width: int) -> None
 
 @settings(deadline=None)
 @given(WORDS, st.integers(1, 400))
-def test_clipped_text_fits_and_says_that_it_is_clipped(words: str, width: int) -> None:
+def test_clipped_text_fits_and_ends_in_an_ellipsis(words: str, width: int) -> None:
     line = text.clip(words, 13, width)
 
     assert text.length(line, 13) <= width

@@ -52,7 +52,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("step", "file1", "entities", "name"), NAMES)
-def test_names_as_dirt_makes_them(step: int, file1: str, entities: Entities, name: str) -> None:
+def test_names_of_dirt_are_parsed(step: int, file1: str, entities: Entities, name: str) -> None:
     assert parse(file1) == entities
     assert scan(step, entities) == name
 
@@ -72,7 +72,7 @@ def test_names_as_dirt_makes_them(step: int, file1: str, entities: Entities, nam
         ("sub-a_run-12345678901_bold.nii", NOTHING._replace(sub="a", suffix="bold")),
     ],
 )
-def test_odd_names(file1: str, expected: Entities) -> None:
+def test_odd_names_are_parsed_as_far_as_possible(file1: str, expected: Entities) -> None:
     assert parse(file1) == expected
 
 
@@ -95,7 +95,7 @@ def test_scans_that_a2cps_does_not_name_have_none(
 
 
 @given(st.text(), st.integers(0, 4))
-def test_any_text_is_read_without_complaint(file1: str, step: int) -> None:
+def test_any_text_is_accepted(file1: str, step: int) -> None:
     found = parse(file1)
     assert found.run is None or 0 <= found.run < 2**31
     assert scan(step, found) in {None, *SCANS}

@@ -122,7 +122,7 @@ def test_parses_odd_names_as_the_kit_does(
     assert found == kit_in_polars(release)
 
 
-def test_a_fail_counts_even_if_its_rater_took_it_back(release: Path, tmp_path: Path) -> None:
+def test_a_fail_counts_even_if_its_rater_changed_it_later(release: Path, tmp_path: Path) -> None:
     dm.load(release, tmp_path / "dirt.db")
     with dm.open(tmp_path / "dirt.db", read_only=False) as db:
         before = dm.KitExclusions().run(db)

@@ -323,7 +323,7 @@ def test_filters_leave_out_the_runs_that_a_new_step_excludes(run: Run, db: orm.S
 # -- coverage and pictures
 
 
-def test_coverage(run: Run) -> None:
+def test_coverage_includes_the_new_steps(run: Run) -> None:
     rows = {row.pop("step"): list(row.values()) for row in rows_of(run("coverage", "--format=csv"))}
 
     assert rows["STEP_5"] == ["1", "4", "3", "1", "5", "2"]
@@ -343,7 +343,9 @@ def test_coverage(run: Run) -> None:
         (OBLIQUE, "MASK", "1 review: 1 click by ann"),
     ],
 )
-def test_captions(db: orm.Session, img_id: int, step: str, expected: str) -> None:
+def test_captions_name_the_new_numbers(
+    db: orm.Session, img_id: int, step: str, expected: str
+) -> None:
     image = db.get_one(dm.Image, img_id)
 
     caption = dm.image(db, image.id).notes.caption

@@ -434,7 +434,7 @@ def test_columns_of_one_name_are_left_out(tables: Tables, new_url: sa.URL, tmp_p
     assert findings(release, "unkept-column") == [("image.parquet", 2, (example, example))]
 
 
-def test_a_hundred_columns_at_once(tables: Tables, new_url: sa.URL, tmp_path: Path) -> None:
+def test_a_hundred_columns_are_kept(tables: Tables, new_url: sa.URL, tmp_path: Path) -> None:
     image = tables["image"]
     for number in range(100):
         image = with_extra(image, f"extra {number}", [number], pa.int64())

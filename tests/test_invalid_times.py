@@ -29,7 +29,7 @@ def backend(url: sa.URL) -> str:
     return url.get_backend_name()
 
 
-def test_are_refused_by_the_tables(new_url: sa.URL) -> None:
+def test_they_are_refused_by_the_tables(new_url: sa.URL) -> None:
     insert = "INSERT INTO session (id, step, created) VALUES ({}, 0, {})"
     accepted = []
     with database.engine(new_url).begin() as connection:
@@ -64,7 +64,7 @@ def damaged(new_url: sa.URL, release: Path) -> sa.URL:
 
 
 @pytest.mark.parametrize("command", ["image", "export"])
-def test_are_named_where_they_are_read(damaged: sa.URL, tmp_path: Path, command: str) -> None:
+def test_they_are_named_when_they_are_read(damaged: sa.URL, tmp_path: Path, command: str) -> None:
     with dm.open(damaged) as session:
         id_, image = session.execute(
             sa.select(dm.Rating.id, dm.Rating.img_id).order_by(dm.Rating.id).limit(1)

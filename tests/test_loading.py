@@ -79,7 +79,7 @@ def test_every_row_and_every_value_is_there(table: str, release: Path, db: orm.S
 
 
 @pytest.mark.parametrize("table", ["session", "rating", "coordinate", "image"])
-def test_moments_are_aware_and_exact(table: str, release: Path, db: orm.Session) -> None:
+def test_times_are_aware_and_exact(table: str, release: Path, db: orm.Session) -> None:
     model = MODELS[table]
 
     found = db.execute(sa.select(model.id, model.created)).all()
@@ -117,7 +117,7 @@ def test_notes_are_verbatim(release: Path, db: orm.Session) -> None:
     assert "a real newline\nand a real\ttab" in notes
 
 
-def test_strange_clicks_are_as_they_were(db: orm.Session) -> None:
+def test_unusual_clicks_are_unchanged(db: orm.Session) -> None:
     clicks = set(db.execute(sa.select(dm.Coordinate.x, dm.Coordinate.y)).all())
 
     assert (None, None) in clicks
@@ -165,7 +165,7 @@ def test_targets_are_numbered_in_their_order(release: Path, db: orm.Session) -> 
     assert [tuple(row) for row in found] == [(n, *key) for n, key in enumerate(keys, 1)]
 
 
-def test_targets_know_what_their_names_say(db: orm.Session) -> None:
+def test_targets_have_the_entities_of_their_names(db: orm.Session) -> None:
     targets = db.scalars(sa.select(dm.Target)).all()
 
     for target in targets:
@@ -223,7 +223,7 @@ def test_the_views_have_every_row(release: Path, db: orm.Session) -> None:
 # -- what a load says and takes
 
 
-def test_a_load_tells_what_it_did(release: Path, new_url: sa.URL) -> None:
+def test_a_load_returns_the_numbers_of_rows(release: Path, new_url: sa.URL) -> None:
     loaded = dm.load(release, new_url, label="3.0")
 
     assert loaded.url == new_url
@@ -257,7 +257,9 @@ def test_a_second_load_needs_replace(release: Path, new_url: sa.URL) -> None:
         assert session.scalars(sa.select(dm.Release.label)).all() == ["first"]
 
 
-def test_replace_leaves_nothing_of_the_old(release: Path, new_url: sa.URL, tmp_path: Path) -> None:
+def test_replace_removes_everything_of_the_old_release(
+    release: Path, new_url: sa.URL, tmp_path: Path
+) -> None:
     dm.load(release, new_url)
     small = sample.write_release(tmp_path / "small", subjects=1, slices=1, pictures="tiny")
 
@@ -269,7 +271,7 @@ def test_replace_leaves_nothing_of_the_old(release: Path, new_url: sa.URL, tmp_p
     assert ids == read(small, "image").keys()
 
 
-def test_a_refused_release_leaves_the_old_one(
+def test_a_refused_release_leaves_the_old_database_unchanged(
     release: Path, new_url: sa.URL, copy_of_release: Callable[[], Path]
 ) -> None:
     dm.load(release, new_url)
@@ -288,7 +290,9 @@ def test_a_refused_release_leaves_the_old_one(
     assert dump(new_url) == before
 
 
-def test_an_exception_on_the_way_leaves_the_old_one(release: Path, new_url: sa.URL) -> None:
+def test_an_exception_during_a_load_leaves_the_old_database_unchanged(
+    release: Path, new_url: sa.URL
+) -> None:
     dm.load(release, new_url)
     before = dump(new_url)
 
@@ -313,7 +317,7 @@ def test_new_rows_get_ids_beyond_the_loaded_ones(release: Path, new_url: sa.URL)
         assert added.id > max(read(release, "session"))
 
 
-def test_an_image_takes_its_reviews_along(release: Path, new_url: sa.URL) -> None:
+def test_deleting_an_image_deletes_its_reviews(release: Path, new_url: sa.URL) -> None:
     dm.load(release, new_url)
     image = next(iter(read(release, "rating").values()))["img_id"]
 

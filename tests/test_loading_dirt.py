@@ -145,7 +145,7 @@ def test_the_findings_equal_those_of_the_published_files(dirt: str, published: P
     assert {f.file for f in found} <= set(DIRT_TABLES.values())
 
 
-def test_the_command_takes_it_as_a_release(dirt: str, tmp_path: Path) -> None:
+def test_the_command_accepts_it_as_a_release(dirt: str, tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.main, ["load", dirt, "--db", str(tmp_path / "new.db")])
 
     assert told.exit_code == 0
@@ -153,7 +153,7 @@ def test_the_command_takes_it_as_a_release(dirt: str, tmp_path: Path) -> None:
     assert CliRunner().invoke(cli.main, ["check", dirt]).exit_code == 0
 
 
-def test_it_can_be_a_side_of_diff(dirt: str, published: Path) -> None:
+def test_diff_accepts_it_as_a_release(dirt: str, published: Path) -> None:
     with dm.diff(published, dirt) as found:
         counts = found.count()
 
@@ -170,7 +170,7 @@ def test_blank_texts_are_null_as_in_a_release(dirt: str, tmp_path: Path) -> None
         assert "" not in set(db.scalars(sa.select(dm.Rating.notes)))
 
 
-def test_one_from_before_there_were_comments_loads_with_a_finding(
+def test_a_database_from_before_there_were_comments_loads_with_a_finding(
     dirt: str, tmp_path: Path
 ) -> None:
     change(
@@ -230,7 +230,7 @@ def test_few_rows_are_fetched_at_a_time_where_they_can_be_large(
     assert sum(map(len, narrow)) == sum(map(len, wide))
 
 
-def test_it_is_only_read(dirt: str, tmp_path: Path) -> None:
+def test_it_is_left_unchanged(dirt: str, tmp_path: Path) -> None:
     before = Path(dirt).read_bytes() if Path(dirt).exists() else b""
 
     dm.load(dirt, tmp_path / "new.db")
@@ -335,7 +335,7 @@ def test_a_database_without_such_tables_is_refused(tmp_path: Path) -> None:
         dm.load(tmp_path / "other.db", tmp_path / "new.db")
 
 
-def test_a_database_of_ours_is_a_release_too(published: Path, tmp_path: Path) -> None:
+def test_a_database_of_dirtmodel_is_accepted_as_a_release(published: Path, tmp_path: Path) -> None:
     dm.load(published, tmp_path / "one.db")
 
     dm.load(tmp_path / "one.db", tmp_path / "two.db")

@@ -227,9 +227,7 @@ def test_the_orm_inserts_after_a_load(place: sa.URL, release: Path) -> None:
         db.rollback()
 
 
-def test_the_planner_knows_the_tables_and_finds_rows_without_looking_at_them(
-    place: sa.URL, release: Path
-) -> None:
+def test_the_tables_are_analysed_and_vacuumed(place: sa.URL, release: Path) -> None:
     dm.load(release, place)
 
     statistics = run(
@@ -546,7 +544,7 @@ def test_a_load_into_another_schema_goes_on_meanwhile(
     run(server, f"DROP SCHEMA other_{schema_of(place)} CASCADE")
 
 
-def test_one_transaction_is_really_everything(place: sa.URL, release: Path) -> None:
+def test_a_load_is_one_transaction(place: sa.URL, release: Path) -> None:
     before = state(place)
     seen = []
 

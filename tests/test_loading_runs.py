@@ -29,7 +29,7 @@ def rows(found: Iterator[Batch]) -> list[tuple[str, int, int]]:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 1000))))
-def test_the_same_rows_in_order(parts: list[list[int]]) -> None:
+def test_rows_keep_their_order(parts: list[list[int]]) -> None:
     found = rows(runs.in_runs(batch("rating", ids) for ids in parts))
 
     assert found == [("rating", i, 2 * i) for i in sorted(itertools.chain(*parts))]

@@ -223,7 +223,7 @@ def test_other_files_and_databases_are_never_replaced(
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_a_missing_folder(small: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(small: Path, tmp_path: Path) -> None:
     with pytest.raises(dm.DatabaseError) as caught:
         dm.load(small, tmp_path / "no" / "dirt.db")
 
@@ -232,7 +232,7 @@ def test_a_missing_folder(small: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_without_the_right_to_write(
+def test_a_folder_without_the_right_to_write_is_reported(
     small: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may write everywhere, so the right is taken away where it is asked for.
@@ -247,7 +247,7 @@ def test_a_folder_without_the_right_to_write(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="has no folder that refuses even root")
-def test_a_folder_that_refuses_even_root(small: Path) -> None:
+def test_a_folder_that_refuses_even_root_is_reported(small: Path) -> None:
     folder = f"/proc/{os.getpid()}"
 
     with pytest.raises(dm.DatabaseError) as caught:
@@ -256,7 +256,7 @@ def test_a_folder_that_refuses_even_root(small: Path) -> None:
     assert str(caught.value) == (f"no right to write in {folder}; choose another place with --db")
 
 
-def test_a_folder_that_turns_out_to_be_read_only(
+def test_a_folder_that_turns_out_to_be_read_only_is_reported(
     small: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_ = os.open
@@ -276,7 +276,7 @@ def test_a_folder_that_turns_out_to_be_read_only(
     )
 
 
-def test_a_disk_that_takes_no_more_while_the_file_grows(
+def test_a_disk_that_becomes_full_during_a_load_is_reported(
     sizeable: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed = threading.Event()
@@ -334,9 +334,7 @@ def test_a_journal_beside_the_database_shows_that_it_is_in_use(
 
 
 @pytest.mark.parametrize("suffix", ["-journal", "-wal"])
-def test_a_journal_without_a_database_would_spoil_the_new_one(
-    suffix: str, small: Path, folder: Path
-) -> None:
+def test_a_journal_without_a_database_is_refused(suffix: str, small: Path, folder: Path) -> None:
     leftover = folder / f"dirt.db{suffix}"
     leftover.write_bytes(b"pages")
 
@@ -611,7 +609,7 @@ def test_a_full_disk_leaves_no_trace(kilobytes: int, sizeable: Path, destination
 @pytest.mark.parametrize(
     "content", [b"", b"garbage", b"SQLite format 3\0", b"\0" * 5000], ids=lambda c: repr(c[:8])
 )
-def test_a_torn_partial_file_is_cleared_away(content: bytes, small: Path, folder: Path) -> None:
+def test_a_torn_partial_file_is_removed(content: bytes, small: Path, folder: Path) -> None:
     (folder / "dirt.db.dirtmodel-partial").write_bytes(content)
 
     dm.load(small, folder / "dirt.db")
@@ -619,7 +617,7 @@ def test_a_torn_partial_file_is_cleared_away(content: bytes, small: Path, folder
     assert [file.name for file in folder.iterdir()] == ["dirt.db"]
 
 
-def test_a_whole_partial_file_is_cleared_away(small: Path, folder: Path) -> None:
+def test_a_whole_partial_file_is_removed(small: Path, folder: Path) -> None:
     dm.load(small, folder / "dirt.db", label="old")
     (folder / "dirt.db").rename(folder / "dirt.db.dirtmodel-partial")
 
@@ -630,7 +628,7 @@ def test_a_whole_partial_file_is_cleared_away(small: Path, folder: Path) -> None
         assert session.scalars(sa.select(dm.Release.label)).all() == ["new"]
 
 
-def test_a_folder_in_place_of_the_partial_file(small: Path, folder: Path) -> None:
+def test_a_folder_in_place_of_the_partial_file_is_reported(small: Path, folder: Path) -> None:
     partial = folder / "dirt.db.dirtmodel-partial"
     partial.mkdir()
 
@@ -705,7 +703,7 @@ def test_loads_that_start_at_once_never_spoil_each_other(small: Path, folder: Pa
 
 
 @pytest.mark.parametrize("moment", ["before the lock", "after the lock"])
-def test_a_partial_file_taken_by_another_load_is_left_to_it(
+def test_a_partial_file_of_another_load_is_left_alone(
     moment: str, small: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dirtmodel.loading import sqlite

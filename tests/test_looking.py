@@ -159,7 +159,7 @@ def test_clicks_that_do_not_decide_are_not_drawn(own: sa.URL, tmp_path: Path) ->
         np.testing.assert_array_equal(after[:height, :width], before)
 
 
-def test_every_frame_of_an_animation_is_ringed(own: sa.URL, tmp_path: Path) -> None:
+def test_every_frame_of_an_animation_has_rings(own: sa.URL, tmp_path: Path) -> None:
     img_id, data = click_on_an_animation(own)
     with database.engine(own).begin() as connection:
         connection.execute(sa.update(dm.Session).values(user="ann"))

@@ -94,7 +94,7 @@ class TestHistory:
         assert declared == expected
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-    def test_a_migration_imports_nothing_of_ours(self, file: Path) -> None:
+    def test_a_migration_does_not_import_dirtmodel(self, file: Path) -> None:
         tree = ast.parse(file.read_text())
         modules = {
             alias.name
@@ -128,7 +128,7 @@ class TestHistory:
 
 
 class TestUpAndDown:
-    def test_up_from_nothing_down_to_nothing_and_up_again(self, connect: Connect) -> None:
+    def test_the_schema_can_be_created_dropped_and_created_again(self, connect: Connect) -> None:
         for _ in range(2):
             with connect() as connection:
                 database.migrate(connection)
@@ -164,7 +164,7 @@ class TestUpAndDown:
             database.migrate(connection)
             assert mirrored_rows(connection) == everything
 
-    def test_only_the_notes_are_lost_before_there_were_notes(self, connect: Connect) -> None:
+    def test_a_downgrade_below_0002_loses_only_the_notes(self, connect: Connect) -> None:
         with connect() as connection:
             database.migrate(connection)
             insert_rows(connection, notes="gone")
@@ -338,13 +338,13 @@ class TestAutogenerate:
         assert "sa.Column('again', sa.Integer(), nullable=True)" in rendered
         assert "sa.Column('moment', sa.DateTime(timezone=True), nullable=True)" in rendered
 
-    def test_tables_of_others_are_left_alone(self) -> None:
+    def test_tables_of_other_programs_are_left_alone(self) -> None:
         include_name = environment_function("include_name")
         assert include_name("image", "table", {})
         assert not include_name("django_session", "table", {})
         assert include_name("anything", "column", {})
 
-    def test_what_is_not_ours_is_written_as_alembic_writes_it(self) -> None:
+    def test_types_of_other_programs_are_written_by_alembic(self) -> None:
         item = Base.metadata.tables["session"].c.step.type
         render_item = environment_function("render_item")
         assert render_item("type", item, None) == "sa.Integer()"

@@ -293,7 +293,7 @@ class TestSchema:
     def test_the_picture_is_the_last_column(self) -> None:
         assert list(Base.metadata.tables["image"].columns)[-1].name == "img"
 
-    def test_nullable_notes_are_the_only_deviation(self) -> None:
+    def test_nullable_notes_are_the_only_deviation_from_dirt(self) -> None:
         assert DEVIATES == {"notes": {"nullable": True}}
 
 

@@ -61,7 +61,7 @@ class TestRows:
             "</tbody>\n</table>\n<p>2 rows</p>"
         )
 
-    def test_of_many_a_notebook_shows_the_first(self) -> None:
+    def test_a_notebook_shows_the_first_of_many(self) -> None:
         shown = Rows(Row, [ROWS[0]] * 1_234)._repr_html_()
 
         assert shown.count("<tr>") == 11
@@ -73,7 +73,7 @@ class TestRows:
         assert "<th>run</th>" not in shown
         assert shown.endswith("<p>1 row; NULL in all rows: run, notes, decides</p>")
 
-    def test_without_any_a_notebook_shows_the_columns(self) -> None:
+    def test_a_notebook_shows_the_columns_of_an_empty_result(self) -> None:
         shown = ROWS[:0]._repr_html_()
 
         assert shown.count("<th>") == 6
@@ -86,7 +86,7 @@ class TestRows:
 
         assert f'title="{"x" * 100}">{"x" * 39}…</td>' in shown
 
-    def test_a_long_text_that_all_have_is_shown_once(self) -> None:
+    def test_a_long_text_that_is_equal_in_all_rows_is_shown_once(self) -> None:
         row = ROWS[0]._replace(notes="x" * 50)
 
         shown = Rows(Row, [row, row])._repr_html_()

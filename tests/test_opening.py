@@ -15,7 +15,7 @@ from dirtmodel import database, opening
 CLOSED = "the session is closed; open the database again with dirtmodel.open"
 
 
-def test_an_opened_database_is_a_session_without_with(loaded_url: sa.URL) -> None:
+def test_an_opened_database_is_a_session_without_a_with_block(loaded_url: sa.URL) -> None:
     db = dm.open(loaded_url)
 
     found = db.scalars(sa.select(dm.Image).limit(1)).all()
@@ -43,7 +43,7 @@ def test_a_session_that_is_forgotten_leaves_no_warning(loaded_url: sa.URL) -> No
 
 
 @pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
-def test_failures_are_explained_without_with(loaded_url: sa.URL) -> None:
+def test_failures_are_explained_without_a_with_block(loaded_url: sa.URL) -> None:
     db = dm.open(loaded_url, timeout=0.05)
 
     with pytest.raises(dm.DatabaseError) as failed:
@@ -55,7 +55,9 @@ def test_failures_are_explained_without_with(loaded_url: sa.URL) -> None:
     db.close()
 
 
-def test_a_write_to_a_session_that_reads_is_explained_without_with(loaded_url: sa.URL) -> None:
+def test_a_write_to_a_read_only_session_is_explained_without_a_with_block(
+    loaded_url: sa.URL,
+) -> None:
     db = dm.open(loaded_url)
 
     with pytest.raises(dm.DatabaseError) as refused:

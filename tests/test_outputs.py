@@ -79,12 +79,12 @@ class TestFormatOf:
             ("a.xlsx", "csv", "csv"),
         ],
     )
-    def test_is_what_was_asked_for_else_what_the_suffix_says(
+    def test_is_the_requested_one_else_that_of_the_suffix(
         self, path: str | None, asked: str | None, expected: str
     ) -> None:
         assert outputs.format_of(Path(path) if path else None, asked) == expected
 
-    def test_refuses_a_suffix_that_it_does_not_know(self) -> None:
+    def test_refuses_an_unknown_suffix(self) -> None:
         with pytest.raises(dm.OutputError) as caught:
             outputs.format_of(Path("a.xlsx"), None)
         assert str(caught.value) == (
@@ -133,7 +133,7 @@ class TestTable:
     @pytest.mark.parametrize(
         "nasty", ["\x1b[31mred", "a\nb", "a\tb", "\x07", "\x9b2J", "\u202ertl"]
     )
-    def test_control_characters_are_shown_not_obeyed(self, nasty: str) -> None:
+    def test_control_characters_are_escaped(self, nasty: str) -> None:
         shown = text(["notes"], [(nasty,)], "table")
         assert len(shown.splitlines()) == 3
         assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown) is None
@@ -141,7 +141,7 @@ class TestTable:
     def test_unicode(self) -> None:
         assert "naïve 🧠 日本" in text(["notes"], [("naïve 🧠 日本",)], "table")
 
-    def test_what_is_not_finite(self) -> None:
+    def test_infinity_and_nan(self) -> None:
         shown = text(["x"], [(math.inf,), (-math.inf,), (math.nan,)], "table")
         assert shown.split()[2:] == ["inf", "-inf", "NaN"]
 
@@ -225,11 +225,11 @@ class TestCsv:
             max_size=4,
         )
     )
-    def test_comes_back_from_python_s_reader(self, rows: list[tuple[str, str]]) -> None:
+    def test_is_read_back_by_python(self, rows: list[tuple[str, str]]) -> None:
         file = io.StringIO(text(["a", "b"], rows, "csv"), newline="")
         assert [tuple(row) for row in csv.reader(file)] == [("a", "b"), *rows]
 
-    def test_comes_back_from_pandas_and_duckdb(self, tmp_path: Path) -> None:
+    def test_is_read_back_by_pandas_and_duckdb(self, tmp_path: Path) -> None:
         import duckdb
         import pandas as pd
 
@@ -244,7 +244,7 @@ class TestCsv:
             "x,n\n0.30000000000000004,9223372036854775808\n"
         )
 
-    def test_what_is_not_finite(self) -> None:
+    def test_infinity_and_nan(self) -> None:
         assert text(["x"], [(math.inf,), (math.nan,)], "csv") == "x\ninf\nNaN\n"
 
     def test_lists_objects_and_decimals(self) -> None:
@@ -268,7 +268,7 @@ class TestTsv:
     def test_a_tab_is_escaped_for_readers_that_split_at_every_tab(self) -> None:
         assert text(["a"], [("x\ty\n",)], "tsv") == "a\nx\\ty\\n\n"
 
-    def test_comes_back_from_pandas_polars_and_duckdb(self, tmp_path: Path) -> None:
+    def test_is_read_back_by_pandas_polars_and_duckdb(self, tmp_path: Path) -> None:
         import duckdb
         import pandas as pd
         import polars as pl
@@ -434,7 +434,7 @@ class TestBytes:
         )
         assert file.getvalue() == b""
 
-    def test_say_what_they_are(self) -> None:
+    def test_are_described_in_a_table(self) -> None:
         assert outputs.describe_bytes(ONE_PIXEL) == "<GIF 1×1, 43 bytes>"
         assert outputs.describe_bytes(memoryview(ONE_PIXEL)) == "<GIF 1×1, 43 bytes>"
         assert outputs.describe_bytes(b"") == "<0 bytes>"
@@ -456,7 +456,7 @@ class TestStreaming:
         assert sizes[1] < sizes[2] < sizes[3]
 
     @pytest.mark.parametrize("format_", ["csv", "parquet"])
-    def test_many_rows_need_no_memory_to_speak_of(self, format_: str, tmp_path: Path) -> None:
+    def test_many_rows_need_little_memory(self, format_: str, tmp_path: Path) -> None:
         program = (
             "import re, sys\n"
             "import pyarrow.parquet\n"
@@ -490,7 +490,7 @@ def interrupted_write(path: Path) -> None:
 
 
 class TestDestination:
-    def test_spares_databases(self, demo_db: Path, tmp_path: Path) -> None:
+    def test_does_not_replace_databases(self, demo_db: Path, tmp_path: Path) -> None:
         path = Path(shutil.copy(demo_db, tmp_path))
         with pytest.raises(dm.OutputError) as caught, outputs.destination(path, replace=True):
             pass
@@ -507,7 +507,7 @@ class TestDestination:
         assert path.read_bytes() == b"new"
         assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
-    def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
+    def test_a_failure_leaves_the_existing_file_unchanged(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_bytes(b"old")
         with pytest.raises(KeyboardInterrupt):
@@ -515,7 +515,7 @@ class TestDestination:
         assert path.read_bytes() == b"old"
         assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
-    def test_a_full_disk_keeps_what_was_there(self, tmp_path: Path) -> None:
+    def test_a_full_disk_leaves_the_existing_file_unchanged(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_bytes(b"old")
         with (
@@ -529,7 +529,7 @@ class TestDestination:
             raise OSError(28, "No space left on device")
         assert path.read_bytes() == b"old"
 
-    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "no" / "a.csv"
         with (
             pytest.raises(
@@ -550,7 +550,7 @@ class TestDestination:
             os.umask(before)
         assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o640
 
-    def test_permissions_of_what_was_there_are_kept(self, tmp_path: Path) -> None:
+    def test_permissions_of_the_existing_file_are_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.touch(0o600)
         with outputs.destination(path, replace=True) as file:
@@ -558,7 +558,7 @@ class TestDestination:
         assert path.stat().st_mode & 0o777 == 0o600
 
     @pytest.mark.parametrize("kind", ["file", "link", "dangling link", "link to a device"])
-    def test_what_exists_is_refused(self, tmp_path: Path, kind: str) -> None:
+    def test_an_existing_file_is_refused_without_replace(self, tmp_path: Path, kind: str) -> None:
         path = tmp_path / "a.csv"
         if kind == "file":
             path.touch()
@@ -574,7 +574,7 @@ class TestDestination:
         ):
             pytest.fail("nothing is computed for it")
 
-    def test_what_appears_meanwhile_is_not_replaced(self, tmp_path: Path) -> None:
+    def test_a_file_that_appears_meanwhile_is_not_replaced(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         with pytest.raises(dm.OutputError, match="exists already"), outputs.destination(path):
             path.write_bytes(b"theirs")
@@ -607,7 +607,7 @@ class TestDestination:
             file.write(b"gone")
         assert Path(os.devnull).is_char_device()
 
-    def test_a_pipe_is_written_to_by_the_name_that_a_shell_gives_it(self) -> None:
+    def test_a_pipe_can_be_written_to_by_its_dev_fd_name(self) -> None:
         read, write = os.pipe()
         with outputs.destination(Path(f"/dev/fd/{write}")) as file:
             file.write(b"new")

@@ -62,7 +62,7 @@ def run(programs: Path, *args: object, folder: Path) -> subprocess.CompletedProc
     )
 
 
-def test_holds_the_package_and_its_migrations_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_contains_the_package_and_its_migrations_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     migrations = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
     inside = {Path(name).name for name in names if "dirtmodel/migrations/versions/" in name}
@@ -80,7 +80,7 @@ def test_holds_the_package_and_its_migrations_and_no_tests(wheel: Path) -> None:
     assert [name for name in names if "test" in name or name.endswith((".pyc", ".parquet"))] == []
 
 
-def test_tells_its_version_licence_and_needs(wheel: Path) -> None:
+def test_the_wheel_states_its_version_licence_and_requirements(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith("METADATA"))
         metadata = email.message_from_bytes(archive.read(name))
@@ -94,7 +94,7 @@ def test_tells_its_version_licence_and_needs(wheel: Path) -> None:
     }
 
 
-def test_is_what_runs(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path) -> None:
     program = "import dirtmodel, sys; print(dirtmodel.__file__, dirtmodel.__version__)"
     done = run(installed, "python", "-c", program, folder=tmp_path)
     assert done.stderr == ""
@@ -103,7 +103,7 @@ def test_is_what_runs(installed: Path, tmp_path: Path) -> None:
     assert version == dm.__version__
 
 
-def test_demo_loads_and_answers(installed: Path, tmp_path: Path) -> None:
+def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = run(installed, "dirtmodel", "demo", "here", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "FMAP_COREGISTRATION" in done.stdout
@@ -111,7 +111,7 @@ def test_demo_loads_and_answers(installed: Path, tmp_path: Path) -> None:
     assert f"revision  {database.known_revisions()[-1]}\n" in info.stdout
 
 
-def test_upgrades_a_database_of_an_older_version(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_upgrades_an_older_database(installed: Path, tmp_path: Path) -> None:
     release = sample.write_release(tmp_path, subjects=2, slices=1, pictures="tiny")
     dm.load(release, tmp_path / "dirt.db")
     with dm.open(tmp_path / "dirt.db") as session:

@@ -24,14 +24,14 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partial, "_cleared", set())
 
 
-def test_what_is_not_moved_is_removed(make: Make, tmp_path: Path) -> None:
+def test_a_file_that_is_not_completed_is_removed(make: Make, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), make(tmp_path):
         raise KeyboardInterrupt
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / f".0123456789abcdef{partial.SUFFIX}").touch()
     (tmp_path / f".fedcba9876543210{partial.SUFFIX}" / "qc").mkdir(parents=True)
 
@@ -40,7 +40,7 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_what_another_process_writes_is_kept(
+def test_files_of_a_running_process_are_kept(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make(tmp_path) as written:

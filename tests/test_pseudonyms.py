@@ -51,14 +51,14 @@ class TestNumbering:
         by_hash = sorted(users, key=lambda name: hmac.digest(KEY, name.encode(), hashlib.sha256))
         assert list(numbered) == by_hash
 
-    def test_another_key_numbers_otherwise(self, db: orm.Session) -> None:
+    def test_another_key_gives_another_order(self, db: orm.Session) -> None:
         keys = (True, *(bytes([n]) for n in range(1, 9)))
 
         orders = {tuple(pseudonyms.numbering(db.connection(), key)) for key in keys}
 
         assert len(orders) > 1
 
-    def test_follows_from_the_files_of_the_release(
+    def test_the_default_key_follows_from_the_files_of_the_release(
         self, db: orm.Session, release: Path, tmp_path: Path
     ) -> None:
         dm.load(release, tmp_path / "another.db", label="another")

@@ -22,7 +22,7 @@ def test_the_python_prints_what_is_shown(demonstration: Path, tmp_path: Path) ->
     assert (tmp_path / "first.png").stat().st_size > 0
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_to_existing_files() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text("utf-8"))
 
     missing = [link for link in links if not (documents.ROOT / link).exists()]

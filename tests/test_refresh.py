@@ -311,7 +311,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_changed(few_url: sa.URL) -> N
         assert stored(session) == before
 
 
-def test_the_command_says_what_it_refreshed(few_url: sa.URL) -> None:
+def test_the_command_reports_the_numbers_of_rows(few_url: sa.URL) -> None:
     as_another_program(few_url, "DELETE FROM coordinate", "DELETE FROM rating WHERE id > 1")
     url = few_url.render_as_string(hide_password=False)
 
@@ -540,7 +540,7 @@ def test_a_new_image_that_is_not_a_picture_is_refused(few_url: sa.URL) -> None:
             session.flush()
 
 
-def test_a_rollback_takes_the_derived_rows_back(few_url: sa.URL) -> None:
+def test_a_rollback_undoes_the_derived_rows(few_url: sa.URL) -> None:
     with dm.open(few_url, read_only=False) as session:
         before = stored(session)
         session.execute(sa.delete(dm.Rating))

@@ -361,7 +361,7 @@ def _png_size(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
-def test_the_cases_are_all_the_codes() -> None:
+def test_every_code_has_a_case() -> None:
     assert [case.code for case in CASES] == [*ERRORS, *WARNINGS]
 
 
@@ -406,7 +406,7 @@ def test_a_release_with_errors_is_refused_and_one_with_warnings_loaded(
 
 
 @by_code
-def test_quarantine_loads_what_is_sound_unless_there_is_no_reading_the_release(
+def test_quarantine_loads_the_sound_rows_unless_the_release_cannot_be_read(
     case: Case, sound: Tables, tmp_path: Path
 ) -> None:
     release = write(case.tables(sound), tmp_path)
@@ -442,7 +442,9 @@ def test_a_refusal_lists_the_findings_and_says_what_to_do(sound: Tables, tmp_pat
     )
 
 
-def test_a_release_that_cannot_be_read_is_to_be_copied_again(sound: Tables, tmp_path: Path) -> None:
+def test_the_advice_for_an_unreadable_release_is_to_copy_it_again(
+    sound: Tables, tmp_path: Path
+) -> None:
     release = write(sound, tmp_path)
     for file in ("rating.parquet", "session.parquet"):
         (release / QC_FOLDER / file).unlink()
@@ -525,7 +527,7 @@ def test_errors_come_before_warnings_each_in_the_documented_order(
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_memory_is_announced_as_it_is_found_unless_quiet(
+def test_memory_is_announced_at_once_unless_quiet(
     quiet: bool, release: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
@@ -556,7 +558,7 @@ def test_nan_is_null_also_where_an_id_is_missing(sound: Tables, tmp_path: Path) 
     assert (found.code, found.examples) == ("null-id", ("rating.parquet row 1: id is NULL",))
 
 
-def test_rows_of_nothing_but_nan_and_null_are_empty(sound: Tables, tmp_path: Path) -> None:
+def test_rows_of_only_nan_and_null_are_empty(sound: Tables, tmp_path: Path) -> None:
     nothing = dict.fromkeys(sound["coordinate"].column_names)
     coordinate = append(sound["coordinate"], **nothing)
     floats = [float("nan") if v is None else float(v) for v in coordinate["id"].to_pylist()]
@@ -583,7 +585,7 @@ def test_a_row_is_empty_only_if_all_of_it_is(column: str, sound: Tables, tmp_pat
 
 @pytest.mark.parametrize("table", ["session", "image", "rating", "coordinate"])
 @pytest.mark.parametrize("empty_rows", [0, 3])
-def test_tables_without_rows_are_no_fault(
+def test_tables_without_rows_are_sound(
     table: str, empty_rows: int, sound: Tables, tmp_path: Path
 ) -> None:
     cascade = {"session": ["rating", "coordinate"], "image": ["rating", "coordinate"]}
@@ -599,7 +601,9 @@ def test_tables_without_rows_are_no_fault(
 
 
 @pytest.mark.parametrize("null_types", [False, True])
-def test_a_release_without_any_rows(null_types: bool, sound: Tables, tmp_path: Path) -> None:
+def test_a_release_without_any_rows_is_loaded(
+    null_types: bool, sound: Tables, tmp_path: Path
+) -> None:
     empty = {name: table.slice(0, 0) for name, table in sound.items()}
     if null_types:
         empty = {
@@ -613,7 +617,9 @@ def test_a_release_without_any_rows(null_types: bool, sound: Tables, tmp_path: P
     assert loaded.n_rows == dict.fromkeys(["session", "image", "rating", "coordinate"], 0)
 
 
-def test_a_null_in_a_key_makes_no_duplicate_of_a_sound_row(sound: Tables, tmp_path: Path) -> None:
+def test_a_null_in_a_key_does_not_make_a_sound_row_a_duplicate(
+    sound: Tables, tmp_path: Path
+) -> None:
     first = {"id": NEW, "file1": "sub-1_new", "display": None, "step": 0, "slice": 0}
     second = {**first, "id": NEW + 1, "display": 0}
     table = append(append(sound["image"], **first), **second)
@@ -627,7 +633,7 @@ def test_a_null_in_a_key_makes_no_duplicate_of_a_sound_row(sound: Tables, tmp_pa
 # -- columns
 
 
-def test_two_columns_of_one_name_cannot_be_told_apart(sound: Tables, tmp_path: Path) -> None:
+def test_two_columns_of_the_same_name_are_refused(sound: Tables, tmp_path: Path) -> None:
     rating = sound["rating"].append_column("rating", sound["rating"]["rating"])
     release = write(sound, tmp_path)
     pq.write_table(rating, release / QC_FOLDER / "rating.parquet")
@@ -651,7 +657,7 @@ def test_names_of_columns_are_matched_exactly(sound: Tables, tmp_path: Path) -> 
     )
 
 
-def test_columns_in_another_order_are_no_fault(sound: Tables, tmp_path: Path) -> None:
+def test_columns_may_be_in_another_order(sound: Tables, tmp_path: Path) -> None:
     turned = {name: table.select(table.column_names[::-1]) for name, table in sound.items()}
 
     assert check(write(turned, tmp_path)) == []
@@ -783,7 +789,9 @@ def test_reviews_follow_their_image_into_quarantine(
     assert image.reason == f"image {judged}: the picture is truncated (nothing after 40 bytes)"
 
 
-def test_a_target_whose_pictures_are_all_rejected_is_none(sound: Tables, tmp_path: Path) -> None:
+def test_a_target_whose_pictures_are_all_rejected_is_not_loaded(
+    sound: Tables, tmp_path: Path
+) -> None:
     new = append(sound["image"], id=NEW, file1="sub-99999_new", img=b"nothing")
     release = write({**sound, "image": new}, tmp_path)
     db = tmp_path / "dirt.db"
@@ -817,7 +825,7 @@ def test_the_examples_can_be_written_as_json(sound: Tables, tmp_path: Path) -> N
         (b"\xff\xd8\xff\xe0 a JPEG", "neither PNG nor GIF"),
     ],
 )
-def test_what_is_wrong_with_a_picture(
+def test_the_fault_of_a_picture_is_named(
     picture: bytes, reason: str, sound: Tables, tmp_path: Path
 ) -> None:
     tables = appended("image", id=NEW, slice=99, img=picture)(sound)
@@ -976,7 +984,7 @@ def test_text_that_is_not_utf_8_is_unreadable(sound: Tables, tmp_path: Path) -> 
     assert "UTF8" in found.examples[0]
 
 
-def test_a_file_that_may_not_be_read(
+def test_a_file_without_the_right_to_read_is_reported(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:

@@ -61,7 +61,7 @@ def test_the_named_folder_wins_over_a_release_below_it(tmp_path: Path) -> None:
     assert found.folder == tmp_path
 
 
-def test_a_partial_release_is_found_and_tells_what_is_missing(tmp_path: Path) -> None:
+def test_a_partial_release_is_found_and_its_missing_files_are_named(tmp_path: Path) -> None:
     folder = make(tmp_path / "partial", ("rating", "image"))
 
     found = releases.find(tmp_path / "partial")
@@ -75,7 +75,7 @@ def test_a_partial_release_is_found_and_tells_what_is_missing(tmp_path: Path) ->
     ]
 
 
-def test_a_folder_without_any_of_the_files_is_no_release(tmp_path: Path) -> None:
+def test_a_folder_without_any_of_the_files_is_not_a_release(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         releases.find(tmp_path)
 
@@ -85,7 +85,7 @@ def test_a_folder_without_any_of_the_files_is_no_release(tmp_path: Path) -> None
     )
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         releases.find(tmp_path / "nowhere")
 
@@ -95,7 +95,7 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_is_no_release(tmp_path: Path) -> None:
+def test_a_file_is_not_a_release(tmp_path: Path) -> None:
     folder = make(tmp_path)
 
     with pytest.raises(ReleaseError) as caught:

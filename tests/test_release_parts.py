@@ -134,7 +134,7 @@ def unreadable(qc: Path) -> str:
         ),
     ],
 )
-def test_folders_that_are_not_one_table(qc: Path, names: list[str], words: str) -> None:
+def test_folders_that_are_not_one_table_are_refused(qc: Path, names: list[str], words: str) -> None:
     _, path = emptied(qc, "rating")
     Path(path).mkdir()
     for name in names:
@@ -172,19 +172,19 @@ def test_folders_that_are_not_one_table(qc: Path, names: list[str], words: str) 
     ],
     ids=lambda value: repr(value[:12]),
 )
-def test_files_that_are_not_parquet(qc: Path, content: bytes, words: str) -> None:
+def test_files_that_are_not_parquet_are_named(qc: Path, content: bytes, words: str) -> None:
     (qc / "rating.parquet").write_bytes(content)
 
     assert unreadable(qc) == f"rating.parquet: {words}"
 
 
-def test_a_compressed_file_beside_the_expected_name(qc: Path) -> None:
+def test_a_compressed_file_is_named(qc: Path) -> None:
     (qc / "rating.parquet").rename(qc / "rating.parquet.zst")
 
     assert unreadable(qc) == "rating.parquet is not there, but rating.parquet.zst is; decompress it"
 
 
-def test_links_whose_content_is_elsewhere(qc: Path) -> None:
+def test_links_whose_content_is_elsewhere_are_explained(qc: Path) -> None:
     (qc / "rating.parquet").unlink()
     (qc / "rating.parquet").symlink_to("../.git/annex/objects/x/y.parquet")
 

@@ -90,7 +90,7 @@ def by_duckdb(table: Any, path: Path, codec: str) -> None:
 
 @pytest.mark.parametrize("write", [by_polars, by_duckdb])
 @pytest.mark.parametrize("codec", ["uncompressed", "snappy", "gzip", "zstd"])
-def test_values_of_other_writers(write: Any, codec: str, tmp_path: Path) -> None:
+def test_values_of_other_writers_are_the_same(write: Any, codec: str, tmp_path: Path) -> None:
     written = list(values_of(seeded(codec), nullable=True))
     table = pa.table({"id": pa.array(range(len(written))), "x": pa.array(written, "binary")})
     write(table, tmp_path / "x.parquet", codec)
@@ -120,7 +120,7 @@ def test_damage_is_an_error_or_changes_nothing(codec: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("dictionary", [True, False])
 @pytest.mark.parametrize("codec", ["none", "snappy", "zstd"])
-def test_little_of_a_page_is_held(
+def test_little_of_a_page_is_kept_in_memory(
     codec: str, dictionary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "_HELD_BYTES", 1 << 20)

@@ -372,7 +372,7 @@ def report_of(tables: dict[str, pa.Table], tmp_path: Path, **load: Any) -> str:
 
 
 class TestSparseData:
-    def test_an_empty_release(self, tmp_path: Path) -> None:
+    def test_an_empty_release_has_a_report(self, tmp_path: Path) -> None:
         tables = {name: table.slice(0, 0) for name, table in small_tables().items()}
 
         text = report_of(tables, tmp_path)
@@ -381,7 +381,7 @@ class TestSparseData:
         assert "There is nothing to review." in text
         assert "The rule excludes nothing." in text
 
-    def test_nothing_reviewed(self, tmp_path: Path) -> None:
+    def test_a_release_without_reviews_has_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()
         for name in ("session", "rating", "coordinate"):
             tables[name] = tables[name].slice(0, 0)
@@ -391,7 +391,7 @@ class TestSparseData:
         assert "Nothing has been reviewed, so nothing can be said about quality or raters." in text
         assert "0 of 35 images were reviewed" in text.replace(f"{len(tables['image'])}", "35")
 
-    def test_a_single_rater(self, tmp_path: Path) -> None:
+    def test_a_single_rater_has_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()
         users = pa.array(["only"] * len(tables["session"]), pa.large_string())
         place = tables["session"].schema.get_field_index("user")
@@ -402,7 +402,7 @@ class TestSparseData:
         assert "only one rater" in text
         assert "nothing has two raters" in text
 
-    def test_only_sessions_without_a_user(self, tmp_path: Path) -> None:
+    def test_sessions_without_a_user_have_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()
         users = pa.nulls(len(tables["session"]), pa.large_string())
         place = tables["session"].schema.get_field_index("user")
@@ -428,7 +428,7 @@ class TestSparseData:
         assert re.search(r'<div class="missing">image \d+: ', text)
         assert "none of the 1 pictures of this heat map can be decoded" in text
 
-    def test_a_step_that_dirt_does_not_define(self, tmp_path: Path) -> None:
+    def test_a_step_that_dirt_does_not_define_has_a_report(self, tmp_path: Path) -> None:
         tables = small_tables(3)
         for name in ("session", "image"):
             rows = tables[name].to_pylist()
@@ -443,7 +443,7 @@ class TestSparseData:
 
 
 class TestRefusals:
-    def test_of_an_existing_file(self, run: Run, tmp_path: Path) -> None:
+    def test_an_existing_file_is_refused_without_replace(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "report.html"
         path.write_text("mine")
 
@@ -477,13 +477,13 @@ class TestRefusals:
 
         assert list(tmp_path.iterdir()) == []
 
-    def test_of_a_step_that_is_not_there(self, run: Run, tmp_path: Path) -> None:
+    def test_a_step_without_images_is_refused(self, run: Run, tmp_path: Path) -> None:
         result = run("report", "--step", "7", "-o", tmp_path / "report.html")
 
         assert result.exit_code == 2
         assert not (tmp_path / "report.html").exists()
 
-    def test_of_stdout(self, run: Run) -> None:
+    def test_stdout_is_refused(self, run: Run) -> None:
         result = run("report", "-o", "-")
 
         assert result.exit_code == 2
@@ -492,13 +492,15 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize("limits", [{"pictures": -1}, {"megabytes": 0}])
-    def test_of_limits_below_their_least(self, db: orm.Session, limits: dict[str, int]) -> None:
+    def test_limits_below_their_minimum_are_refused(
+        self, db: orm.Session, limits: dict[str, int]
+    ) -> None:
         with pytest.raises(dm.UsageError) as refused:
             dm.report(db, "report.html", **limits)  # type: ignore[arg-type]  # of limits only
 
         assert str(refused.value) == "a report has 0 or more pictures and 1 or more megabytes"
 
-    def test_of_conditions_that_other_parts_of_the_page_do_not_have(self, db: orm.Session) -> None:
+    def test_conditions_on_targets_are_refused(self, db: orm.Session) -> None:
         with pytest.raises(dm.UsageError) as refused:
             dm.report(db, "report.html", rule=dm.Exclusions(step=3, sub=10003, run_number=1))
 

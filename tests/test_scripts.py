@@ -13,7 +13,7 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_each_says_what_its_environment_needs(path: Path) -> None:
+def test_each_states_what_its_environment_needs(path: Path) -> None:
     text = path.read_text("utf-8")
 
     assert re.search(

@@ -188,7 +188,7 @@ def test_a_sheet_accepts_images_rows_ids_and_queries(db: orm.Session) -> None:
     assert [len(sheet) for sheet in sheets] == [len(ids)] * 4
 
 
-def test_a_sheet_keeps_the_order_it_was_given(db: orm.Session) -> None:
+def test_a_sheet_keeps_the_order_of_its_images(db: orm.Session) -> None:
     ids = [row.id for row in dm.Images(step=dm.Step.MASK, slice=1).run(db)][:3]
 
     forwards, backwards = dm.sheet(db, ids), dm.sheet(db, ids[::-1])
@@ -318,7 +318,7 @@ def test_a_heat_map_of_one_rater_counts_their_reviews_only(
         assert title == "MASK, display Y, all slices" + (f", {who}" if who else "")
 
 
-def test_extract_is_python_first(db: orm.Session, tmp_path: Path) -> None:
+def test_extract_can_be_called_from_python(db: orm.Session, tmp_path: Path) -> None:
     image = of_format(db, "GIF")
 
     (path,) = dm.extract(db, [image], tmp_path)

@@ -30,13 +30,13 @@ def _signals_as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_each_interrupts(number: signal.Signals) -> None:
+def test_each_signal_interrupts(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt), signals.handled():
         os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_second_one_does_not_disturb_cleaning_up(number: signal.Signals) -> None:
+def test_a_second_signal_does_not_disturb_cleaning_up(number: signal.Signals) -> None:
     cleaned = False
 
     def command() -> None:
@@ -75,7 +75,7 @@ def test_one_while_rows_are_fetched_leaves_nothing_in_the_log(
     assert caplog.messages == []
 
 
-def test_what_the_caller_ignores_stays_ignored() -> None:
+def test_a_signal_that_the_caller_ignores_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     with signals.handled():
@@ -109,6 +109,6 @@ def test_an_error_that_follows_from_an_interrupt_is_reported_as_one() -> None:
         closes_its_database()
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_unchanged() -> None:
     with pytest.raises(ZeroDivisionError), signals.handled(), signals.reported():
         1 / 0  # noqa: B018 - to raise

@@ -111,7 +111,7 @@ def test_heavy_packages_are_imported_where_they_are_needed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_nobody_takes_the_name_session_from_sqlalchemy(path: Path) -> None:
+def test_session_is_not_imported_from_sqlalchemy(path: Path) -> None:
     taken = [
         alias.name
         for node in ast.walk(ast.parse(path.read_text()))
@@ -139,7 +139,7 @@ def test_no_file_exceeds_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
-def test_the_package_lists_what_it_forwards() -> None:
+def test_the_package_lists_its_public_names() -> None:
     # Written out, not made of the table: type checkers read it.
     import dirtmodel
 
@@ -147,7 +147,7 @@ def test_the_package_lists_what_it_forwards() -> None:
     assert dirtmodel.__all__ == sorted({"__version__", *forwarded})
 
 
-def test_what_users_meet_is_forwarded() -> None:
+def test_all_errors_and_models_are_public() -> None:
     import dirtmodel
     from dirtmodel import errors
     from dirtmodel.models import Base

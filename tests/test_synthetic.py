@@ -144,7 +144,7 @@ def test_each_subject_has_up_to_four_runs_and_some_are_missing(clean: Tables) ->
     assert min(per_subject.values()) < 4
 
 
-def test_only_the_steps_asked_for_are_made() -> None:
+def test_only_the_requested_steps_are_made() -> None:
     tables = make_tables(**NARROW, steps=[3])
 
     assert set(tables["image"]["step"].to_pylist()) == {3}
@@ -283,7 +283,7 @@ def test_altered_columns_are_written_as_they_are(tmp_path: Path, hazardous: Tabl
 # Pictures
 
 
-def test_pictures_are_whole_and_of_dirts_formats(drawn: Tables) -> None:
+def test_pictures_are_complete_and_of_dirts_formats(drawn: Tables) -> None:
     for image in rows(drawn, "image"):
         with Image.open(io.BytesIO(image["img"])) as picture:
             picture.load()
@@ -299,7 +299,7 @@ def test_no_two_pictures_are_alike(drawn: Tables) -> None:
     assert len(set(pictures)) == len(pictures)
 
 
-def test_dtifit_has_as_many_frames_as_asked_for() -> None:
+def test_dtifit_has_the_requested_number_of_frames() -> None:
     tables = make_tables(subjects=1, steps=[4], frames=37, picture_size=(80, 60), hazards=False)
 
     with Image.open(io.BytesIO(tables["image"]["img"][0].as_py())) as picture:
@@ -307,7 +307,7 @@ def test_dtifit_has_as_many_frames_as_asked_for() -> None:
 
 
 @pytest.mark.parametrize("wanted", [1_000, 25_000, 100_000, 307_680])
-def test_noise_is_a_valid_distinct_png_of_the_size_asked_for(wanted: int) -> None:
+def test_noise_is_a_valid_distinct_png_of_the_requested_size(wanted: int) -> None:
     tables = make_tables(
         subjects=1, slices=1, steps=[0], pictures="noise", picture_bytes=wanted, hazards=False
     )
@@ -525,7 +525,7 @@ def test_every_hazard_has_its_traces_described() -> None:
 
 
 @pytest.mark.parametrize("hazard", HAZARDS)
-def test_a_hazard_is_there_if_all_are_asked_for(hazardous: Tables, hazard: str) -> None:
+def test_all_hazards_are_made_by_default(hazardous: Tables, hazard: str) -> None:
     assert TRACES[hazard](hazardous)
 
 
@@ -535,7 +535,7 @@ def test_a_hazard_is_not_in_a_clean_release(clean: Tables, hazard: str) -> None:
 
 
 @pytest.mark.parametrize("hazard", HAZARDS)
-def test_a_hazard_comes_alone_if_it_alone_is_asked_for(hazard: str) -> None:
+def test_a_single_hazard_can_be_requested(hazard: str) -> None:
     tables = make_tables(**NARROW, hazards=[hazard])
 
     assert [name for name, trace in TRACES.items() if trace(tables)] == [hazard]
@@ -577,7 +577,7 @@ def test_recipes_that_cannot_be_made_are_refused(options: dict[str, Any], messag
         sample.Recipe(**options)
 
 
-def test_a_large_narrow_release_has_the_reviews_asked_for() -> None:
+def test_a_large_narrow_release_has_the_requested_reviews() -> None:
     tables = make_tables(
         subjects=120,
         slices=7,

@@ -48,12 +48,12 @@ def answer(demo_db: Path) -> Rows:
     return found
 
 
-def test_dirtmodel_sql(demo_db: Path, answer: Rows) -> None:
+def test_dirtmodel_sql_reads_the_database(demo_db: Path, answer: Rows) -> None:
     with ask(demo_db, QUESTION) as asked:
         assert list(asked.rows) == answer
 
 
-def test_sqlite3_shell(demo_db: Path, answer: Rows) -> None:
+def test_the_sqlite3_shell_reads_the_database(demo_db: Path, answer: Rows) -> None:
     if shutil.which("sqlite3") is None:
         pytest.skip("there is no sqlite3 shell here")
     done = subprocess.run(
@@ -65,7 +65,7 @@ def test_sqlite3_shell(demo_db: Path, answer: Rows) -> None:
     assert done.stdout.splitlines() == ["|".join(map(str, row)) for row in answer]
 
 
-def test_duckdb_sqlite_scan(demo_db: Path, answer: Rows) -> None:
+def test_duckdb_reads_the_database_with_sqlite_scan(demo_db: Path, answer: Rows) -> None:
     version = f"v{duckdb.__version__}"
     try:
         package = resources.files("duckdb_extension_sqlite_scanner")
@@ -83,7 +83,7 @@ def test_duckdb_sqlite_scan(demo_db: Path, answer: Rows) -> None:
         assert connection.execute(question).fetchall() == answer
 
 
-def test_duckdb_on_arrow_tables(demo_db: Path, answer: Rows) -> None:
+def test_duckdb_reads_arrow_tables(demo_db: Path, answer: Rows) -> None:
     with sqlite3.connect(f"{demo_db.as_uri()}?mode=ro", uri=True) as source:
         tables = {
             table: pl.read_database(f"SELECT * FROM {table}", source).to_arrow()
@@ -96,7 +96,7 @@ def test_duckdb_on_arrow_tables(demo_db: Path, answer: Rows) -> None:
         assert connection.execute(QUESTION).fetchall() == answer
 
 
-def test_pandas(demo_db: Path, answer: Rows) -> None:
+def test_pandas_reads_the_database(demo_db: Path, answer: Rows) -> None:
     engine = sa.create_engine(f"sqlite:///{demo_db}")
     with engine.connect() as connection:
         frame = pd.read_sql(sa.text(QUESTION), connection)
@@ -104,7 +104,7 @@ def test_pandas(demo_db: Path, answer: Rows) -> None:
     assert list(frame.itertuples(index=False, name=None)) == answer
 
 
-def test_polars(demo_db: Path, answer: Rows) -> None:
+def test_polars_reads_the_database(demo_db: Path, answer: Rows) -> None:
     engine = sa.create_engine(f"sqlite:///{demo_db}")
     with engine.connect() as connection:
         frame = pl.read_database(QUESTION, connection)
@@ -112,7 +112,7 @@ def test_polars(demo_db: Path, answer: Rows) -> None:
     assert frame.rows() == answer
 
 
-def test_datasette(demo_db: Path, answer: Rows) -> None:
+def test_datasette_reads_the_database(demo_db: Path, answer: Rows) -> None:
     done = subprocess.run(
         [
             sys.executable,

@@ -183,7 +183,7 @@ def test_rowids_and_the_next_number_are_kept(path: Path, renew: Callable[[], Non
     assert rows(path, "SELECT rowid, a FROM plain") == [(3, "three"), (7, "seven")]
 
 
-def test_a_table_may_refer_to_ours_and_to_one_created_later(
+def test_a_table_may_refer_to_a_table_of_the_release_and_to_one_created_later(
     path: Path, renew: Callable[[], None]
 ) -> None:
     image = first_id(path, "image")
@@ -331,7 +331,7 @@ def test_a_full_text_index_of_our_notes_finds_those_of_the_new_release(
     assert rows(path, query) == [(rating[0]["id"], "zebra")]
 
 
-def test_what_was_broken_before_is_kept_broken(path: Path, renew: Callable[[], None]) -> None:
+def test_an_object_that_was_already_broken_is_kept(path: Path, renew: Callable[[], None]) -> None:
     change(
         path,
         "CREATE TABLE gone (a)",
