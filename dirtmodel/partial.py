@@ -116,18 +116,23 @@ def _temporary(parent: Path, *, folder: bool) -> Iterator[Partial]:
                 return
         finally:
             # An interrupt may arrive before `handle` is assigned; the path is ours all the same.
-            if handle is None or is_at(handle, path):
-                _remove(path)
+            is_ours = handle is None or is_at(handle, path)
             if handle is not None:
                 os.close(handle)
+            if is_ours:
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
+    # Needs a single file handle, unlike shutil.rmtree, which needs one for each level: there may be
+    # no others.
     with contextlib.suppress(OSError):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        if not path.is_dir():
             path.unlink()
+        for parent, _, names in os.walk(path, topdown=False):
+            for name in names:
+                Path(parent, name).unlink()
+            Path(parent).rmdir()
 
 
 def _lock(handle: int) -> bool:

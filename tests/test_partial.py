@@ -1,5 +1,7 @@
 """Temporary files and folders: locked while they are written, removed when they are left behind."""
 
+import os
+import resource
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,6 +29,27 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_is_not_completed_is_removed(make: Make, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), make(tmp_path):
         raise KeyboardInterrupt
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_removed_although_no_more_files_can_be_opened(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def fail() -> None:
+        with partial.folder(tmp_path) as made:
+            (made.path / "a/b/c").mkdir(parents=True)
+            (made.path / "a/b/file").touch()
+            lowest_free = os.dup(made.handle)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+            (made.path / "a/file").touch()
+
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            fail()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     assert list(tmp_path.iterdir()) == []
 
