@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from dirtmodel import opening, partial
+from dirtmodel.database.fetching import fetched
 from dirtmodel.errors import OutputError, UsageError
 from dirtmodel.models import (
     Base,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _NARROW_ROWS: Final = 65_536
 _PICTURES: Final = 64
-"""Rows of a group, which has to be held as a whole to be written: some megabytes of pictures."""
+"""Rows of a group at most, which has to be held as a whole to be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,20 +212,16 @@ def _write(
 
     schema = pa.schema([(column.name, _published(column)) for column in columns])
     wide = "img" in schema.names
-    options = {"stream_results": True, "yield_per": _PICTURES if wide else _NARROW_ROWS}
     n_rows = 0
-    with (
-        # Statistics of pictures would put whole pictures into the footer.
-        pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            use_dictionary=[f.name for f in schema if f.type == pa.large_string()],
-            write_statistics=[f.name for f in schema if f.name != "img"],
-        ) as writer,
-        connection.execute(statement, execution_options=options) as result,
-    ):
-        for rows in result.partitions():
+    # Statistics of pictures would put whole pictures into the footer.
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[f.name for f in schema if f.type == pa.large_string()],
+        write_statistics=[f.name for f in schema if f.name != "img"],
+    ) as writer:
+        for rows in fetched(connection, statement, _PICTURES if wide else _NARROW_ROWS):
             writer.write_batch(_batch(rows, schema, shown or {}))
             n_rows += len(rows)
     return n_rows

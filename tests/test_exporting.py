@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 import dirtmodel as dm
-from dirtmodel import cli, database
+from dirtmodel import cli, database, groups
 from dirtmodel import release as releases
 from dirtmodel.release.layout import QC_FOLDER, TABLES
 
@@ -62,10 +62,21 @@ def test_row_groups_are_bounded_and_hold_no_pictures_in_the_footer(
     dm.export(loaded_url, tmp_path / "out")
 
     found = pq.ParquetFile(tmp_path / "out" / QC_FOLDER / "image.parquet").metadata
-    groups = [found.row_group(n) for n in range(found.num_row_groups)]
+    row_groups = [found.row_group(n) for n in range(found.num_row_groups)]
     assert found.num_row_groups > 1
-    assert max(group.num_rows for group in groups) <= 64
-    assert all(group.column(1).statistics is None for group in groups)
+    assert max(group.num_rows for group in row_groups) <= 64
+    assert all(group.column(1).statistics is None for group in row_groups)
+
+
+def test_row_groups_have_few_bytes(
+    loaded_url: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "BYTES", 1)
+
+    written = dm.export(loaded_url, tmp_path / "out", step=dm.Step.DTIFIT)
+
+    found = pq.ParquetFile(tmp_path / "out" / QC_FOLDER / "image.parquet").metadata
+    assert found.num_row_groups == found.num_rows == written["image"]
 
 
 def test_a_step_comes_with_its_reviews_and_their_sessions(

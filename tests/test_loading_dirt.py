@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 import dirtmodel as dm
-from dirtmodel import cli, database, sample
+from dirtmodel import cli, database, groups, sample
 from dirtmodel import release as releases
-from dirtmodel.release import memory
 from dirtmodel.release.dirt import DIRT_COLUMNS, DIRT_TABLES
 
 SQLITE_SCHEMA = """
@@ -216,18 +215,19 @@ def test_rows_that_cannot_be_loaded_are_refused_or_quarantined(dirt: str, tmp_pa
     assert dm.load(dirt, tmp_path / "new.db", quarantine=True).n_quarantined == 1
 
 
-def test_few_rows_are_fetched_at_a_time_where_they_can_be_large(
-    dirt: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "BATCH_BYTES", 3_000)
-    change(dirt, f"UPDATE ratings_rating SET comments = '{'x' * 300}' WHERE id = 3")
+def test_rows_are_fetched_by_their_bytes(dirt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "BYTES", 100_000)
+    change(dirt, f"UPDATE ratings_rating SET comments = '{'x' * 100_000}' WHERE id IN (3, 5)")
 
     with releases.opened(dirt) as source:
         narrow, wide = (list(source.read("rating", names)) for names in (["id"], ["id", "notes"]))
 
-    assert max(map(len, narrow)) > 10
-    assert max(map(len, wide)) <= 10
-    assert sum(map(len, narrow)) == sum(map(len, wide))
+    (ids,) = (batch.column("id").to_pylist() for batch in narrow)
+    assert [batch.column("id").to_pylist() for batch in wide] == [
+        ids[: ids.index(3) + 1],
+        ids[ids.index(3) + 1 : ids.index(5) + 1],
+        ids[ids.index(5) + 1 :],
+    ]
 
 
 def test_it_is_left_unchanged(dirt: str, tmp_path: Path) -> None:

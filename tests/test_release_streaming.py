@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dirtmodel import sample
+from dirtmodel import groups, sample
 from dirtmodel.release import check, find, memory, pages, streaming
 from dirtmodel.release.layout import TABLES
 
@@ -163,7 +163,7 @@ def test_a_release_reads_alike_whatever_is_streamed(
 
     expected = rows(), check(release.folder)
     monkeypatch.setattr(memory, "MUCH_BYTES", 0)
-    monkeypatch.setattr(memory, "BATCH_BYTES", 1_000)
+    monkeypatch.setattr(groups, "BYTES", 1_000)
 
     assert (rows(), check(release.folder)) == expected
     with pq.ParquetFile(release.path("image")) as file:
@@ -172,7 +172,7 @@ def test_a_release_reads_alike_whatever_is_streamed(
 
 
 def test_a_batch_that_is_larger_than_estimated_comes_in_pieces() -> None:
-    batch = pa.record_batch({"notes": ["x" * (memory.BATCH_BYTES // 4)] * 8 + [""] * 8})
+    batch = pa.record_batch({"notes": ["x" * (groups.BYTES // 4)] * 8 + [""] * 8})
 
     pieces = list(memory.in_pieces(batch))
 

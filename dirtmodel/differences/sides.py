@@ -19,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from dirtmodel import database, opening
+from dirtmodel.database.fetching import fetched
 from dirtmodel.database.fragments import in_batches
 from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
 from dirtmodel.errors import DatabaseError
@@ -43,7 +44,7 @@ Place = opening.Database
 """A database, or the folder of a release."""
 
 _FETCHED: Final = 2_000
-"""Rows fetched at a time."""
+"""Rows fetched at a time, at most."""
 
 _MODELS: Final[dict[str, Any]] = {
     "session": Session,
@@ -175,13 +176,9 @@ class Side:
         return [FindingRow(code, file, tuple(examples)) for code, file, examples in found]
 
     def _stream(self, statement: Any) -> Iterator[Any]:
-        return itertools.chain.from_iterable(self._partitions(statement))
-
-    def _partitions(self, statement: Any) -> Iterator[Any]:
-        options = {"stream_results": True, "yield_per": _FETCHED}
-        # The cursor on the server is closed even if the rows are not read to the end.
-        with self.session.connection().execute(statement, execution_options=options) as result:
-            yield from result.partitions()
+        return itertools.chain.from_iterable(
+            fetched(self.session.connection(), statement, _FETCHED)
+        )
 
 
 class _UtcText(sa.ColumnElement[str]):

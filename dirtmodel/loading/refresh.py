@@ -5,7 +5,7 @@ session all call it.
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -187,11 +187,11 @@ def _delete_reviews(connection: sa.Connection, ids: Sequence[int] | None = None)
 
 def add_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
     """Add the reviews of images that have none in `review` yet, and count them."""
-    for kind, judged_by, rows in (
-        ("rating", JudgedBy.VERDICT, _ratings(ids)),
-        ("coordinate", JudgedBy.CLICKS, _click_sets(ids)),
+    for kind, judged_by, rows, notes in (
+        ("rating", JudgedBy.VERDICT, _ratings(ids), _note_of_rating),
+        ("coordinate", JudgedBy.CLICKS, _click_sets(ids), _last_note_of_clicks),
     ):
-        _insert(connection, Review, _reviews(kind, judged_by, rows.subquery("submitted")))
+        _insert(connection, Review, _reviews(kind, judged_by, rows.subquery("submitted"), notes))
     counted = tally() if ids is None else tally().where(one_of(Picture.img_id, ids))
     _insert(connection, Tally, counted)
 
@@ -212,38 +212,60 @@ def _ratings(ids: Sequence[int] | None) -> Statement:
         Rating.rating.label("verdict"),
         sa.cast(sa.null(), sa.Integer).label("n_clicks"),
         Rating.source_data_issue,
-        Rating.notes,
+        Rating.notes.is_not(None).label("has_notes"),
     )
     return statement if ids is None else statement.where(one_of(Rating.img_id, ids))
+
+
+def _note_of_rating(review: sa.FromClause) -> Statement:
+    return sa.select(Rating.notes).where(Rating.id == review.c.id)
 
 
 def _click_sets(ids: Sequence[int] | None) -> Statement:
     """One row per image and session, dated by its last row."""
     row = orm.aliased(Coordinate)
-    last_first = (
-        sa.select(row.id)
-        .where(row.img_id == Coordinate.img_id, row.session_id == Coordinate.session_id)
-        .order_by(row.created.desc(), row.id.desc())
-        .limit(1)
-    )
-    note = last_first.with_only_columns(row.notes).where(row.notes.is_not(None))
+    last = _last_first(row, Coordinate.img_id, Coordinate.session_id).with_only_columns(row.id)
     is_click = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
     blamed = sa.func.max(sa.case((Coordinate.source_data_issue, 1), else_=0))
     statement = sa.select(
         Coordinate.img_id,
-        last_first.scalar_subquery().label("id"),
+        last.scalar_subquery().label("id"),
         Coordinate.session_id.label("session"),
         sa.func.max(Coordinate.created).label("created"),
         sa.cast(sa.null(), sa.Integer).label("verdict"),
         sa.cast(sa.func.count(sa.case((is_click, 1))), sa.Integer).label("n_clicks"),
         (blamed == 1).label("source_data_issue"),
-        sa.case((sa.func.count(Coordinate.notes) > 0, note.scalar_subquery())).label("notes"),
+        (sa.func.count(Coordinate.notes) > 0).label("has_notes"),
     ).group_by(Coordinate.img_id, Coordinate.session_id)
     return statement if ids is None else statement.where(one_of(Coordinate.img_id, ids))
 
 
-def _reviews(kind: str, judged_by: JudgedBy, submitted: sa.Subquery) -> Statement:
-    """Select the rows of `review` of one kind."""
+def _last_note_of_clicks(review: sa.FromClause) -> Statement:
+    row = orm.aliased(Coordinate)
+    last = _last_first(row, review.c.img_id, review.c.session)
+    return last.with_only_columns(row.notes).where(row.notes.is_not(None))
+
+
+def _last_first(row: Any, img_id: Any, session: Any) -> Statement:
+    """Select the last one of the clicks of a session on an image."""
+    return (
+        sa.select(row)
+        .where(row.img_id == img_id, row.session_id == session)
+        .order_by(row.created.desc(), row.id.desc())
+        .limit(1)
+    )
+
+
+def _reviews(
+    kind: str,
+    judged_by: JudgedBy,
+    submitted: sa.Subquery,
+    notes: Callable[[sa.FromClause], Statement],
+) -> Statement:
+    """Select the rows of `review` of one kind.
+
+    Notes, which can be large, are looked up at the end: what is sorted before is held in memory.
+    """
     placed = _placed(submitted).subquery("placed")
     decides = STEP.c.judged_by == str(judged_by)
     return (
@@ -261,7 +283,7 @@ def _reviews(kind: str, judged_by: JudgedBy, submitted: sa.Subquery) -> Statemen
             placed.c.source_data_issue,
             decides.label("decides"),
             (decides & (placed.c.place == 1)).label("latest"),
-            placed.c.notes,
+            sa.case((placed.c.has_notes, notes(placed).scalar_subquery())).label("notes"),
         )
         .join_from(placed, Picture, Picture.img_id == placed.c.img_id)
         .join(Target, Target.id == Picture.target_id)

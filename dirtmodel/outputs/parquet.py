@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from dirtmodel.errors import OutputError
+from dirtmodel.groups import groups, row_size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +16,7 @@ Row = Sequence[Any]
 
 
 _CHUNK: Final = 16_384
-_CHUNK_BYTES: Final = 16 << 20
+"""Rows of a chunk, at most."""
 
 
 def write_parquet(
@@ -26,7 +27,7 @@ def write_parquet(
     import pyarrow.parquet as pq
 
     def tables() -> Iterator[pa.Table]:
-        for chunk in _chunks(rows):
+        for chunk in groups(rows, row_size, _CHUNK):
             yield _arrow_table(columns, chunk, schema)
 
     if schema is not None:
@@ -48,20 +49,6 @@ def write_parquet(
                 # Threads and read-ahead would each hold memory of their own.
                 with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
                     writer.write_table(_cast(chunk.read(use_threads=False), unified))
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Collect rows, few of them where they hold pictures."""
-    chunk: list[Row] = []
-    n_bytes = 0
-    for row in rows:
-        chunk.append(row)
-        n_bytes += sum(len(value) for value in row if isinstance(value, bytes | str))
-        if len(chunk) == _CHUNK or n_bytes > _CHUNK_BYTES:
-            yield chunk
-            chunk, n_bytes = [], 0
-    if chunk:
-        yield chunk
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:

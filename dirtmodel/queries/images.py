@@ -10,6 +10,7 @@ from sqlalchemy import orm
 
 from dirtmodel import pseudonyms
 from dirtmodel.database.fragments import one_of
+from dirtmodel.groups import groups
 from dirtmodel.models import (
     Coordinate,
     DisplayMode,
@@ -35,7 +36,6 @@ _KINDS: Final[dict[str, Any]] = {
 }
 """What the values of the conditions on images are."""
 
-_BATCH_BYTES: Final = 4_000_000
 _BATCH_IMAGES: Final = 64
 
 
@@ -261,22 +261,9 @@ def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[
 
     An image that has gone meanwhile is left out.
     """
-    for batch in _small_batches(images):
+    for batch in groups(images, lambda image: image.n_bytes, _BATCH_IMAGES):
         statement = sa.select(Image.id, Image.img).where(one_of(Image.id, [i.id for i in batch]))
         pictures: dict[int, bytes] = dict(iter(session.execute(statement)))
         for image in batch:
             if image.id in pictures:
                 yield image, pictures.pop(image.id)
-
-
-def _small_batches(images: Iterable[FoundImage]) -> Iterator[list[FoundImage]]:
-    batch: list[FoundImage] = []
-    n_bytes = 0
-    for image in images:
-        if batch and (n_bytes + image.n_bytes > _BATCH_BYTES or len(batch) == _BATCH_IMAGES):
-            yield batch
-            batch, n_bytes = [], 0
-        batch.append(image)
-        n_bytes += image.n_bytes
-    if batch:
-        yield batch

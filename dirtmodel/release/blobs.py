@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_PICTURE_BYTES: Final = 256 << 20
-
-GROUP_BYTES: Final = 8 << 20
-"""Bytes of pictures that are checked and written together, about; there is always one picture."""
 
 Img = memoryview | None
 
@@ -60,14 +56,9 @@ def describe(img: memoryview) -> Described:
     return Described(*probe(img), img.nbytes, hashlib.sha256(img).hexdigest())
 
 
-def group_of(pictures: Iterator[Img], at_most: int) -> Iterator[Img]:
-    """Take so many pictures as are well handled together."""
-    n_bytes = 0
-    for img in itertools.islice(pictures, at_most):
-        yield img
-        n_bytes += 0 if img is None else img.nbytes
-        if n_bytes >= GROUP_BYTES:
-            return
+def img_size(img: Img) -> int:
+    """Return the bytes of a picture."""
+    return 0 if img is None else img.nbytes
 
 
 def check_pictures(

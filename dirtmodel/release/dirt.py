@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from dirtmodel import database
+from dirtmodel.database.fetching import fetched, n_bytes
 from dirtmodel.errors import DatabaseError, ReleaseError
 from dirtmodel.release.columns import COLUMNS
 from dirtmodel.release.layout import TABLES
-from dirtmodel.release.memory import NARROW_ROWS, WIDE_ROWS, in_pieces, rows_at_a_time
+from dirtmodel.release.memory import NARROW_ROWS, WIDE_ROWS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +30,6 @@ DIRT_TABLES: Final = {
 }
 DIRT_COLUMNS: Final = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
 """Django's names of columns → the release's."""
-
-FEWEST_ROWS: Final = 4
-"""Rows fetched at a time, at least: each time, a server has to answer."""
 
 _OWN_TABLES: Final = {table: table for table in TABLES}
 
@@ -60,7 +58,10 @@ class DatabaseTables:
     def n_bytes(self) -> int:
         """The size of all pictures, which no engine reads for that."""
         img = self.columns["image"].get("img")
-        return 0 if img is None else int(self.connection.scalar(_total(img)) or 0)
+        if img is None:
+            return 0
+        total = sa.cast(sa.func.sum(n_bytes(img)), sa.BigInteger)
+        return int(self.connection.scalar(sa.select(total)) or 0)
 
     def paths(self, table: str) -> list[Path]:  # noqa: ARG002 - the signature is that of Source
         """No table is a file."""
@@ -104,37 +105,18 @@ class DatabaseTables:
         statement = sa.select(*map(self._selected, columns))
         if "id" in self.columns[table]:
             statement = statement.order_by(self.columns[table]["id"])
-        n_rows = self._n_rows_at_a_time(table, names)
-        options = {"stream_results": True, "yield_per": n_rows}
+        at_most = WIDE_ROWS if "img" in names else NARROW_ROWS
         try:
-            # Who stops reading half-way must not leave a cursor open on the server.
-            with self.connection.execute(statement, execution_options=options) as result:
-                for rows in result.partitions():
-                    values = dict(zip(names, zip(*rows, strict=True), strict=True))
-                    arrays = [_array(field.type, values[field.name]) for field in wanted]
-                    yield from in_pieces(pa.RecordBatch.from_arrays(arrays, names=names))
+            for rows in fetched(self.connection, statement, at_most, columns):
+                values = zip(wanted, zip(*rows, strict=True), strict=True)
+                arrays = [_array(field.type, column) for field, column in values]
+                yield pa.RecordBatch.from_arrays(arrays, names=names)
         except (sa.exc.DBAPIError, DatabaseError) as error:
             # Not to be taken for a failure of the database that is written.
             raise ReleaseError(
                 f"cannot read {self.names[table]} of {self.place}: {database.first_line(error)}; "
                 "nothing was loaded"
             ) from error
-
-    def _n_rows_at_a_time(self, table: str, names: list[str]) -> int:
-        """Choose by the mean size of pictures, and by the largest of other rows."""
-        columns = self.columns[table]
-        if "img" in names:
-            count = sa.select(sa.func.count()).select_from(columns["img"].table)
-            return rows_at_a_time(self.n_bytes, int(self.connection.scalar(count) or 0), WIDE_ROWS)
-        sizes = [
-            sa.func.coalesce(_size(columns[name]), 0)
-            for name in names
-            if isinstance(columns[name].type, (sa.String, sa.LargeBinary))
-        ]
-        if not sizes:
-            return NARROW_ROWS
-        largest = self.connection.scalar(sa.select(sa.func.max(sum(sizes[1:], sizes[0]))))
-        return max(FEWEST_ROWS, rows_at_a_time(int(largest or 0), 1, NARROW_ROWS))
 
     def _selected(self, column: Any) -> Any:
         """Select the driver's own value; text where the driver cannot hold every value."""
@@ -230,15 +212,6 @@ def _any_text(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
-def _size(column: Any) -> Any:
-    # Bytes of any type on Postgres; SQLite's length counts those of a BLOB. Of text: characters.
-    return sa.func.length(sa.type_coerce(column, sa.types.NullType()))
-
-
-def _total(img: Any) -> Any:
-    return sa.select(sa.cast(sa.func.sum(_size(img)), sa.BigInteger))
-
-
 @contextlib.contextmanager
 def opened(url: sa.URL) -> Iterator[DatabaseTables]:
     """Open a database that holds DIRT's tables, or those of any version of dirtmodel.
@@ -252,6 +225,8 @@ def opened(url: sa.URL) -> Iterator[DatabaseTables]:
         if database.is_sqlite(url):
             driver: Any = connection.connection.driver_connection
             driver.text_factory = _any_text
+            # Rows are read in their order, once; more would only add to the memory of a load.
+            driver.execute("PRAGMA cache_size=-8192")
         database.take_snapshot(connection)
         inspector = sa.inspect(connection)
         there = set(inspector.get_table_names())

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dirtmodel import groups
+from dirtmodel.groups import row_size, take
 from dirtmodel.release import pages, streaming
 
 if TYPE_CHECKING:
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
 
 NARROW_ROWS: Final = 16_384
 WIDE_ROWS: Final = 32
-BATCH_BYTES: Final = 16 << 20
-"""Rows at a time, at most, without and with pictures; and their bytes, on average.
+"""Rows at a time, at most, without and with pictures.
 
 Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
 the largest pictures, of 600 KB, lie side by side.
@@ -34,10 +35,10 @@ def rows_at_a_time(n_bytes: int, n_rows: int, most: int) -> int:
     """Return the number of rows to read at a time, few where they are large.
 
     >>> rows_at_a_time(2_500_000_000, 100_000, 32), rows_at_a_time(4_000_000_000, 1_000, 32)
-    (32, 4)
+    (32, 2)
     """
     mean = n_bytes // max(n_rows, 1)
-    return max(1, min(most, BATCH_BYTES // max(mean, 1)))
+    return max(1, min(most, groups.BYTES // max(mean, 1)))
 
 
 class Streamed(NamedTuple):
@@ -179,13 +180,9 @@ def _with_streams(
     rows = zip(*(values for _, values in streams.values()), strict=True)
     start = 0
     while start < batch.num_rows:
-        taken: list[tuple[bytes | None, ...]] = []
-        n_bytes = 0
-        while start + len(taken) < batch.num_rows and n_bytes < BATCH_BYTES:
-            if (row := next(rows, None)) is None:
-                return
-            taken.append(row)
-            n_bytes += sum(len(value) for value in row if value is not None)
+        taken = take(rows, row_size, batch.num_rows - start)
+        if not taken:
+            return
         columns = [
             _array(type_, values)
             for (type_, _), values in zip(streams.values(), zip(*taken, strict=True), strict=True)
@@ -209,7 +206,7 @@ def _array(type_: "pa.DataType", values: tuple[bytes | None, ...]) -> "pa.Array"
 
 def in_pieces(batch: "pa.RecordBatch") -> "Iterator[pa.RecordBatch]":
     """Yield the rows of a batch that may be larger than estimated in pieces that are not."""
-    if batch.num_rows <= 1 or batch.nbytes <= BATCH_BYTES:
+    if batch.num_rows <= 1 or batch.nbytes <= groups.BYTES:
         yield batch
         return
     half = batch.num_rows // 2

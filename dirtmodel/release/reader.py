@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dirtmodel.groups import take
 from dirtmodel.models import JUDGED_BY, JudgedBy
 from dirtmodel.models.lookups import ENUMS
 from dirtmodel.release import checks
-from dirtmodel.release.blobs import Img, Pictures, check_pictures, group_of, views
+from dirtmodel.release.blobs import Img, Pictures, check_pictures, img_size, views
 from dirtmodel.release.columns import COLUMNS, Column
 from dirtmodel.release.conversion import Mask, convert, integers
 from dirtmodel.release.extension import Extension
@@ -193,7 +194,7 @@ class Reader:
         for first_row, columns, problems in narrow:
             start = 0
             while start < len(columns):
-                imgs = list(group_of(pictures, len(columns) - start))
+                imgs = take(pictures, img_size, len(columns) - start)
                 yield (
                     first_row + start,
                     columns.part(start, len(imgs)),
