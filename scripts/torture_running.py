@@ -1,6 +1,7 @@
 """Commands run under torture: in a forked process that can be disturbed, or in this one."""
 
 import fcntl
+import functools
 import os
 import resource
 import signal
@@ -10,7 +11,9 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
+
+import forked
 
 from dirtmodel import cli
 
@@ -63,7 +66,8 @@ def run(
     with (log / "out").open("wb") as out:
         pid = os.fork()
         if pid == 0:
-            become(arguments, folder, out.fileno(), err, limits or {}, signal_ready)
+            command = functools.partial(_command, arguments, folder, limits or {}, signal_ready)
+            forked.become(command, (os.open(os.devnull, os.O_RDONLY), out.fileno(), err))
     os.close(err)
     os.close(signal_ready)
     os.read(ready, 1)
@@ -77,35 +81,13 @@ def run(
     return Ended(code, text, time.monotonic() - start)
 
 
-def become(
-    arguments: list[str], folder: Path, out: int, err: int, limits: Limits, ready: int
-) -> NoReturn:
-    """Turn this forked process into the command."""
-    code: Any = 70
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        os.chdir(folder)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
-        sys.argv = ["dirtmodel", *arguments]
-        limit(limits)
-        os.write(ready, b".")
-        try:
-            cli.main()
-        except SystemExit as error:
-            code = error.code or 0
-        except BaseException:  # noqa: BLE001 - as Python itself would
-            traceback.print_exc()
-            code = 1
-        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - as Python does in the end
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code if isinstance(code, int) else 70)
+def _command(arguments: list[str], folder: Path, limits: Limits, ready: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.chdir(folder)
+    sys.argv = ["dirtmodel", *arguments]
+    limit(limits)
+    os.write(ready, b".")
+    cli.main()
 
 
 def take_over_output(log: Path) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import forking
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -19,6 +19,10 @@ import dirtmodel as dm
 from dirtmodel import database, sample
 
 ENGINES = ("sqlite", "postgres")
+
+# Many Pythons are started; each would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(autouse=True)
@@ -146,10 +150,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = base / "dirtmodel-demo"
     with filelock.FileLock(f"{folder}.lock"):
         if not folder.exists():
-            subprocess.run(
-                [sys.executable, "-c", "from dirtmodel.cli import main; main()", "demo", folder],
-                cwd=Path(__file__).parent.parent,
-                check=True,
-                capture_output=True,
-            )
+            demo = forking.Forked("from dirtmodel.cli import main; main()", "demo", folder)
+            code, _, errors = demo.finished()
+            assert code == 0, errors
     return folder

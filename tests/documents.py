@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import forking
+
+ROOT = forking.ROOT
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = """import sqlite3, sys
@@ -65,14 +67,14 @@ def run_all(document: Path, folder: Path, demonstration: Path) -> int:
     return len(found)
 
 
-def run(command: Command, folder: Path, *, before: str = "") -> None:
+def run(command: Command, folder: Path, *, before: str = "", package: Path = ROOT) -> None:
     """Run a command in a folder, as a user with an empty home, and compare what it prints."""
     environment = {
         "HOME": str(folder),
         "PATH": os.pathsep.join(
-            [str(tools(folder)), str(Path(sys.executable).parent), os.environ["PATH"]]
+            [str(tools(folder, package)), str(Path(sys.executable).parent), os.environ["PATH"]]
         ),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(package),
         "COLUMNS": "100",
         "LC_ALL": "C.UTF-8",
     } | {name: value for name, value in os.environ.items() if name.startswith("PG")}
@@ -103,30 +105,20 @@ def run_python(document: Path, folder: Path) -> int:
         re.MULTILINE | re.DOTALL,
     )
     for code, shown in blocks:
-        printed = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=folder,
-            env={"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert printed.stdout == shown
+        ended, printed, errors = forking.Forked(code, folder=folder, environment={}).finished()
+        assert (ended, printed, errors) == (0, shown, "")
     return len(blocks)
 
 
-def tools(folder: Path) -> Path:
-    """Make sure that `dirtmodel` is this one, and that there is a `sqlite3`."""
+def tools(folder: Path, package: Path = ROOT) -> Path:
+    """Make sure that `dirtmodel` is the one of a tree, and that there is a `sqlite3`."""
     tools = folder / ".tools"
     tools.mkdir(exist_ok=True)
-    programs = {"dirtmodel": "from dirtmodel.cli import main\nmain()\n"}
+    forking.write_program(
+        tools / "dirtmodel", "from dirtmodel.__main__ import run; run()", package=package
+    )
     if shutil.which("sqlite3") is None:
-        programs["sqlite3"] = _SHELL
-    for name, text in programs.items():
-        program = tools / name
-        if not program.exists():
-            program.write_text(f"#!{sys.executable}\n{text}", "utf-8")
-            program.chmod(0o755)
+        forking.write_program(tools / "sqlite3", _SHELL)
     return tools
 
 

@@ -386,7 +386,10 @@ def test_a_codec_that_cannot_be_loaded_is_not_ignored() -> None:
     program = Forked(
         """
         import sys
+        import PIL
+        vars(PIL).pop("_webp", None)
         sys.modules["PIL._webp"] = None
+        sys.modules.pop("dirtmodel.draw.encode", None)
         try:
             import dirtmodel.draw.encode
         except ImportError as error:

@@ -4,8 +4,6 @@ import ast
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
+from forking import Forked
 
 import dirtmodel as dm
 from dirtmodel import database, sample
@@ -113,20 +112,17 @@ def run(checkout: Path, new_url: sa.URL) -> Run:
             "alembic": "from alembic.config import main; main()",
             "dirtmodel": "from dirtmodel.cli import main; main()",
         }[program]
-        done = subprocess.run(
-            [sys.executable, "-c", start, *map(str, arguments)],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(checkout),
-                "DIRTMODEL_DB": new_url.render_as_string(hide_password=False),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        url = new_url.render_as_string(hide_password=False)
+        forked = Forked(
+            start,
+            *arguments,
+            folder=checkout,
+            environment={**os.environ, "DIRTMODEL_DB": url},
+            package=checkout,
         )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        code, printed, errors = forked.finished()
+        assert (code != 0) is fails, printed + errors
+        return printed + errors
 
     return command
 

@@ -1,15 +1,11 @@
 """Loading into Postgres: all or nothing, whatever happens, and nothing left behind."""
 
-import contextlib
 import itertools
-import json
 import logging
 import os
 import re
 import resource
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from forking import Forked
 from sqlalchemy import orm
 
 import dirtmodel as dm
@@ -931,81 +928,43 @@ def test_limits_on_statements_do_not_end_a_load(own_database: sa.URL, pictures: 
 # -- kill -9
 
 LOADER = """
-import json, os, signal, sys
+import os, signal, sys
 import sqlalchemy as sa
-import alembic.command, psycopg, pyarrow.compute, pyarrow.parquet
 from dirtmodel import loading
-from dirtmodel.loading import postgres
 
-for line in sys.stdin:
-    release, url, replace, stop_at = json.loads(line)
-    child = os.fork()
-    if not child:
-        ticks = 0
-        def tick(*_):
-            global ticks
-            ticks += 1
-            os.write(1, b".")
-            if ticks == stop_at:
-                signal.pause()
-        sa.event.listen(sa.Engine, "before_cursor_execute", tick)
-        os.write(1, b"%d\\n" % os.getpid())
-        loading.load(release, url, replace=replace, progress=tick)
-        os.write(1, b"!")
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.write(1, b"\\n")
+release, url, replace, stop_at = sys.argv[1:]
+ticks = 0
+def tick(*_):
+    global ticks
+    ticks += 1
+    os.write(1, b".")
+    if ticks == int(stop_at):
+        signal.pause()
+sa.event.listen(sa.Engine, "before_cursor_execute", tick)
+loading.load(release, url, replace=bool(replace), progress=tick)
+os.write(1, b"!")
 """
 KILLS = 4
 
 
-class Loader:
-    """Loads in processes of their own, one after the other, which tell how far they are.
-
-    They are forked off one that has imported everything: 20 kills in the time of three starts.
-    """
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LOADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-
-    def start(self, release: Path, url: sa.URL, *, replace: bool, stop_at: int = 0) -> int:
-        job = [str(release), url.render_as_string(hide_password=False), replace, stop_at]
-        self._stdin.write(json.dumps(job).encode() + b"\n")
-        return int(self._stdout.readline())
-
-    def ticks(self) -> Iterator[bytes]:
-        """One byte for each statement and each batch, as it happens; `!` when all is done."""
-        while (byte := self._stdout.read(1)) not in {b"\n", b""}:
-            yield byte
-
-    def close(self) -> None:
-        self._stdin.close()
-        self._process.wait()
-        self._stdout.close()
-
-
-@pytest.fixture
-def loader() -> Iterator[Loader]:
-    with contextlib.closing(Loader()) as made:
-        yield made
+def start_loader(release: Path, url: sa.URL, *, replace: bool, stop_at: int = 0) -> Forked:
+    """Load in a process that prints a dot for each statement and each batch, and `!` at the end."""
+    database_url = url.render_as_string(hide_password=False)
+    return Forked(LOADER, release, database_url, replace or "", stop_at)
 
 
 # Where there is something to lose, at twice as many moments.
 @pytest.mark.parametrize(("replace", "kills"), [(False, KILLS // 2), (True, KILLS)])
 def test_kill_9_leaves_the_database_unchanged(
-    place: sa.URL, loader: Loader, pictures: Path, release: Path, replace: bool, kills: int
+    place: sa.URL, pictures: Path, release: Path, replace: bool, kills: int
 ) -> None:
     other = in_schema(place, f"timed_{schema_of(place)}")
     for url in (place, other) if replace else ():
         dm.load(release, url)
-    loader.start(pictures, other, replace=replace)
+    complete = start_loader(pictures, other, replace=replace)
     start = time.perf_counter()
-    times = [time.perf_counter() - start for byte in loader.ticks() if byte == b"."]
+    times = [time.perf_counter() - start for _ in iter(lambda: complete.out.read(1), "!")]
+    complete.finished()
     run(place, f"DROP SCHEMA {schema_of(other)} CASCADE")
     before = state(place)
     untouched = 0
@@ -1017,12 +976,12 @@ def test_kill_9_leaves_the_database_unchanged(
         # It goes no further than its next sign, lest it be done before the signal arrives.
         stop_at = min(sign + 1, len(times))
         doomed = place.update_query_dict({"application_name": f"doomed{k}"})
-        pid = loader.start(pictures, doomed, replace=replace, stop_at=stop_at)
-        ticks = loader.ticks()
-        reached = b"".join(itertools.islice(ticks, sign))
+        loader = start_loader(pictures, doomed, replace=replace, stop_at=stop_at)
+        assert loader.out.read(sign) == "." * sign
         time.sleep(max(0, moment - times[sign - 1]))
-        os.kill(pid, signal.SIGKILL)
-        assert b"!" not in reached + b"".join(ticks)
+        loader.send_signal(signal.SIGKILL)
+        code, more, _ = loader.finished()
+        assert (code, more.strip(".")) == (-signal.SIGKILL, "")
         while run(
             place,
             "SELECT 1 FROM pg_stat_activity WHERE application_name = :name",

@@ -73,6 +73,9 @@ def program(release: Path, db: Path, *, before: str = "", progress: str = "None"
         f"""
         import os, signal, sys, time
         import dirtmodel as dm
+        from dirtmodel import cli
+        # As the command line does; pyarrow would import it, which takes longer than the load.
+        sys.meta_path.insert(0, cli._WithoutPandas())
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         {before}
         def slowly(table, rows, n_bytes):

@@ -79,7 +79,8 @@ def test_the_page_can_be_followed(new_url: sa.URL, tree: Path, tmp_path: Path) -
         documents.run(
             documents.Command(text, output, command.line),
             tmp_path,
-            before=f"{before}export PYTHONPATH='{package}'; ",
+            before=before,
+            package=package,
         )
 
     for command in today:
