@@ -27,14 +27,14 @@ sys.dont_write_bytecode = False
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's own settings out of the tests."""
+    """Remove the user's settings from the environment."""
     for name in [name for name in os.environ if name.startswith(("PG", "DIRTMODEL_"))]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a Postgres of the tests' own; without one the tests fail, they are not skipped."""
+    """Start a Postgres server for the tests; if it is not installed, the tests fail."""
     # Not below pytest's own folder, which the next run of pytest closes to the server's user.
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         # Where no login session made such a folder, its library warns that it falls back to /tmp.
@@ -48,7 +48,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small release with every known hazard, as the real pipeline writes it."""
+    """Write a small release with every known hazard, as the published pipeline does."""
     return sample.write_release(
         tmp_path_factory.mktemp("release") / "made-up", picture_size=(96, 72), frames=4
     )
@@ -56,7 +56,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=ENGINES)
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.URL]:
-    """The place of a database that is not there yet, on each engine."""
+    """Return the URL of a database that does not exist yet, on each engine."""
     if request.param == "sqlite":
         yield database.parse_url(tmp_path / "dirt.db")
         return
@@ -78,7 +78,7 @@ def _new_schema(server: str) -> Iterator[sa.URL]:
 def loaded_url(
     request: pytest.FixtureRequest, release: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[sa.URL]:
-    """The release loaded, on each engine; shared, so open it read-only."""
+    """Return the URL of the loaded release, on each engine; shared, so open it read-only."""
     if request.param == "sqlite":
         url = database.parse_url(tmp_path_factory.mktemp("loaded") / "dirt.db")
         dm.load(release, url)
@@ -91,7 +91,7 @@ def loaded_url(
 
 @pytest.fixture(scope="session")
 def loaded_file(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The release loaded into a file; shared, so open it read-only."""
+    """Return the path of the loaded release on SQLite; shared, so open it read-only."""
     path = tmp_path_factory.mktemp("file") / "dirt.db"
     dm.load(release, path)
     return path
@@ -99,14 +99,14 @@ def loaded_file(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def db(loaded_url: sa.URL) -> Iterator[orm.Session]:
-    """A read-only session on the loaded release, on each engine."""
+    """Open the loaded release read-only, on each engine."""
     with dm.open(loaded_url) as session:
         yield session
 
 
 @pytest.fixture
 def copy_of_release(release: Path, tmp_path: Path) -> Callable[[], Path]:
-    """Copies of the release to damage."""
+    """Return a function that copies the release, for tests that damage it."""
     numbers = itertools.count()
 
     def copy() -> Path:
@@ -117,7 +117,7 @@ def copy_of_release(release: Path, tmp_path: Path) -> Callable[[], Path]:
 
 @pytest.fixture(scope="session")
 def read_release() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
-    """The rows of a release's files, by table, read without any code of ours."""
+    """Return a function that reads the rows of a release by table, with pyarrow alone."""
     import pyarrow.parquet as pq
 
     def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -137,13 +137,13 @@ def read_release() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
 def published(
     release: Path, read_release: Callable[[Path], dict[str, list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the release that `db` holds."""
+    """Return the rows of the release that `db` contains."""
     return read_release(release)
 
 
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `dirtmodel demo` makes: release, database, pictures and report; not to change."""
+    """Return the folder that `dirtmodel demo` writes; shared, so do not change it."""
     # The folder of this run of pytest; with several workers, each has one of its own below it.
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

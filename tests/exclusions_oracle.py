@@ -1,6 +1,6 @@
-"""Exclusions once more: row by row over the release's own tables, without a database.
+"""A second implementation of exclusions, row by row over the release's tables, without a database.
 
-Written from the rules in words, to be compared with what the package does in SQL.
+It follows the rules as documented. The tests compare it with the SQL of the package.
 """
 
 import collections
@@ -37,7 +37,7 @@ def exclusions(
     status: Collection[str] = ("excluded",),
     **conditions: Collection[Any],
 ) -> list[Row]:
-    """Rows as dictionaries, in order; `tables` are lists of dictionaries by name."""
+    """Return the expected rows as dictionaries, in order; `tables` has the rows of each table."""
     user_of = {session["id"]: session["user"] for session in tables["session"]}
     rows_on = {table: collections.defaultdict(list) for table in ("rating", "coordinate")}
     for table, of_image in rows_on.items():
@@ -76,7 +76,7 @@ def exclusions(
 
 
 def is_asked_for(image: Row, **conditions: Collection[Any] | None) -> bool:
-    """Return whether an image's target meets the conditions, which None leaves open."""
+    """Return whether an image's target meets the conditions; None stands for no condition."""
     names = _names(image["step"], image["file1"])
     names["run_number"] = names["run"]
     return all(wanted is None or names[name] in wanted for name, wanted in conditions.items())

@@ -1,4 +1,4 @@
-"""Ad hoc statements: they read, and nothing else."""
+"""Ad hoc statements can read, and cannot change anything."""
 
 import hashlib
 import io
@@ -34,7 +34,7 @@ SELECT i, i * 0.5 AS half, 'row ' || i AS name FROM n
 """
 MANY = 400_000
 LEAST_HELD = MANY * 150
-"""Bytes of so many tuples of an integer, a number and a text in Python."""
+"""The bytes that this many tuples of an integer, a float and a text take in Python."""
 PICTURES = "SELECT img FROM image WHERE step = 0 ORDER BY id LIMIT 1"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
@@ -172,7 +172,7 @@ def attacks(url: sa.URL) -> list[str]:
 
 
 def everything(url: sa.URL) -> Any:
-    """What must not change: the file's bytes, or the server's rows, relations, roles, settings."""
+    """Return what must not change: the file's bytes, or rows, relations, roles and settings."""
     if database.is_sqlite(url):
         path = database.sqlite_path(url)
         return hashlib.sha256(path.read_bytes()).hexdigest(), sorted(path.parent.iterdir())
@@ -203,7 +203,7 @@ def everything(url: sa.URL) -> Any:
 
 
 def run(url: sa.URL, statement: str, *parameters: tuple[str, str], **options: Any) -> list[Any]:
-    """Run a statement; the role of the tests' own server is a superuser."""
+    """Run a trusted statement, because the role of the tests is a superuser."""
     with ask(url, statement, dict(parameters), **{"trust": True, **options}) as answer:
         return list(answer.rows)
 
@@ -218,7 +218,7 @@ def shown(url: sa.URL) -> str:
 
 @pytest.fixture
 def reader(loaded_url: sa.URL) -> Iterator[sa.URL]:
-    """The loaded release, on Postgres for a role that the error about powerful roles creates."""
+    """Return the loaded release; on Postgres, for the role that the message suggests."""
     if database.is_sqlite(loaded_url):
         yield loaded_url
         return
@@ -579,7 +579,7 @@ def test_rows_stream_into_parquet_which_has_to_find_its_types_out(
 
 
 def growth(db: str, out: Path) -> int:
-    """How many bytes more many rows take than a few, resident at most."""
+    """Return how many more bytes of memory many rows take than a few."""
     return peak(db, out, MANY) - peak(db, out, 10)
 
 
@@ -623,7 +623,7 @@ def test_a_huge_value_is_refused(loaded_url: sa.URL, value: str) -> None:
 
 @pytest.mark.parametrize("loaded_url", ["postgres"], indirect=True)
 class TestWideRows:
-    """Rows of 1 MB, of which the server has 2 GB."""
+    """2,000 rows of 1 MB each."""
 
     WIDE = "SELECT repeat(i::text, 200000) AS a FROM generate_series(100000, 102000) AS n(i)"
 

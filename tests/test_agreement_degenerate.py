@@ -1,4 +1,4 @@
-"""Releases from which little or nothing follows: every command explains why, without NaN."""
+"""Releases with too little data: every command explains what is undefined, without NaN."""
 
 import json
 from collections.abc import Callable
@@ -118,7 +118,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def undefined(found: Any) -> list[Any]:
-    """Collect the objects of a JSON value that have a reason to give."""
+    """Collect the objects in a JSON value that have a `reason`."""
     if isinstance(found, list):
         return [entry for part in found for entry in undefined(part)]
     if not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""Agreement of a loaded release equals what a naive reading of its rows returns."""
+"""The agreement of a loaded release equals that of a naive reading of its rows."""
 
 import collections
 import itertools
@@ -115,7 +115,7 @@ def file_of(subject: int) -> str:
 
 
 def matrix_release(folder: Path, ratings: list[list[int | None]], subjects: Sequence[int]) -> Path:
-    """Units × raters as a release, one session per rater."""
+    """Write units × raters as a release, with one session per rater."""
     rows = [
         Review(unit, rater, code)
         for unit, row in enumerate(ratings)
@@ -240,7 +240,7 @@ def rater_of(session: int, mode: str) -> str | int | None:
 
 
 def history(rows: list[Review], mode: str, *, clicked: bool) -> dict[tuple[int, Any], list[Latest]]:
-    """(image, rater) → its reviews in order of time."""
+    """Return the reviews of each (image, rater), in order of time."""
     grouped = collections.defaultdict(list)
     for row_id, row in enumerate(rows, 1):
         key = (row.image, row.session, None if clicked else row_id)
@@ -273,7 +273,7 @@ def matrix(latest: dict[tuple[int, Any], list[Latest]], of: str) -> tuple[list[A
 
 
 def load(ratings: list[Review], clicked: list[Review], step: dm.Step, folder: str) -> Path:
-    """Images 0 to 4 are of the step, 5 to 9 of another: rows there are not to be seen."""
+    """Images 0 to 4 belong to the step, and 5 to 9 to another one, whose rows must not count."""
     other = FMAP if step == MASK else dm.Step.SURFACE_LOCALIZATION
     files = [file_of(s) for s in SUBJECTS]
     files[0] = "nothing.nii.gz"  # no subject: a cluster of its own

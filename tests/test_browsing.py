@@ -37,7 +37,7 @@ CHROMIUM = [
 
 
 class Site(NamedTuple):
-    """A server that runs, and the file that it shows."""
+    """A running server, and the file that it shows."""
 
     printed: str
     path: Path
@@ -83,7 +83,7 @@ def _crossed(session: orm.Session) -> dm.Rating:
 
 @pytest.fixture(scope="module")
 def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`dirtmodel browse` on the demo, with mark-up in a note, a user and a file name."""
+    """Run `dirtmodel browse` on the demo, with markup in a note, a user and a file name."""
     path = tmp_path_factory.mktemp("browse") / "dirt.db"
     shutil.copy(demo_db, path)
     with dm.open(path, read_only=False) as session:
@@ -112,7 +112,7 @@ def site(demo_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 @pytest.fixture
 def clicked(site: Site) -> int:
-    """An image with a click well inside."""
+    """Return an image with a click that is not near the border."""
     with dm.open(site.path) as session:
         found = session.scalar(
             sa.select(sa.func.min(dm.Coordinate.img_id)).where(

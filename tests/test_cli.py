@@ -1,4 +1,4 @@
-"""The command line: words, options, streams and exit codes; answers are tested elsewhere."""
+"""The command line: messages, options, streams and exit codes."""
 
 import csv
 import errno
@@ -38,7 +38,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run() -> Run:
-    """Run the command line in this process; bugs come out with their traceback."""
+    """Run the command line in this process; bugs keep their traceback."""
 
     def invoke(*args: object, **options: Any) -> Result:
         result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
@@ -870,7 +870,7 @@ def test_python_runs_it_where_the_program_is_on_no_path() -> None:
 
 
 class TestStartUp:
-    """What is not imported does not have to be waited for."""
+    """Commands import only the packages that they need."""
 
     def imported(self, *args: object) -> set[str]:
         program = (

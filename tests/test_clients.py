@@ -1,4 +1,4 @@
-"""Every table and view is read alike by the clients that people use."""
+"""Common clients read every table and view with the same values."""
 
 import contextlib
 import datetime as dt
@@ -38,7 +38,7 @@ def path(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """Undo what a client makes of the types, so that values can be compared."""
+    """Convert a client's types to plain Python, so that values can be compared."""
     if isinstance(value, str) and TIME.fullmatch(value):
         value = dt.datetime.fromisoformat(value)
     if isinstance(value, dt.datetime):

@@ -151,7 +151,7 @@ def test_reads_no_page_that_holds_a_picture(db: orm.Session) -> None:
 
 
 class TestRows:
-    """What every query returns."""
+    """The rows that every query returns."""
 
     def test_are_a_sequence_of_their_type(self, db: orm.Session) -> None:
         rows = dm.Coverage().run(db)

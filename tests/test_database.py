@@ -1,4 +1,4 @@
-"""From a URL to an opened database, and every way in which that can fail."""
+"""URLs, opening and upgrading databases, and every way in which these can fail."""
 
 import builtins
 import hashlib
@@ -27,13 +27,13 @@ NOTHING_ELSE = r"\Z"
 
 
 def says(message: str) -> str:
-    """A pattern for exactly this message."""
+    """Return a pattern that matches exactly this message."""
     return re.escape(message) + NOTHING_ELSE
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Path]:
-    """SQLite databases of a revision, without rows."""
+    """Return a function that creates SQLite databases of a revision, without rows."""
 
     def make(name: str = "dirt.db", revision: str = "head") -> Path:
         path = tmp_path / name
@@ -816,7 +816,7 @@ class TestForeignKeys:
 
 
 def tables_and_rows(url: sa.URL) -> dict[str, Any]:
-    """All definitions and the number of rows, and the revision."""
+    """Return all definitions, the numbers of rows, and the revision."""
     with database.connect(url) as connection:
         inspector = sa.inspect(connection)
         return {

@@ -1,4 +1,4 @@
-"""What can happen to a database while a command uses it, and settings that others made."""
+"""Failures of a database while a command uses it, and settings of a server."""
 
 import re
 import shutil
@@ -41,7 +41,7 @@ def server(postgres_server: str) -> sa.Engine:
 
 @pytest.fixture
 def role(server: sa.Engine) -> Iterator[str]:
-    """A role that may read everything."""
+    """Return the URL of a role that may read everything."""
     with server.begin() as connection:
         connection.execute(sa.text("CREATE ROLE guest LOGIN IN ROLE pg_read_all_data"))
     yield "guest"
@@ -50,7 +50,7 @@ def role(server: sa.Engine) -> Iterator[str]:
 
 
 def lost(url: sa.URL) -> str:
-    """The message; the server may be gone before its last words are read."""
+    """Return a pattern of the message; the server's own last message may be lost."""
     words = "terminating connection due to [^\\n]+|[^\\n]*server closed the connection unexpectedly"
     shown = re.escape(database.display(url))
     return rf"^the connection to {shown} was lost: ({words}); try again\Z"
@@ -227,11 +227,11 @@ class TestServer:
 
 
 class TestReadOnlyFolder:
-    """Files that another user may only read, in a folder that the user may only read."""
+    """Files in a folder, both of which the user may only read."""
 
     @pytest.fixture
     def public(self) -> Iterator[Path]:
-        """A folder that everyone can enter, which pytest's own are not."""
+        """Create a folder that every user can enter, unlike those of pytest."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder).chmod(0o755)
             yield Path(folder)
@@ -246,7 +246,7 @@ class TestReadOnlyFolder:
 
     @staticmethod
     def message(path: Path) -> str:
-        """The error that the user nobody sees, because for root no folder is read-only."""
+        """Return the error that the user `nobody` sees, because root can write to any folder."""
         path.parent.chmod(0o555)
         program = Forked(
             f"""

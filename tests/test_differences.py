@@ -34,7 +34,7 @@ class Record:
     """The edits of a release, in the terms of the report."""
 
     rows: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
-    """(table, change, old id, new id, columns that differ)"""
+    """Tuples of table, change, old id, new id, columns that differ."""
     re_encoded: set[int] = dataclasses.field(default_factory=set)
     stale: set[tuple[str, tuple[int, ...], str]] = dataclasses.field(default_factory=set)
     verdicts: dict[str, set[tuple[Any, ...]]] = dataclasses.field(
@@ -70,7 +70,7 @@ class Editor:
         return [row for row in self.rows[table] if row["img_id"] in img_ids]
 
     def target(self, step: int, fits: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
-        """Return the images of an untouched target that fits."""
+        """Return the images of an untouched target that meets a condition."""
         images = sorted(self.rows["image"], key=lambda row: row["id"])
         names = sorted({row["file1"] for row in images if row["step"] == step} - self.touched)
         for name in names:

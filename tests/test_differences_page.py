@@ -1,4 +1,4 @@
-"""The page of differences: one self-contained file in which everything is escaped."""
+"""The page of differences is one self-contained file in which all texts are escaped."""
 
 import base64
 import html.parser
@@ -43,7 +43,7 @@ class Parsed(html.parser.HTMLParser):
 
 
 def edited(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Change every mask, fail every coregistration, and put mark-up into the raters' names."""
+    """Change every mask, fail every coregistration, and put markup into the raters' names."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
     for image in rows["image"]:
         if image["step"] == 0:

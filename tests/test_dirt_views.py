@@ -1,4 +1,4 @@
-"""The views with DIRT's names of tables, read by the real Django with models of our own.
+"""The views with DIRT's table names, read by Django with models written for the tests.
 
 Django runs in a process of its own: its settings are global, and they change the time zone.
 """
@@ -169,7 +169,7 @@ class Django:
 
 
 class Place(NamedTuple):
-    """A database, Django on it, and the rows of our tables in it by the names of our columns."""
+    """A database, Django on it, and the rows of the mirrored tables with their column names."""
 
     url: sa.URL
     django: Django
@@ -181,7 +181,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release with moments on a whole second, and others just after it."""
+    """Return a release with times on a whole second, and others just after it."""
     tables = sample.make_tables(subjects=2, slices=1, picture_size=(32, 24), frames=2)
     for name, table in tables.items():
         rows = table.to_pylist()

@@ -1,7 +1,7 @@
-"""Annotated animations: every frame, every duration, not a pixel changed outside the rings.
+"""Annotated animations keep every frame, every duration, and every pixel outside the rings.
 
-GIFs come from an encoder and go to a decoder written here, from the description of the format and
-with no thought of speed, beside Pillow's.
+An encoder and a decoder of the tests write and read the GIFs. They follow the specification and are
+independent of Pillow's.
 """
 
 import io
@@ -175,7 +175,7 @@ def greys(n: int) -> list[tuple[int, int, int]]:
 
 @st.composite
 def animations(draw: st.DrawFn) -> tuple[tuple[int, int], list[Part]]:
-    """GIFs with partial frames, palettes of their own, transparency and every disposal."""
+    """Draw GIFs with partial frames, local palettes, transparency and every disposal method."""
     width, height = draw(st.integers(26, 44)), draw(st.integers(26, 40))
     seed = draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
@@ -301,7 +301,7 @@ def test_equal_frames_keep_their_durations() -> None:
 
 
 def full_palette_frame(seed: int) -> np.ndarray:
-    """Every one of 256 colours many times, so that no ring can hide one."""
+    """Return an image with 256 colours, each so often that no ring can hide it."""
     return np.random.default_rng(seed).permutation(np.arange(60 * 60) % 256).reshape(60, 60)
 
 

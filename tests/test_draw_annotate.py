@@ -1,4 +1,4 @@
-"""Rings, captions and legends on PNGs, and GIFs as stills; checked on an independent decode."""
+"""Rings, captions and legends on PNGs and on stills of GIFs, decoded independently."""
 
 import io
 
@@ -252,7 +252,7 @@ def test_after_seven_raters_rings_have_gaps() -> None:
 
 
 def painted(pen: colours.Pen) -> float:
-    """How many pixels a ring covers."""
+    """Return the number of pixels that a ring covers."""
     image = Image.new("RGBA", (WIDTH, HEIGHT))
     rings.draw(image, [rings.Point(30, 24, None)], {None: pen._replace(halo=False)})
     return np.asarray(image)[..., 3].sum() / 255

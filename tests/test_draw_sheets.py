@@ -34,7 +34,7 @@ def gif(*colours_: str, size: tuple[int, int] = (60, 45)) -> bytes:
 
 
 def boxes(page: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels of one colour."""
+    """Return the left, top, right and bottom edges of the pixels of one colour."""
     rows, columns = np.nonzero((np.asarray(page) == colour).all(axis=-1))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 

@@ -21,7 +21,7 @@ from dirtmodel.release.layout import QC_FOLDER
 
 ROOT = Path(__file__).parent.parent
 NEW = 900_000
-"""The first id that no table has."""
+"""The first id that is unused in all tables."""
 
 Tables = dict[str, Any]
 Run = Callable[..., str]
@@ -51,7 +51,7 @@ def today() -> Tables:
 
 @pytest.fixture(scope="module")
 def tomorrow(today: Tables) -> Tables:
-    """The same with a step, a display, a verdict and several columns more."""
+    """The same tables with an additional step, display, verdict and several columns."""
     tables = appended(today, "image", step=5)
     tables = appended(tables, "session", step=5)
     tables = appended(tables, "rating", img_id=NEW, session=NEW, rating=3)
@@ -73,7 +73,7 @@ def tomorrow(today: Tables) -> Tables:
 
 
 def appended(tables: Tables, table: str, **values: Any) -> Tables:
-    """One more row: a copy of the first one with other values."""
+    """Append a row: a copy of the first one with other values."""
     row = {**tables[table].slice(0, 1).to_pylist()[0], "id": NEW, **values}
     added = pa.Table.from_pylist([row], tables[table].schema)
     return {**tables, table: pa.concat_tables([tables[table], added])}

@@ -172,7 +172,7 @@ def test_a_query_returns_the_same_rows_in_the_same_order(engines: Engines, name:
 
 
 def test_order_depends_neither_on_the_collation_nor_on_the_place_of_null() -> None:
-    """The tests' server has only one collation, so this reads the SQL.
+    """This test reads the SQL, because the test server has only one collation.
 
     Text must be ordered by code point and NULL must be placed explicitly; otherwise the order
     follows the settings of the Postgres database and differs from SQLite.

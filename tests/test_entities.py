@@ -1,4 +1,4 @@
-"""What a derivative's file name says."""
+"""The entities in the file names of derivatives."""
 
 import pytest
 from hypothesis import given

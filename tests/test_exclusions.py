@@ -147,7 +147,7 @@ def empty_postgres(postgres_server: str) -> Iterator[sa.Connection]:
 
 
 def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list[list[Row]]:
-    """Ask the package, and leave out the columns that repeat the question."""
+    """Run the query, and leave out the columns that repeat its options."""
     nested = connection.in_transaction()
     with connection.begin_nested() if nested else connection.begin() as transaction:
         fill(connection, tables)
@@ -158,7 +158,7 @@ def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list
 
 
 def evidence(row: Any, columns: list[str]) -> Row:
-    """Return what the oracle computes, too."""
+    """Return the columns that the oracle computes, too."""
     return {name: getattr(row, name) for name in columns if name not in {"rule", "release"}}
 
 

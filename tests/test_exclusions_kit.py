@@ -1,4 +1,4 @@
-"""The starter kit's exclusion table: its published pipeline, step by step, over the files."""
+"""The starter kit's exclusion table, compared with its published pipeline on the files."""
 
 import datetime as dt
 import re
@@ -20,7 +20,7 @@ Kit = list[tuple[int | None, str | None, str | None]]
 
 
 def kit_in_polars(release: Path) -> Kit:
-    """The kit's pipeline, verb for verb: filter, join, extract, distinct, arrange."""
+    """Apply the kit's pipeline, verb by verb: filter, join, extract, distinct, arrange."""
     qc = release / "pre-surgery/mris/derivatives/qc"
     image = pl.read_parquet(qc / "image.parquet", columns=["id", "step", "file1"])
     rating = pl.read_parquet(qc / "rating.parquet", columns=["rating", "img_id"])
@@ -37,7 +37,7 @@ def kit_in_polars(release: Path) -> Kit:
 
 
 def kit_in_python(tables: dict[str, list[dict[str, Any]]]) -> Kit:
-    """The same rule in words of its own, with the kit's own expressions."""
+    """Apply the same rule in plain Python, with the kit's regular expressions."""
     file1_of = {i["id"]: i["file1"] for i in tables["image"] if i["step"] == FMAP_COREGISTRATION}
     failed = {
         file1_of[rating["img_id"]]

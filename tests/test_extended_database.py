@@ -1,4 +1,4 @@
-"""All commands on a database with a step, a display, a verdict and columns that DIRT lacks."""
+"""All commands on a database with numbers and columns that DIRT does not define."""
 
 import asyncio
 import csv
@@ -562,7 +562,7 @@ def assert_equal(one: sa.URL, other: sa.URL) -> None:
 
 @pytest.fixture
 def new_place(postgres_server: str, tmp_path: Path) -> Iterator[Callable[[str], sa.URL]]:
-    """Places of databases that do not exist yet."""
+    """Return URLs of databases that do not exist yet."""
     server = database.parse_url(postgres_server)
     schema = "extended_test_new"
 

@@ -1,4 +1,4 @@
-"""Columns that a release has beside the documented ones: kept, reported, compared, exported."""
+"""Additional columns of a release are kept, reported, compared and exported."""
 
 import datetime as dt
 import json
@@ -33,7 +33,7 @@ def tables() -> Tables:
 
 
 def with_extra(table: Any, name: str, values: Sequence[Any], type_: Any = None) -> Any:
-    """One more column; rows beyond the values are NULL in it."""
+    """Append a column; rows for which there is no value are NULL in it."""
     filled = [*values, *[None] * (len(table) - len(values))]
     array = values if isinstance(values, pa.Array) else pa.array(filled, type_)
     if isinstance(values, pa.Array):
@@ -46,7 +46,7 @@ def write(tables: Tables, folder: Path, name: str = "release") -> Path:
 
 
 def columns_of(url: sa.URL, table: str) -> dict[str, Any]:
-    """The extra columns of a table and their types, as the database reports them."""
+    """Return the extra columns of a table and their types, as the database reports them."""
     documented = {column.name for column in COLUMNS[table]}
     with database.engine(url).connect() as connection:
         found = sa.inspect(connection).get_columns(table)
@@ -54,7 +54,7 @@ def columns_of(url: sa.URL, table: str) -> dict[str, Any]:
 
 
 def values_of(url: sa.URL, table: str, name: str, type_: Any = None) -> list[Any]:
-    """The values of a column in the order of the ids, read without any code of ours."""
+    """Return the values of a column in the order of ids, read by plain SQL."""
     column = sa.column(name, type_ or sa.types.NullType())
     statement = sa.select(column).select_from(sa.table(table)).order_by(sa.column("id"))
     with database.engine(url).connect() as connection:
@@ -62,7 +62,7 @@ def values_of(url: sa.URL, table: str, name: str, type_: Any = None) -> list[Any
 
 
 def by_id(table: Any, values: Sequence[Any]) -> list[Any]:
-    """Values in the order of the ids of their rows."""
+    """Return values in the order of the ids of their rows."""
     return [value for _, value in sorted(zip(table["id"].to_pylist(), values, strict=True))]
 
 
@@ -275,7 +275,7 @@ NAMES = list(dict.fromkeys(NAMES))
 
 @pytest.fixture
 def oddly_named(tables: Tables, tmp_path: Path) -> Path:
-    """A release in which every table has columns of all these names."""
+    """Return a release in which every table has columns of all these names."""
     odd = {}
     for table in MIRRORED:
         rows = tables[table]

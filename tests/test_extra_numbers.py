@@ -19,7 +19,7 @@ from dirtmodel.release.tables import InvalidReleaseError
 Tables = dict[str, Any]
 Change = Callable[[Tables], Tables]
 NEW = 900_000
-"""The first id that no table has."""
+"""The first id that is unused in all tables."""
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def write(tables: Tables, folder: Path, name: str = "release") -> Path:
 
 
 def appended(tables: Tables, table: str, **values: Any) -> Tables:
-    """One more row: a copy of the first one with other values."""
+    """Append a row: a copy of the first one with other values."""
     row = {**tables[table].slice(0, 1).to_pylist()[0], "id": NEW, **values}
     added = pa.Table.from_pylist([row], tables[table].schema)
     return {**tables, table: pa.concat_tables([tables[table], added])}
 
 
 def with_step(tables: Tables, step: int, *, reviewed_by: str | None = None) -> Tables:
-    """A step more: one image, one session, and perhaps one review."""
+    """Add a step with one image, one session, and perhaps one review."""
     tables = appended(tables, "image", step=step)
     tables = appended(tables, "session", step=step)
     if reviewed_by is not None:
@@ -53,7 +53,7 @@ def last_row(tables: Tables, table: str) -> int:
 
 
 def lookup(url: sa.URL, table: str) -> list[tuple[Any, ...]]:
-    """The rows of a lookup table beyond DIRT's."""
+    """Return the rows of a lookup table that DIRT does not define."""
     known = {int(member) for member in lookups.ENUMS[table]}
     with database.engine(url).connect() as connection:
         rows = connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY id"))

@@ -1,4 +1,4 @@
-"""Times that other programs write: refused by the tables, and named where they are read."""
+"""Invalid times of other programs are refused by the tables, and named when they are read."""
 
 import contextlib
 import sqlite3
@@ -46,7 +46,7 @@ def test_they_are_refused_by_the_tables(new_url: sa.URL) -> None:
 
 @pytest.fixture
 def damaged(new_url: sa.URL, release: Path) -> sa.URL:
-    """A database whose tables have let an invalid time in."""
+    """Return a database that contains an invalid time."""
     dm.load(release, new_url)
     value = INVALID[backend(new_url)][0]
     update = f"UPDATE rating SET created = {value} WHERE id = (SELECT min(id) FROM rating)"

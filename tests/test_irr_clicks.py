@@ -1,4 +1,4 @@
-"""Clicks match one to one: as many as possible, then as close as possible."""
+"""Clicks are matched one to one: as many as possible, then as close as possible."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""How coefficients behave: what must not matter, what is undefined, and what is refused."""
+"""Properties of coefficients: invariances, undefined values, and invalid arguments."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Simulated ratings: an interval of 95 % contains the truth 95 times in 100."""
+"""Intervals of simulated ratings contain the truth as often as they state."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TOLERANCE = 0.035
 
 
 def design(fail: float, n_subjects: int, n_twice: int) -> irr.Design:
-    """Make raters who say FAIL that often; subjects differ, and some are read by one rater only."""
+    """Simulate raters who say FAIL at this rate; some subjects are read by one rater only."""
     false_alarm, sensitivity = 0.3 * fail, 0.8
     bad = (fail - false_alarm) / (sensitivity - false_alarm)
     confusion = [[1 - false_alarm, false_alarm], [1 - sensitivity, sensitivity]]

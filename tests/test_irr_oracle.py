@@ -1,4 +1,4 @@
-"""A second implementation, in fractions and straight from the formulas, agrees on any ratings."""
+"""A second implementation in exact fractions, directly from the formulas, agrees on any ratings."""
 
 import functools
 import itertools
@@ -138,7 +138,7 @@ class Naive(NamedTuple):
 
 
 def naive_error(ratings: Ratings, clusters: list[int], name: str, weights: str) -> Naive | None:
-    """Infinitesimal jackknife: the change by a trace more of one unit, summed over clusters."""
+    """Infinitesimal jackknife: the change per weight of a unit, summed over clusters."""
     return jackknife(ratings, clusters, lambda mass: naive(ratings, mass, name, weights))
 
 

@@ -1,4 +1,4 @@
-"""A rater's earlier and next rating of the same unit, by the time between them."""
+"""Repeated ratings of a unit by the same rater, sorted by the time between them."""
 
 import numpy as np
 

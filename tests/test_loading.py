@@ -28,7 +28,7 @@ VIEWS = ("image_labels", "rating_labels", "coordinate_labels", "review_labels")
 LOOKUPS = ("step", "display", "verdict")
 DERIVED = ("target", "picture", "review", "tally")
 CONTENT = ("session", "image", "rating", "coordinate", *LOOKUPS, *DERIVED, "quarantine", *VIEWS)
-"""Everything but what describes the files themselves."""
+"""All tables except those that describe the files."""
 
 MODELS = {
     "session": models.Session,
@@ -39,14 +39,14 @@ MODELS = {
 
 
 def read(release: Path, table: str) -> dict[int, dict[str, Any]]:
-    """The non-empty rows of a file by id, read without any of our code."""
+    """Return the non-empty rows of a file by id, read by pyarrow."""
     frame = pl.read_parquet(release / QC_FOLDER / f"{table}.parquet")
     rows = frame.filter(~pl.all_horizontal(pl.all().is_null())).to_dicts()
     return {row["id"]: row for row in rows}
 
 
 def dump(url: sa.URL) -> dict[str, list[str]]:
-    """All content of a database, in an order that does not depend on the rows' own."""
+    """Return all content of a database, independent of the order of rows."""
     with database.connect(url) as connection:
         return {
             name: sorted(
@@ -58,7 +58,7 @@ def dump(url: sa.URL) -> dict[str, list[str]]:
 
 
 def plain(value: Any) -> Any:
-    """What plain SQL gives on either engine, as SQLite has it."""
+    """Return a value of plain SQL on either engine, as SQLite stores it."""
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     return int(value) if isinstance(value, bool) else value
@@ -333,7 +333,7 @@ def test_deleting_an_image_deletes_its_reviews(release: Path, new_url: sa.URL) -
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    """The logical content, every hazard in it."""
+    """The logical content, with every hazard."""
     made = sample.make_tables(slices=1, picture_size=(48, 36), frames=2)
     assert made["coordinate"]["x"].null_count
     return made
@@ -376,7 +376,7 @@ def by_polars(table: Any, path: Path) -> None:
 
 
 def by_polars_as_strings(table: Any, path: Path) -> None:
-    """As inferred where the first x and y are all NULL, with the dump's last lines."""
+    """As inferred from a file whose first x and y are all NULL, with the dump's last lines."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     frame = frame.with_columns(

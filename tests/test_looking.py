@@ -1,4 +1,4 @@
-"""The commands that show pictures, end to end, on an independent decode."""
+"""The commands that show pictures, end to end, with an independent decoder."""
 
 import hashlib
 import io
@@ -45,7 +45,7 @@ def runner_on(url: sa.URL) -> Run:
 
 @pytest.fixture
 def own(new_url: sa.URL, tmp_path: Path) -> sa.URL:
-    """A small database that a test may damage, with hostile file names."""
+    """Return a small database that a test may damage, with hostile file names."""
     tables = sample.make_tables(
         subjects=2, slices=2, steps=[0, 3], picture_size=(64, 48), hazards=False
     )
@@ -239,7 +239,7 @@ def test_many_images_fill_numbered_pages(run: Run, tmp_path: Path) -> None:
 
 
 def damage(url: sa.URL, img_id: int) -> None:
-    """Break a picture as another program would: our own sessions refuse to."""
+    """Damage a picture by plain SQL, because sessions of dirtmodel refuse to."""
     with database.engine(url).begin() as connection:
         broken = {"img": b"\x89PNG\r\n\x1a\nbroken"}
         connection.execute(sa.update(Row.__table__).where(Row.id == img_id).values(broken))
@@ -360,7 +360,7 @@ def test_captions_and_labels_accept_any_file_name(own: sa.URL, tmp_path: Path) -
 
 
 def picture_box(drawn: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the dark picture in a heat map; the scale is to its right."""
+    """Return the edges of the dark picture in a heat map; the scale is to its right."""
     dark = drawn[..., :3].max(axis=-1) < 200
     columns = np.flatnonzero(dark.sum(axis=0) > drawn.shape[0] / 3)
     gaps = np.flatnonzero(np.diff(columns) > 1)

@@ -33,7 +33,7 @@ Connect = Callable[[], AbstractContextManager[sa.Connection]]
 
 
 def png(n_bytes: int = 200) -> bytes:
-    """A picture of at least so many bytes, which do not compress."""
+    """Return a picture of at least this many incompressible bytes."""
     width = n_bytes // 30 + 1
     pixels = random.Random(0).randbytes(width * 10 * 3)  # noqa: S311 - noise, not a secret
     with io.BytesIO() as file:
@@ -43,7 +43,7 @@ def png(n_bytes: int = 200) -> bytes:
 
 @pytest.fixture
 def connect(new_url: sa.URL) -> Connect:
-    """Transactions on a database that has no schema of ours yet."""
+    """Return a function that begins a transaction on an empty database."""
     engine = database.engine(new_url)
     schema = new_url.query.get("options", "").rpartition("=")[2]
     if schema:
@@ -383,7 +383,7 @@ class TestImageIsNotRewritten:
 
 
 def described(connection: sa.Connection) -> dict[str, Any]:
-    """What an inspector returns about each table, comparable."""
+    """Return the inspector's description of each table in a comparable form."""
     inspector = sa.inspect(connection)
     found: dict[str, Any] = {}
     for table in inspector.get_table_names():
@@ -424,12 +424,12 @@ def named(item: Any, columns: str) -> tuple[str, tuple[str, ...]]:
 
 
 def sequence_free(default: str | None) -> str | None:
-    """Postgres names the schema in a sequence's default, or not, by the search path."""
+    """Replace the default of a sequence, in which Postgres may or may not name the schema."""
     return "a sequence" if default and default.startswith("nextval(") else default
 
 
 def models_alone(url: sa.URL) -> dict[str, Any]:
-    """The same for the schema that the models create without migrations."""
+    """Return the same for the schema that the models create without migrations."""
     if database.is_sqlite(url):
         engine = database.engine(url.set(database=f"{url.database}.models"))
         with engine.begin() as connection:
@@ -443,7 +443,7 @@ def models_alone(url: sa.URL) -> dict[str, Any]:
 
 
 def insert_rows(connection: sa.Connection, *, notes: str | None, img: bytes = png()) -> None:
-    """One row in each mirrored table, at any revision."""
+    """Insert one row into each mirrored table, at any revision."""
     moment = "2025-07-23 12:00:00.000000+00:00"
     if connection.dialect.name == "sqlite":
         moment = moment.removesuffix("+00:00")
@@ -487,7 +487,7 @@ def contents(url: sa.URL, tables: tuple[str, ...]) -> dict[str, list[tuple[Any, 
 
 
 def image_pages(path: Path) -> dict[int, bytes]:
-    """The pages of SQLite's table image, by number, overflow pages included."""
+    """Return the pages of the table image on SQLite by number, including overflow pages."""
     with closing(sqlite3.connect(path)) as connection:
         (root,) = connection.execute(
             "SELECT rootpage FROM sqlite_master WHERE name = 'image'"
@@ -506,14 +506,14 @@ def image_pages(path: Path) -> dict[int, bytes]:
 
 
 def chain_start(leaf: bytes, size: int) -> int:
-    """Where the payload of a leaf's only cell goes on: the last four bytes of the cell."""
+    """Return the overflow page of a leaf's only cell: the last four bytes of the cell."""
     assert leaf[0] == 0x0D, "one row fits on a leaf that is the root"
     assert int.from_bytes(leaf[3:5]) == 1
     return int.from_bytes(leaf[size - 4 : size])
 
 
 def environment_function(name: str) -> Any:
-    """A function of env.py, which cannot be imported: alembic runs it."""
+    """Return a function of env.py, which alembic runs and which cannot be imported."""
     source = (FOLDER / "env.py").read_text()
     tree = ast.parse(source)
     tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]

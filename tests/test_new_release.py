@@ -15,7 +15,7 @@ from dirtmodel import database, sample
 DOCUMENT = documents.ROOT / "docs" / "new-release.md"
 EDDY = 5
 NEW = 900_000
-"""The first id that no table has."""
+"""The first id that is unused in all tables."""
 
 
 def blocks(kind: str) -> list[str]:

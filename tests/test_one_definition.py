@@ -1,6 +1,6 @@
-"""Every surface reports the same reviews, clicks, raters and verdicts, on both engines.
+"""All commands and queries report the same reviews, clicks, raters and verdicts, on both engines.
 
-One release holds every known irregularity. What is expected is counted in plain Python from the
+One release has every known irregularity. The expected values are counted in plain Python from the
 rows of its files.
 """
 
@@ -39,7 +39,7 @@ Findings = collections.Counter[tuple[str, str]]
 
 
 def make_tables() -> dict[str, pa.Table]:
-    """Make the sample with all its hazards, and add what it lacks."""
+    """Make the sample release with all hazards, and add further irregularities."""
     tables = sample.make_tables(slices=2, pictures="tiny", reviewed=0.4)
     schemas = {name: table.schema for name, table in tables.items()}
     rows = {name: table.to_pylist() for name, table in tables.items()}
@@ -94,7 +94,7 @@ def make_tables() -> dict[str, pa.Table]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The release, with rows that are NULL throughout at the end of each file."""
+    """Return the release, with rows that are NULL throughout at the end of each file."""
     return sample.write_tables(make_tables(), tmp_path_factory.mktemp("irregular"), empty_rows=3)
 
 
@@ -102,7 +102,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[sa.URL]:
-    """The release loaded, on each engine."""
+    """Return the URL of the loaded release, on each engine."""
     if request.param == "sqlite":
         place = database.parse_url(tmp_path_factory.mktemp("one") / "dirt.db")
         dm.load(folder, place)
@@ -126,7 +126,7 @@ def db(url: sa.URL) -> Iterator[orm.Session]:
 
 
 class Naive(NamedTuple):
-    """A review as the definition says: a rating, or one session's clicks on one image."""
+    """A review by its definition: a rating, or one session's clicks on one image."""
 
     img_id: int
     kind: str
@@ -150,7 +150,7 @@ class Naive(NamedTuple):
 
 
 class Expected:
-    """All reviews of the release."""
+    """Return all reviews of the release."""
 
     def __init__(self, tables: Tables) -> None:
         self.images = tables["image"]
@@ -187,7 +187,7 @@ class Expected:
         return [r for r in self.reviews if r.img_id == img_id and r.decides == decides]
 
     def latest(self, img_id: int) -> list[Naive]:
-        """Each rater's last deciding review; a session without a user is a rater of its own."""
+        """Return each rater's last deciding review; a session without a user is one rater."""
         last: dict[Any, Naive] = {}
         for review in sorted(self.of(img_id), key=lambda r: (r.created, r.id)):
             last[(review.rater, None if review.rater else review.session)] = review
@@ -314,7 +314,7 @@ def test_the_queries_of_images(db: orm.Session, expected: Expected) -> None:
 
 
 def parse(line: str) -> tuple[int, Findings, int]:
-    """Read a summary back: number of reviews, findings by rater, reviews that do not decide."""
+    """Parse a summary: number of reviews, findings by rater, reviews that do not decide."""
     text, others = re.fullmatch(
         r"(.*?)(?: \((\d+) reviews? of the other kind .*\))?", line
     ).groups()

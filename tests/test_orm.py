@@ -13,7 +13,7 @@ from dirtmodel.models import Base, views
 
 @pytest.fixture
 def statements(db: orm.Session) -> list[str]:
-    """Every statement that the session sends from here on."""
+    """Return a list that collects the statements that the session sends."""
     sent: list[str] = []
 
     def listen(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:

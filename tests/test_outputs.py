@@ -1,4 +1,4 @@
-"""Rows leave as table, csv, tsv, json, ndjson or parquet, all as a stream."""
+"""Rows are written as table, csv, tsv, json, ndjson or parquet, always as a stream."""
 
 import csv
 import datetime as dt
@@ -51,7 +51,7 @@ def text(columns: list[str], rows: Iterable[Any], format_: str) -> str:
 
 
 def table_of(columns: list[str], rows: Iterable[Any], width: int) -> tuple[list[str], list[str]]:
-    """The lines of a table on a terminal, and the columns that it leaves out."""
+    """Return the lines of a table on a terminal, and the columns that it leaves out."""
     file = io.BytesIO()
     left_out = outputs.write(columns, rows, "table", file, width=width)
     return file.getvalue().decode().splitlines(), left_out

@@ -1,4 +1,4 @@
-"""The wheel, installed away from the tree: it loads, upgrades, and holds what it should."""
+"""The wheel, installed outside the checkout: its content, a load and an upgrade."""
 
 import email
 import os
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as `python -m build --wheel` does, with the build backend of this environment."""
+    """Build the wheel as `python -m build --wheel` does, with the backend of this environment."""
     folder = tmp_path_factory.mktemp("wheel")
     build = "import sys; from hatchling import build; print(build.build_wheel(sys.argv[1]))"
     done = subprocess.run(
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of an environment that has the wheel, and shares its dependencies."""
+    """Install the wheel, with the dependencies of this environment; return the programs."""
     folder = tmp_path_factory.mktemp("environment")
     builder = venv.EnvBuilder(with_pip=False)
     builder.create(folder)

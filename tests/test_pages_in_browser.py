@@ -1,4 +1,4 @@
-"""The pages in Chromium: at three widths, in the dark and on paper, with hostile data."""
+"""The pages in Chromium: at three widths, in the dark theme and in print, with hostile data."""
 
 import shutil
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ FAINT = """() => {
 
 
 def hostile(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """Put mark-up into whatever text of a release can reach a page, and fail all images."""
+    """Put markup into every text of a release that a page shows, and fail all images."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
     for n, session in enumerate(rows["session"]):
         session["user"] = [None, SCRIPT, IMAGE, LONG][n % 4]
@@ -112,7 +112,7 @@ def browser() -> Iterator[sync_api.Browser]:
 def opened(
     request: pytest.FixtureRequest, browser: sync_api.Browser, pages: dict[str, Path]
 ) -> Iterator[sync_api.Page]:
-    """A page with all its parts unfolded; what it fetches is kept in its attribute `fetched`."""
+    """Open a page with all its parts unfolded; the attribute `fetched` lists its requests."""
     page = browser.new_page()
     fetched: list[str] = []
     page.on("request", lambda made: fetched.append(made.url))

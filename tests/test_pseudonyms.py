@@ -1,4 +1,4 @@
-"""Pseudonyms: the same in all results of a database and a key, and no name or note anywhere."""
+"""Pseudonyms are the same in all results of a database and a key, without names and notes."""
 
 import io
 import re

@@ -16,7 +16,7 @@ Everything = list[tuple[Image, Picture, Target]]
 
 
 def everything(db: orm.Session) -> Everything:
-    """Read all images without any condition, to compare with."""
+    """Read all images without any condition, for comparison."""
     rows = db.execute(
         sa.select(Image, Picture, Target)
         .join(Picture, Picture.img_id == Image.id)
@@ -129,7 +129,7 @@ def test_a_condition_that_cannot_be_read_is_rejected(
 
 @pytest.fixture
 def ids(db: orm.Session) -> list[int]:
-    """Ids of all images."""
+    """Return the ids of all images."""
     return list(db.scalars(sa.select(Image.id)))
 
 

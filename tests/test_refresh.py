@@ -1,4 +1,4 @@
-"""The derived tables follow from DIRT's tables, whoever changes these."""
+"""The derived tables follow from DIRT's tables, whichever program changes these."""
 
 import datetime as dt
 import hashlib
@@ -33,7 +33,7 @@ PLACES = ((3.0, 4.0), (None, None), (3.0, None), (float("inf"), 2.0))
 
 
 def picture(shade: int) -> bytes:
-    """A picture of one pixel."""
+    """Return a picture of one pixel."""
     buffer = io.BytesIO()
     PillowImage.new("L", (1, 1), shade).save(buffer, "PNG")
     return buffer.getvalue()
@@ -43,7 +43,7 @@ def picture(shade: int) -> bytes:
 
 
 class Derived(NamedTuple):
-    """The derived tables; targets by (step, file1) instead of their ids, which are arbitrary."""
+    """The derived tables, with (step, file1) instead of the ids of targets, which are arbitrary."""
 
     targets: set[Any]
     pictures: set[Any]
@@ -176,7 +176,7 @@ def stored(session: orm.Session) -> Derived:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of pictures of one pixel, with every known hazard."""
+    """Return a release with pictures of one pixel and every known hazard."""
     return sample.write_release(
         tmp_path_factory.mktemp("few"), subjects=2, slices=1, pictures="tiny", raters=3
     )
@@ -328,7 +328,7 @@ def test_the_command_reports_the_numbers_of_rows(few_url: sa.URL) -> None:
 
 
 class World:
-    """A database that changes, and the moment of the next change."""
+    """A database that changes, and the time of the next change."""
 
     def __init__(self, session: orm.Session) -> None:
         self.session = session
@@ -421,7 +421,7 @@ def delete(world: World, a: int, b: int) -> None:
 
 
 def change_many(world: World, a: int, b: int) -> None:
-    """Statements that change rows without loading them."""
+    """Return statements that change rows without loading them."""
     statements = (
         sa.update(dm.Rating).where(dm.Rating.id % 2 == b % 2).values(rating=dm.Ratings(a % 3)),
         sa.delete(dm.Coordinate).where(dm.Coordinate.id % 3 == b % 3),
@@ -450,7 +450,7 @@ OPERATIONS = (
 
 @pytest.fixture
 def empty_url(new_url: sa.URL) -> sa.URL:
-    """A database of the newest revision without rows."""
+    """Return a database of the newest revision without rows."""
     if not database.is_sqlite(new_url):
         schema = str(new_url.query["options"]).rpartition("=")[2]
         as_another_program(new_url, f"CREATE SCHEMA {schema}")

@@ -1,4 +1,4 @@
-"""Physical types: whatever carries the same content becomes the same canonical array."""
+"""Physical types: the same content becomes the same canonical array."""
 
 import datetime as dt
 import decimal
@@ -35,7 +35,7 @@ NUMBERS = [Kind.BIGINT, Kind.INTEGER, Kind.DOUBLE]
 
 
 def converted(kind: Kind, array: Any) -> tuple[list[Any], list[bool]]:
-    """The canonical values and which of the given ones are lost, types checked on the way."""
+    """Return the canonical values and which of the values are rejected, and check the types."""
     assert accepts(kind, array.type)
     result, bad = convert(Column("some", kind), array)
     assert result.type == CANONICAL[kind]
@@ -45,14 +45,14 @@ def converted(kind: Kind, array: Any) -> tuple[list[Any], list[bool]]:
 
 
 def kept(kind: Kind, array: Any) -> list[Any]:
-    """The canonical values of an array of which nothing is lost."""
+    """Return the canonical values of an array in which no value is rejected."""
     values, bad = converted(kind, array)
     assert not any(bad)
     return values
 
 
 def lost(kind: Kind, array: Any) -> list[bool]:
-    """Which values are lost; these are NULL in the result."""
+    """Return which values are rejected; they are NULL in the result."""
     values, bad = converted(kind, array)
     assert all(value is None for value, is_bad in zip(values, bad, strict=True) if is_bad)
     return bad

@@ -1,4 +1,4 @@
-"""Every finding: what causes it, how it reads, and whether the release can be loaded with it.
+"""Every finding: its cause, its text, and whether the release can be loaded.
 
 Each case makes one change to a sound release.
 """
@@ -30,12 +30,12 @@ from dirtmodel.release.tables import InvalidReleaseError
 
 Tables = dict[str, Any]
 NEW = 1_000_000
-"""An id that no table has."""
+"""An id that is unused in all tables."""
 
 
 @pytest.fixture(scope="module")
 def sound() -> Tables:
-    """Four tables with which nothing is wrong."""
+    """Return four tables without any finding."""
     made = sample.make_tables(
         hazards=False, subjects=2, slices=1, pictures="tiny", picture_size=(1000, 1000)
     )
@@ -57,7 +57,7 @@ def check(release: Path, *, extend: bool = False) -> list[releases.Finding]:
 
 
 def append(table: Any, like: int = 0, **values: Any) -> Any:
-    """One more row: a copy of an earlier one with other values."""
+    """Append a row: a copy of an earlier one with other values."""
     row = {**table.slice(like, 1).to_pylist()[0], **values}
     return pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)])
 
@@ -67,7 +67,7 @@ def with_column(table: Any, name: str, values: Any) -> Any:
 
 
 def last(table: Any) -> int:
-    """The number of the row that `append` adds."""
+    """Return the number of the row that `append` adds."""
     return len(table) + 1
 
 
@@ -118,7 +118,7 @@ def _dtifit_again(tables: Tables) -> Tables:
 
 
 def _review(kind: str, image_step: int, session_step: int) -> Callable[[Tables], Tables]:
-    """A review of the first image of a step in a new session of another."""
+    """Add a review of the first image of a step in a new session of another step."""
 
     def change(tables: Tables) -> Tables:
         image = first_of_step(tables["image"], image_step)["id"]
@@ -340,7 +340,7 @@ by_code = pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
 
 
 def words(tables: Tables, folder: Path) -> dict[str, Any]:
-    """What the examples of the cases refer to."""
+    """The values that the examples of the cases refer to."""
     image = tables["image"].slice(0, 1).to_pylist()[0]
     clicked = tables["coordinate"]["img_id"][0].as_py()
     picture = next(r["img"] for r in tables["image"].to_pylist() if r["id"] == clicked)
@@ -710,7 +710,7 @@ def test_extra_columns_of_any_type_are_left_out_but_kept_in_quarantine(
 
 
 def spoilt(sound: Tables) -> Tables:
-    """A release in which every kind of row is rejected for every kind of reason."""
+    """Return a release in which rows of every table are rejected for every kind of reason."""
     image, rating = sound["image"], sound["rating"]
     judged = rating["img_id"][0].as_py()
     pictures = [row["img"][:40] if row["id"] == judged else row["img"] for row in image.to_pylist()]
@@ -728,7 +728,7 @@ def spoilt(sound: Tables) -> Tables:
 
 
 def as_json(value: Any) -> Any:
-    """An independent reading of "the row as JSON; bytes in base64"."""
+    """Read a quarantined row independently: JSON, with bytes in base64."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, dt.datetime):
@@ -866,14 +866,14 @@ def test_pixels_that_end_early_are_found_by_decoding(sound: Tables, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release small enough to damage hundreds of times."""
+    """Return a release that is small enough to damage hundreds of times."""
     return sample.write_release(
         tmp_path_factory.mktemp("whole"), subjects=1, slices=1, picture_size=(32, 24), frames=2
     )
 
 
 def damage(whole: Path, folder: Path, table: str, content: bytes) -> Path:
-    """The release with one file's bytes replaced."""
+    """Return the release with the bytes of one file replaced."""
     target = folder / QC_FOLDER
     target.mkdir(parents=True, exist_ok=True)
     for file in (whole / QC_FOLDER).iterdir():

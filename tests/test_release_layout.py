@@ -1,4 +1,4 @@
-"""Where a release is found, and what is said when it is not."""
+"""Finding a release, and the messages when it is not found."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What may stand in place of a table's file: a folder of parts is read, anything else is named."""
+"""A folder of parts can replace a table's file; anything else in its place is named."""
 
 import bz2
 import gzip
@@ -30,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def qc(whole: Path, tmp_path: Path) -> Path:
-    """The folder of a release of one's own."""
+    """Return the folder of a release that a test may change."""
     return Path(shutil.copytree(whole / QC_FOLDER, tmp_path / "qc"))
 
 

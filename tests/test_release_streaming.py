@@ -1,4 +1,4 @@
-"""Columns that are read without Arrow: every value is what Arrow reads, and little is held."""
+"""Columns that are read value by value have the values that Arrow reads, in little memory."""
 
 import dataclasses
 import itertools
@@ -26,7 +26,7 @@ def seeded(seed: str | int) -> random.Random:
 
 
 def values_of(rng: random.Random, *, nullable: bool) -> Iterator[bytes | None]:
-    """A chunk of random bytes, of repetitive text and of a few distinct values, in turn."""
+    """Yield random bytes, repetitive text and repeated bytes; some values are NULL or empty."""
     kinds = (
         rng.randbytes,
         lambda n: (b"a note of reviewer %d; " % rng.randrange(9) * (n // 20 + 1))[:n],

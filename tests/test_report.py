@@ -1,4 +1,4 @@
-"""`dirtmodel report`: the numbers of the other commands on one page, whatever was reviewed."""
+"""`dirtmodel report`: the numbers of the other commands on one page."""
 
 import contextlib
 import dataclasses
@@ -37,7 +37,7 @@ def options(**given: Any) -> Options:
 
 @pytest.fixture(scope="module")
 def place(loaded_file: Path) -> Path:
-    """The release in SQLite: that both engines agree is a test of its own."""
+    """Open the release on SQLite; another test compares the engines."""
     return loaded_file
 
 
@@ -55,7 +55,7 @@ def run(place: Path) -> Run:
 
 
 def listed(found: Report) -> Report:
-    """Read the rows of the tables, so that they can be read again."""
+    """Read the rows of all tables into lists, so that they can be read more than once."""
     changes = {
         field.name: dataclasses.replace(table, rows=[list(row) for row in table.rows])
         for field in dataclasses.fields(found)

@@ -1,4 +1,4 @@
-"""What can be told of the scripts without installing anything."""
+"""What can be tested of the scripts without installing anything."""
 
 import re
 from pathlib import Path

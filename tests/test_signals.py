@@ -1,4 +1,4 @@
-"""Signals in the command line; that each command cleans up is tested with the command."""
+"""Signals in the command line; the tests of each command check that it cleans up."""
 
 import os
 import signal

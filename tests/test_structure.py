@@ -14,7 +14,7 @@ ROOMS = [
     name.removesuffix("/").removesuffix(".py")
     for name in re.findall(r"(?m)^\| `([\w/.]+)` \|", (ROOT / "CONTRIBUTING.md").read_text())
 ]
-"""The rooms in the order of CONTRIBUTING.md: each may import from those before it."""
+"""The rooms in the order of CONTRIBUTING.md; each may import from those before it."""
 
 NARROW = {
     "release": {"dirtmodel.draw.header", "dirtmodel.draw.decode"},
@@ -40,7 +40,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(module: str) -> str:
-    """dirtmodel.queries.coverage → queries; dirtmodel → dirtmodel."""
+    """Return the room of a module: dirtmodel.queries.coverage → queries; dirtmodel → dirtmodel."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
 
@@ -58,7 +58,7 @@ def name_of(path: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Modules that are imported anywhere in a module, functions included."""
+    """Return the modules that a module imports, including imports in functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -78,7 +78,7 @@ def submodule(module: str, name: str) -> str:
 
 
 def at_import(tree: ast.Module) -> Iterator[str]:
-    """Modules that are imported as soon as a module is."""
+    """Return the modules that are imported when a module is imported."""
     for node in tree.body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue

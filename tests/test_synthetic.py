@@ -71,7 +71,7 @@ def read(folder: Path, name: str) -> Any:
 
 
 def logical(folder: Path, name: str) -> Rows:
-    """What a style-blind reader sees: rows by id, instants as naive UTC, integral ids."""
+    """Return rows independent of the style: by id, with naive UTC times and integer ids."""
     table = read(folder, name)
     instants = table["created"].cast(pa.timestamp("us", table["created"].type.tz))
     table = table.set_column(table.column_names.index("created"), "created", instants)
@@ -435,7 +435,7 @@ def earliest_without_user(tables: Tables) -> bool:
 
 
 def repeats(tables: Tables) -> list[tuple[float, bool]]:
-    """Reviews after the first of one image in one session: (seconds later, same verdict)."""
+    """Return the repeated reviews of an image in a session: (seconds later, same verdict)."""
     judged = collections.defaultdict(list)
     for row in rows(tables, "rating"):
         judged[row["img_id"], row["session"]].append((row["created"], row["rating"]))

@@ -1,4 +1,4 @@
-"""The tools that people already have open a finished database, and agree."""
+"""Common tools open a loaded database and return the same rows."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ Rows = list[tuple[str, str, int, int]]
 
 @pytest.fixture(scope="module")
 def answer(demo_db: Path) -> Rows:
-    """The answer by the ORM."""
+    """Return the rows by the ORM."""
     n = sa.func.count()
     of = (dm.Target.sub, dm.Target.task, dm.Target.run)
     statement = (

@@ -19,7 +19,7 @@ HEAD = database.known_revisions()[-1]
 
 @pytest.fixture(params=EARLIER)
 def earlier(request: pytest.FixtureRequest, release: Path, new_url: sa.URL) -> sa.URL:
-    """The release in a database of each earlier revision, on each engine."""
+    """Return the release in a database of each earlier revision, on each engine."""
     dm.load(release, new_url)
     dm.upgrade(new_url, request.param)
     return new_url

@@ -29,13 +29,13 @@ def tables() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def small(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release that loads quickly."""
+    """Return a release that loads quickly."""
     return sample.write_tables(tables, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
 def extended(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same release with a column `confidence` of ratings and a step 5."""
+    """Return the same release with a column `confidence` of ratings and a step 5."""
     rating = tables["rating"].append_column("confidence", pa.array([1] * len(tables["rating"])))
     session = tables["session"].to_pylist()
     session.append(session[-1] | {"id": 9999, "step": 5})
@@ -47,7 +47,7 @@ def extended(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def path(small: Path, tmp_path: Path) -> Path:
-    """A SQLite database that holds the release."""
+    """Return a SQLite database that holds the release."""
     made = tmp_path / "dirt.db"
     dm.load(small, made)
     return made
@@ -76,14 +76,14 @@ def replace(path: Path, release: Path) -> None:
 
 
 def upgrade(path: Path, _release: Path) -> None:
-    """Upgrade from the revision that is there."""
+    """Upgrade the database from its revision."""
     before, after = dm.upgrade(path)
     assert (before, after) == ("0001", HEAD)
 
 
 @pytest.fixture(params=["replace", "upgrade", "replace an earlier revision"])
 def renew(request: pytest.FixtureRequest, path: Path, small: Path) -> Callable[[], None]:
-    """Each way in which a database gets a new schema or new rows."""
+    """Return a function that replaces the release, or upgrades the database, or both."""
     if request.param != "replace":
         dm.upgrade(path, "0001")
     step = upgrade if request.param == "upgrade" else replace
@@ -614,7 +614,7 @@ def test_a_table_of_a_missing_module_is_named(path: Path, small: Path) -> None:
 
 @pytest.fixture
 def place(postgres_server: str, small: Path) -> Iterator[sa.URL]:
-    """A schema that holds the release."""
+    """Return the URL of a schema that holds the release."""
     name = f"users_{os.getpid()}_{next(_numbers)}"
     server = database.parse_url(postgres_server)
     url = server.update_query_dict({"options": f"-csearch_path={name}"})
@@ -634,7 +634,7 @@ def role(postgres_server: str) -> Iterator[str]:
 
 
 def run(url: sa.URL, *statements: str) -> list[Any]:
-    """Run SQL as another client would, and return the rows of the last statement."""
+    """Run SQL as another client, and return the rows of the last statement."""
     with database.engine(url).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         for statement in statements:
@@ -649,7 +649,7 @@ def again(url: sa.URL, release: Path) -> None:
 
 
 def content(url: sa.URL) -> list[Any]:
-    """Everything that a load changes, in a schema and its tables."""
+    """Return everything that a load changes in a schema and its tables."""
     relations = run(
         url,
         "SELECT oid, relname, relkind, relfilenode, relchecks, reltriggers FROM (SELECT c.*, "

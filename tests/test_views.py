@@ -50,7 +50,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 
 def entities(step: int, file1: str) -> dict[str, Any]:
-    """What BIDS says of a name, word by word."""
+    """Return the entities of a name by the rules of BIDS."""
     words = re.split(r"[/_]", file1)
     pairs: dict[str, str] = {}
     for word in words:
@@ -118,7 +118,7 @@ def size(img: bytes) -> tuple[int, int]:
 
 
 def expected_reviewed(tables: Tables, kind: str) -> list[dict[str, Any]]:
-    """Verdicts or clicks with what their image and session say."""
+    """Join verdicts or clicks with their image and session."""
     targets = target_ids(tables)
     images = {image["id"]: image for image in tables["image"]}
     sessions = {session["id"]: session for session in tables["session"]}
@@ -164,7 +164,7 @@ def expected_labelled_reviews(tables: Tables) -> list[dict[str, Any]]:
 
 
 def mark_latest(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add what decides, and which review of each rater is the last one."""
+    """Add whether a review decides, and whether it is the rater's last one."""
     last: dict[Any, dict[str, Any]] = {}
     for review in sorted(reviews, key=lambda review: (review["created"], review["id"])):
         by_clicks = STEPS.index(review["step"]) < 3
@@ -199,7 +199,7 @@ EXPECTED = {
 
 
 def comparable(row: dict[str, Any], columns: list[str]) -> tuple[Any, ...]:
-    """A row whichever engine it comes from: SQLite has no booleans, and instants as text."""
+    """Make rows comparable: SQLite has integers for booleans, and text for times."""
     values = []
     for name in columns:
         value = row[name]
