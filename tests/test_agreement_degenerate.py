@@ -76,7 +76,7 @@ def write(folder: Path, step: int, reviews: Reviews) -> Path:
 
 def reviewed(rows: list[tuple[int, int, int]], when: pa.DataType, *, clicks: bool) -> Any:
     if clicks:
-        # One row per click; without one, a row without a place.
+        # One row per click; a review without clicks is a row without x and y.
         rows = [
             (image, user, n) for image, user, number in rows for n in (range(1, number + 1) or [0])
         ]

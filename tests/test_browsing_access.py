@@ -65,7 +65,7 @@ class TestToken:
         assert answer.status == 200
         cookie = f"dirtmodel-8001={WORD}; Path=/; HttpOnly; SameSite=Strict"
         assert answer.headers[b"set-cookie"] == cookie.encode()
-        # From a cache, the page would come without the cookie that its pictures need.
+        # A page from the cache would not set the cookie that its pictures need.
         assert answer.headers[b"cache-control"] == b"no-store"
 
     def test_is_not_passed_on(self) -> None:

@@ -273,7 +273,7 @@ def on_a_terminal(*args: object, stdout: bool = False, code: int = 0) -> str:
         try:
             while chunk := os.read(ours, 4096):
                 shown += chunk
-        except OSError:  # how a terminal tells that the other side is gone
+        except OSError:  # how a terminal reports that the other side is closed
             pass
         os.close(ours)
         assert process.wait() == code

@@ -458,8 +458,8 @@ class TestReadOnly:
             "known = database.known_revisions()\n"
             "database.revisions = lambda: known\n"
             "query = dm.Coverage()\n"
-            # For root nothing is read-only, so the user nobody asks, who in turn may not be able
-            # to read the package: all that is read of it has been read by now.
+            # Root can write to read-only files, so the query runs as the user nobody, who may be
+            # unable to read the package; therefore everything is imported before.
             "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "assert not os.access(sys.argv[1], os.W_OK)\n"
             "with dm.open(sys.argv[1]) as session:\n"

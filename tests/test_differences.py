@@ -198,7 +198,7 @@ def recreate_under_a_new_id(edit: Editor) -> None:
             edit.record.note(table, "removed", row["id"], None)
     image.update(id=next(edit.ids), img=other_picture(image["img"]), created=LATER)
     edit.record.note("image", "rekeyed", old_id, image["id"], "created", "img")
-    # A late insert of an early review: made before the picture was.
+    # A review that was inserted late, but is older than the picture.
     early = edit.rows["session"][0]
     row = rate(edit, image, early["id"], rating=0)
     row["created"] = early["created"]

@@ -51,7 +51,7 @@ def naive_encode(size: tuple[int, int], parts: list[Part], loop: int | None = 0)
         out += bytes(itertools.chain.from_iterable(table)) + b"\x08"
         bits = ""
         for place, value in enumerate(part.pixels.ravel()):
-            if place % 200 == 0:  # a clear code before the codes would grow
+            if place % 200 == 0:  # a clear code before the codes become longer
                 bits = f"{256:09b}" + bits
             bits = f"{int(value):09b}" + bits
         bits = f"{257:09b}" + bits
@@ -155,7 +155,7 @@ def shown(frames: list[np.ndarray], durations: list[int]) -> list[tuple[np.ndarr
     """Join frames that a viewer cannot distinguish: equal ones that follow each other."""
     joined: list[tuple[np.ndarray, int]] = []
     for frame, duration in zip(frames, durations, strict=True):
-        # The colour of what is transparent cannot be seen.
+        # The colour of transparent pixels cannot be seen.
         visible = np.where(frame[..., 3:] == 0, 0, frame)
         if joined and np.array_equal(joined[-1][0], visible):
             joined[-1] = visible, joined[-1][1] + duration
@@ -228,7 +228,7 @@ def test_outside_the_ring_every_frame_is_the_originals(
     originals = shown(*naive_decode(data))
     is_gif = result.startswith(b"GIF")
     for read in (naive_decode, pillow_decode) if is_gif else (pillow_decode,):
-        # Frames that differ under the ring only are one frame where it is drawn.
+        # Frames that differ only under the ring become equal when it is drawn.
         kept = [np.where(untouched[..., None], f, 0) for f, _ in originals]
         found = shown(*read(result))
         areas = [np.where(untouched[..., None], f[:height, :width], 0) for f, _ in found]
@@ -296,7 +296,7 @@ def test_equal_frames_keep_their_durations() -> None:
 
     _, durations = pillow_decode(annotate(data, Notes([Click(15, 15)]), img_id=1))
 
-    # The last four are as long as a GIF can say.
+    # The last four have the longest duration of a GIF.
     assert durations == [400_000, 70, 655_350]
 
 

@@ -81,7 +81,7 @@ def test_rings_are_where_the_clicks_are_and_nowhere_else(
     result = rgba(annotate(data, notes, img_id=1))[:HEIGHT, :WIDTH]
 
     one_rater = len({rater for _, _, rater in clicks}) == 1
-    reach = 1.5 if one_rater else 2.5  # several raters' rings have a dark edge
+    reach = 1.5 if one_rater else 2.5  # with several raters, rings have a dark edge
     untouched = np.ones((HEIGHT, WIDTH), bool)
     for x, y, _ in clicks:
         untouched &= np.abs(distances(x, y) - 10) >= reach

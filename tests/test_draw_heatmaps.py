@@ -187,7 +187,7 @@ def test_the_map_is_hottest_where_the_clicks_are() -> None:
 
     drawn = np.asarray(draw(found, title="MASK display X slice 3")).astype(int)
 
-    # The mean picture, darkened, surrounds the heat; the colour bar is to its right.
+    # The darkened mean picture surrounds the map; the colour bar is to its right.
     heat = np.abs(drawn[..., 0] - drawn[..., 2])
     columns = np.flatnonzero((drawn == 60).all(axis=-1).sum(axis=0) > 100)
     rows = np.flatnonzero((drawn == 60).all(axis=-1).sum(axis=1) > 100)

@@ -97,7 +97,7 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of the package, its migrations and its configuration."""
     folder = tmp_path / "checkout"
     for name in ("dirtmodel", "migrations"):
-        # With what is compiled already, which saves each of the programs a second.
+        # Including compiled modules, which saves each program a second.
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder

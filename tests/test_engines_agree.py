@@ -182,7 +182,7 @@ def test_order_depends_neither_on_the_collation_nor_on_the_place_of_null() -> No
         for run in _methods(type(query), "run"):
             method = getattr(type(query), run.__name__.replace("run", "select"), None)
             if method is None:
-                # Assembled in Python from queries that are tested by themselves.
+                # Computed in Python from queries that have tests of their own.
                 continue
             clauses = method(query)._order_by_clauses
             assert clauses or type(query).__name__ in ONE_ROW, f"{query} has no order"

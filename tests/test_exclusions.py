@@ -88,7 +88,7 @@ def releases(draw: st.DrawFn) -> Tables:
                     {
                         "img_id": st.sampled_from([image["id"] for image in images]),
                         "session": st.sampled_from([session["id"] for session in sessions]),
-                        # Few instants, so that ids have to decide, too.
+                        # Few different times, so that ids have to decide, too.
                         "created": st.integers(0, 2).map(lambda s: START + dt.timedelta(seconds=s)),
                         "source_data_issue": st.sampled_from([False, False, False, True]),
                         **columns,
@@ -186,7 +186,7 @@ def questions(draw: st.DrawFn) -> Row:
     for name, values in TARGETS.items():
         if wanted := draw(st.sets(st.sampled_from(values), max_size=2)):
             asked[name] = tuple(wanted)
-    # How step 5 is judged, only the database knows.
+    # Only the database states how step 5 is judged.
     if steps & {0, 1, 2, 5}:
         asked["min_clicks"] = draw(st.integers(1, 3))
         asked["min_raters"] = draw(st.integers(1, 3))

@@ -27,7 +27,7 @@ def kit_in_polars(release: Path) -> Kit:
     joined = rating.filter(pl.col("rating") == FAIL).join(
         image.filter(pl.col("step") == FMAP_COREGISTRATION), left_on="img_id", right_on="id"
     )
-    # Polars' expressions know no look-behind; a group in their place says the same.
+    # The regular expressions of Polars have no look-behind; a group has the same effect.
     table = joined.select(
         sub=pl.col("file1").str.extract("sub-([0-9]{5})").cast(pl.Int64),
         task=pl.col("file1").str.extract("(cuff|rest)"),

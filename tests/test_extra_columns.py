@@ -267,7 +267,7 @@ NAMES = [
     *("target_id", "format", "width", "height", "n_bytes", "sha256", "kind", "rater", "verdict"),
     *("n_clicks", "decides", "latest", "n_reviews", "n_pass", "n_fail", "session_step", "label"),
     *("image_id", "session_id", "comments", "code", "row", "metadata", "registry"),
-    # "x); import os; os.system('true') #" would be run if it were ever taken for code.
+    # "x); import os; os.system('true') #" would run if it were treated as code.
     *('x"); import os; os.system("true") #', "x'); DROP TABLE rating; --", "__class__"),
 ]
 NAMES = list(dict.fromkeys(NAMES))
@@ -453,7 +453,7 @@ def test_a_dotted_name_is_not_taken_for_the_column_before_the_dot(
 ) -> None:
     image = tables["image"]
     array = pa.array([b"not a picture"] * len(image))
-    # Before all others, so that the first column of what Arrow returns is the wrong one.
+    # Before all others, so that the first column that Arrow returns is the wrong one.
     image = image.add_column(0, f"{prefix}x", array)
     release = write({**tables, "image": image}, tmp_path)
 
@@ -642,5 +642,5 @@ def test_a_users_object_on_a_dropped_column_is_named_and_nothing_changes(
 
 
 def test_the_names_of_the_test_are_kept_on_every_filesystem() -> None:
-    # The list is only worth something if it has the characters that SQL and Python treat specially.
+    # The list must contain the characters that SQL and Python treat specially.
     assert set("".join(NAMES)) >= set(string.punctuation) - set("!&+,<=>@^|~*/") | {"\n", "\t"}

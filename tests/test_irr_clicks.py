@@ -20,7 +20,7 @@ VECTORS = json.loads((Path(__file__).parent / "data/click_matching.json").read_t
 
 Points = list[tuple[float, float]]
 
-# Whole pixels collide and tie, as real clicks on the same landmark do; fractions do not.
+# Whole pixels have equal places and distances, as clicks on a landmark do; fractions do not.
 _coordinate = st.integers(0, 30) | st.floats(-5, 35, allow_subnormal=False)
 points = st.lists(st.tuples(_coordinate, _coordinate), max_size=5)
 
@@ -194,5 +194,5 @@ def test_chance_of_many_clicks_is_simulated_in_parts() -> None:
 
     (found,) = irr.chance_f1([(400, 400)], corners, [20])
 
-    # On average half a click is within reach of another; not all of them find a partner.
+    # On average half a click is within the tolerance of another; not all of them are matched.
     assert 0.25 < found < 0.4

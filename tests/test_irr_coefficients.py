@@ -292,7 +292,7 @@ def test_bootstrap_and_linearisation_agree_on_large_samples(clustered: bool) -> 
     linear = irr.coefficients(t.counts, margins=margins, **ask)
     for b, c in zip(found, linear, strict=True):
         assert b.value == c.value
-        # 2000 replicates know a deviation to 1.6 %.
+        # 2000 replicates estimate a standard deviation to 1.6 %.
         assert b.se == (None if c.se is None else pytest.approx(c.se, rel=0.08))
         if c.se is not None:
             assert b.ci_low == pytest.approx(c.ci_low, abs=0.5 * c.se)

@@ -51,7 +51,7 @@ ERROR_RATES = [
         [0.00, 0.00, 0.33, 0.67],
     ],
 ]
-# Patient → probabilities, where they are not 0 and 1; of all others, the class that is certain.
+# Patient → probabilities; for patients whose probabilities are 0 and 1, the certain class.
 UNCERTAIN = {
     7: [0.98, 0.02, 0.00, 0.00],
     35: [0.00, 0.95, 0.05, 0.00],

@@ -57,7 +57,7 @@ def test_the_error_is_not_below_that_of_a_known_truth() -> None:
         irr.dawid_skene(votes.margins, n_units=7, n_categories=2), votes.margins, 1
     )
 
-    # Three of three, and half a rating more in each cell.
+    # Three of three, and half a rating is added to each cell.
     assert found.sensitivity.value == pytest.approx(3.5 / 4)
     assert found.sensitivity.se == pytest.approx((3.5 / 4 * 0.5 / 4 / 5) ** 0.5)
 
@@ -106,7 +106,7 @@ def test_intervals_cover_at_their_level() -> None:
 
     found = irr.rate_coverage(design, 1, n=40, seed=1)
 
-    # Three standard errors of a proportion of 0.95 in 40 data sets with 5 raters, and a little.
+    # Slightly more than three standard errors of a proportion of 0.95 (40 data sets × 5 raters).
     assert {rate.name: rate.returned for rate in found} == {
         "sensitivity": pytest.approx(0.96, abs=0.04),
         "specificity": pytest.approx(0.96, abs=0.04),

@@ -134,7 +134,7 @@ def test_the_findings_equal_those_of_the_published_files(dirt: str, published: P
     expected = {
         (found.code, found.n)
         for found in releases.check(published)
-        # The dump's own: lines at its end.
+        # The lines at the end of the dump.
         if found.code != "empty-rows"
     }
 

@@ -241,7 +241,7 @@ def test_the_tables_are_analysed_and_vacuumed(place: sa.URL, release: Path) -> N
         }
     assert len(statistics) == 5
     assert {name: n for name, n, _ in statistics} == counts
-    # All visible: index-only scans are index-only from the first query on.
+    # All pages are visible, so that the first index-only scan reads the index only.
     assert all(visible for *_, visible in statistics)
 
 
@@ -302,7 +302,7 @@ def test_a_release_goes_to_the_first_schema_of_the_search_path(
     own_database: sa.URL, release: Path
 ) -> None:
     for path, schema in SCHEMAS.items():
-        # In `options`, libpq takes a backslash before a space for part of the value.
+        # In `options`, libpq treats a backslash before a space as an escape.
         url = in_schema(own_database, path.replace(" ", "\\ "))
 
         dm.load(release, url)
@@ -547,7 +547,7 @@ def test_a_load_is_one_transaction(place: sa.URL, release: Path) -> None:
 
     dm.load(release, place, progress=lambda *_: seen.append(state(place)))
 
-    # No schema, no table, no version of ours is to be seen by others until the end.
+    # Until the end, others see no new schema, table or revision.
     assert len(seen) > 3
     assert all(snapshot == before for snapshot in seen)
 
@@ -582,7 +582,7 @@ def test_a_reader_in_a_long_transaction_sees_all_of_the_new_release(
 
         dm.load(release, place, replace=True)
 
-        # Its snapshot is older than the tables; rows not copied frozen would be missing to it.
+        # Its snapshot is older than the tables, so it sees the rows only because they are frozen.
         assert reader.scalar(sa.text("SELECT count(*) FROM image")) > 0
 
 
@@ -601,7 +601,7 @@ def test_a_replacement_waits_for_readers_and_lets_others_read(place: sa.URL, rel
         ):
             assert waiting.is_alive()
 
-        # Other readers pass, and the reader itself can read tables that it has not read yet.
+        # Other readers do not wait, and the reader can read further tables.
         with dm.open(place, timeout=10) as db:
             assert db.scalars(sa.select(dm.Release.label)).all() == ["old"]
         assert reader.scalar(sa.text("SELECT count(*) FROM image")) > 0
@@ -770,7 +770,7 @@ def test_a_server_that_stops_leaves_the_release_that_was_there(
 
     def stop(*_: Any) -> None:
         if not stopped:
-            # As a power cut would end it: no goodbye to anybody.
+            # An immediate shutdown, like a power cut.
             pid = own_server.get_pid()
             os.kill(pid, signal.SIGQUIT)
             stopped.append(pid)
@@ -953,7 +953,7 @@ def start_loader(release: Path, url: sa.URL, *, replace: bool, stop_at: int = 0)
     return Forked(LOADER, release, database_url, replace or "", stop_at)
 
 
-# Where there is something to lose, at twice as many moments.
+# Twice as many moments where an old release could be lost.
 @pytest.mark.parametrize(("replace", "kills"), [(False, KILLS // 2), (True, KILLS)])
 def test_kill_9_leaves_the_database_unchanged(
     place: sa.URL, pictures: Path, release: Path, replace: bool, kills: int
@@ -970,10 +970,10 @@ def test_kill_9_leaves_the_database_unchanged(
     untouched = 0
 
     for k in range(kills):
-        # Equally spread over the time that a load takes: some moments after a sign of life.
+        # Equally spread over the time of a load: a short time after a byte of progress.
         moment = times[-1] * k / (kills - 1)
         sign = max(n for n, at in enumerate(times, 1) if at <= max(moment, times[0]))
-        # It goes no further than its next sign, lest it be done before the signal arrives.
+        # The load stops at its next byte, so that it cannot finish before the signal arrives.
         stop_at = min(sign + 1, len(times))
         doomed = place.update_query_dict({"application_name": f"doomed{k}"})
         loader = start_loader(pictures, doomed, replace=replace, stop_at=stop_at)

@@ -238,7 +238,7 @@ def test_a_missing_folder_is_reported(small: Path, tmp_path: Path) -> None:
 def test_a_folder_without_the_right_to_write_is_reported(
     small: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Root may write everywhere, so the right is taken away where it is asked for.
+    # Root may write everywhere, so the check of the right is replaced.
     monkeypatch.setattr(os, "access", lambda *_: False)
 
     with pytest.raises(dm.DatabaseError) as caught:
@@ -291,7 +291,7 @@ def test_a_disk_that_becomes_full_during_a_load_is_reported(
     monkeypatch.setattr(os, "fsync", refuse)
 
     with pytest.raises(dm.DatabaseError) as caught:
-        # So slowly that there is something to flush before the end.
+        # Slowly, so that something is flushed before the end.
         dm.load(sizeable, destination, replace=True, progress=lambda *_: flushed.wait(5))
 
     assert str(caught.value).startswith(
@@ -769,8 +769,8 @@ def peak_of_loading(release: Path, db: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
 def test_memory_does_not_grow_with_the_release(tmp_path: Path) -> None:
-    # In one row group, as published: who reads it whole needs more than is allowed, for Python
-    # and its libraries take some 180 MB by themselves.
+    # In one row group, as published. Reading it as a whole needs more memory than is allowed,
+    # because Python and its libraries take about 180 MB.
     release = sample.write_release(
         tmp_path / "release", subjects=56, slices=7, pictures="noise", picture_bytes=37_000
     )
@@ -792,13 +792,13 @@ def test_memory_does_not_grow_with_large_pictures_side_by_side(tmp_path: Path) -
     image = tables["image"]
     like = image.slice(0, 1).to_pylist()[0]
     large = [
-        # Whatever follows the end of a GIF is no part of it, and random bytes do not compress.
+        # Bytes after the end of a GIF are ignored, and random bytes do not compress.
         {**like, "id": 1_000_000 + n, "slice": 1_000 + n, "img": gif + os.urandom(600_000)}
         for n in range(300)
     ]
     tables["image"] = pa.concat_tables([image, pa.Table.from_pylist(large, image.schema)])
     release = sample.write_tables(tables, tmp_path / "release")
-    # Written by Polars, whose pages are small whatever the pictures.
+    # Written by Polars, whose pages are small for pictures of any size.
     frame = pl.from_arrow(tables["image"])
     assert isinstance(frame, pl.DataFrame)
     frame.write_parquet(release / QC_FOLDER / "image.parquet", row_group_size=1_000_000)

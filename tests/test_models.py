@@ -21,7 +21,7 @@ from dirtmodel.models import (
 
 NOON = dt.datetime(2025, 7, 23, 12, 0, 0, 123456, tzinfo=dt.UTC)
 
-# Django's models as DIRT has them: name, type, nullable, reference; under Django's own names.
+# DIRT's Django models with Django's names: name, type, nullable, reference.
 DIRT = {
     "ratings_session": [
         ("id", "bigint", False, None),
@@ -66,9 +66,9 @@ TABLE_NAMES = {
     "ratings_clickedcoordinate": "coordinate",
 }
 COLUMN_NAMES = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
-# The release publishes empty comments as NULL, and NULL they stay.
+# The release publishes empty comments as NULL, and the database keeps NULL.
 DEVIATES = {"notes": {"nullable": True}}
-# Where Django has choices, the database has a table of them.
+# The database has a lookup table for each set of choices in Django.
 LOOKED_UP = {
     "step": {"references": "step.id"},
     "display": {"references": "display.id"},
@@ -169,7 +169,7 @@ def add_one_of_each(session: orm.Session) -> None:
     rows = one_of_each()
     session.add_all(row for row in rows if not isinstance(row, derived))
     session.flush()
-    # Relationships to derived rows are read-only, so the order of insertion is left to us.
+    # Relationships to derived rows are read-only, so the test chooses the order of insertion.
     session.add_all(row for row in rows if isinstance(row, derived))
     session.flush()
 

@@ -461,7 +461,7 @@ class TestStreaming:
             "import re, sys\n"
             "import pyarrow.parquet\n"
             "from dirtmodel import outputs\n"
-            # Not ru_maxrss, which a process inherits from the one that started it.
+            # Not ru_maxrss, which a process inherits from its parent.
             "def peak():\n"
             "    status = open('/proc/self/status').read()\n"
             "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]) // 1024\n"

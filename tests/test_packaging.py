@@ -44,8 +44,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     )
     inside = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
-    # A plain path after its own: what is installed there never hides what is installed here, and
-    # an editable install of the tree, being a .pth file itself, is not followed.
+    # A path after its own, so that the packages of the wheel's environment come first; .pth files
+    # in that path, such as an editable install of the checkout, have no effect.
     Path(inside, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return programs
 

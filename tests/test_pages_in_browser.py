@@ -29,7 +29,7 @@ OVERFLOWING = """() => {
 CUT = """() => [...document.querySelectorAll(".scroll")]
   .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.ariaLabel)"""
 
-# Paints the backgrounds of an element and of what it lies in on one pixel, then its text.
+# Paints the backgrounds of an element and its ancestors on one pixel, then the colour of its text.
 FAINT = """() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
   const known = new Map();

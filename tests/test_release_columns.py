@@ -220,7 +220,7 @@ def test_nan_is_null_and_infinity_is_not() -> None:
         pa.array([2**64 - 1, 0], pa.uint64()),
         pa.array([decimal.Decimal(2**53 + 1), decimal.Decimal(2**70)], pa.decimal128(38)),
         *(pa.array([text, "1"]) for text in ("abc", "", "1,5", "1_000", "0x1", ".", "e5", "1e")),
-        # Whoever wrote these did not mean infinity.
+        # These values do not stand for infinity.
         pa.array(["1e400", "inf"]),
         pa.array(["-1e400", "-inf"]),
     ],

@@ -39,7 +39,7 @@ def sound() -> Tables:
     made = sample.make_tables(
         hazards=False, subjects=2, slices=1, pictures="tiny", picture_size=(1000, 1000)
     )
-    # The tiny pictures are not of the size at which the clicks were made.
+    # The clicks were made on larger pictures than the tiny ones.
     coordinate = made["coordinate"]
     for axis in ("x", "y"):
         at = coordinate.column_names.index(axis)
@@ -1036,7 +1036,7 @@ def test_unknown_numbers_are_counted_through_all_batches(sound: Tables, tmp_path
 def test_rows_that_a_damaged_page_hides_are_missed(
     table: str, sound: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Arrow may take such a page for the end of its column, without a word.
+    # Arrow may treat such a page as the end of its column, without an error.
     release = write(sound, tmp_path)
     column = "img" if table == "image" else "created"
     n_rows = len(sound[table])

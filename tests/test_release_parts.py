@@ -256,7 +256,7 @@ def test_declared_sizes_that_contradict_each_other_are_found(field: str, qc: Pat
 
 def test_statistics_that_contradict_the_schema_do_not_end_the_process(qc: Path) -> None:
     path = qc / "session.parquet"
-    # As a flipped bit does it: the column has counts of NULL and other values, but cannot be NULL.
+    # As after a flipped bit: the column has statistics of NULL, but cannot be NULL.
     nullable, required = b"\x25\x02\x18\x02id", b"\x25\x00\x18\x02id"
     path.write_bytes(path.read_bytes().replace(nullable, required))
 

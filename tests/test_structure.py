@@ -47,7 +47,7 @@ def room_of(module: str) -> str:
 
 def may_import(room: str) -> set[str]:
     """Return the rooms that a room may import from, itself included."""
-    # The package itself forwards names, and imports a room when one of its names is used.
+    # The package itself imports a room when one of its public names is used.
     return set(ROOMS) if room == "dirtmodel" else {*ROOMS[: ROOMS.index(room) + 1]}
 
 
@@ -140,7 +140,7 @@ def test_no_file_exceeds_400_lines(path: Path) -> None:
 
 
 def test_the_package_lists_its_public_names() -> None:
-    # Written out, not made of the table: type checkers read it.
+    # Written as a list, and not computed, because type checkers read it.
     import dirtmodel
 
     forwarded = {*dirtmodel._HOME, *dirtmodel._MODULES}

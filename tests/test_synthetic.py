@@ -418,7 +418,7 @@ def test_reviews_follow_their_session_and_their_picture(hazardous: Tables) -> No
                 assert row["created"] > sessions[row["session"]]["created"]
 
 
-# Hazards: each looks for its traces; a release has them exactly if it was asked for them
+# Hazards: a release has the traces of a hazard exactly if the hazard was requested
 
 
 def gaps_in_ids(tables: Tables) -> bool:

@@ -74,7 +74,7 @@ def test_the_sql_of_a_dry_run_and_a_refresh_are_an_upgrade(release: Path, tmp_pa
 
     with dm.open(tmp_path / "old.db") as db:
         found = db.execute(sa.text("SELECT * FROM review ORDER BY img_id, kind, id")).all()
-    # The way down to 0001 has dropped the notes, the last column.
+    # The downgrade to 0001 has dropped the notes, the last column.
     assert [row[:-1] for row in found] == [row[:-1] for row in expected]
 
 
@@ -108,7 +108,7 @@ def test_a_database_of_any_revision_can_be_compared_and_is_unchanged(
     ]
     assert {e["only_in"] for e in schema if e["change"] == "revision"} == {"new"}
     for table, said in counts.items():
-        # Before there were notes, rows with one were without.
+        # Revision 0001 has no notes.
         no_notes = revision == "0001" and table in {"rating", "coordinate"}
         assert bool(said.changed) == no_notes, table
         assert said.added == said.removed == said.rekeyed == 0
@@ -176,7 +176,7 @@ def test_what_a_failed_change_left_is_undone_when_the_connection_is_closed(
     dm.load(release, path)
     before = path.read_bytes()
     session = dm.open(path, read_only=False)
-    # As a full disk leaves it.
+    # The state that a full disk leaves.
     killed = Forked(
         f"""
         import os, sqlite3

@@ -299,7 +299,7 @@ def test_a_full_text_index_keeps_its_rows(path: Path, renew: Callable[[], None])
         path,
         "CREATE VIRTUAL TABLE notes_index USING fts5(note, tokenize = 'porter ascii')",
         "INSERT INTO notes_index (rowid, note) VALUES (12, 'badly aligned'), (3, 'fine')",
-        # Not one of those in which the index stores its rows.
+        # Not one of the tables in which the index stores its rows.
         "CREATE TABLE notes_index_sources (a)",
         "INSERT INTO notes_index_sources VALUES ('rating')",
     )
@@ -598,7 +598,7 @@ def test_a_trigger_that_a_downgrade_would_break_is_named(path: Path) -> None:
 
 def test_a_table_of_a_missing_module_is_named(path: Path, small: Path) -> None:
     change(path, "CREATE VIRTUAL TABLE shapes USING fts5(a)")
-    # As if it had been created by a program that has a module of this name.
+    # As if a program with a module of this name had created it.
     path.write_bytes(path.read_bytes().replace(b"shapes USING fts5", b"shapes USING file"))
 
     message = refused(path, lambda: replace(path, small))
@@ -960,7 +960,7 @@ def test_a_reader_that_does_not_finish_stops_the_load(
         with pytest.raises(dm.DatabaseError) as caught:
             again(place, small)
 
-        # Nobody queues behind the load.
+        # Other transactions do not wait for the load.
         assert run(place, "SELECT count(*) > 0 FROM rating") == [(True,)]
     schema = str(place.query["options"]).partition("=")[2]
     assert str(caught.value) == (
