@@ -408,7 +408,7 @@ def test_clicks_are_read_as_a_naive_reader_would(rows: list[Review], mode: str) 
     assert result.clicks.counts.value == (
         None if alpha.value is None else pytest.approx(alpha.value, abs=1e-12)
     )
-    assert result.clicks.n_nowhere == sum(
+    assert result.clicks.n_at_infinity == sum(
         r.n_clicks - len(r.points) for reviewed in by_image.values() for r in reviewed
     )
 
@@ -485,7 +485,7 @@ def test_one_subject_gives_no_interval(tmp_path: Path) -> None:
         ({"step": FMAP, "confidence": 1}, "confidence: 1 is not a level; pass one between 0 and 1"),
         (
             {"step": 0, "tolerances": []},
-            "tolerances: none given; pass one at least, or leave them out",
+            "tolerances: the list is empty; pass at least one, or leave it out",
         ),
         ({"step": 0, "tolerances": "far"}, "tolerances: 'far' are not distances; pass pixels"),
         (
@@ -506,7 +506,8 @@ def test_a_tolerance_for_verdicts_is_refused(db: orm.Session) -> None:
         Agreement(FMAP, tolerances=10).run(db)
 
     assert str(caught.value) == (
-        "a tolerance is for clicks, and fmap_coregistration is judged by verdict; leave it out"
+        "fmap_coregistration is judged by verdict, so it has no clicks to match; "
+        "leave the tolerance out"
     )
 
 

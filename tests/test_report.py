@@ -400,7 +400,7 @@ class TestSparseData:
         text = report_of(tables, tmp_path)
 
         assert "only one rater" in text
-        assert "nothing has two raters" in text
+        assert "no image has two raters" in text
 
     def test_sessions_without_a_user_have_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()

@@ -1,1 +1,1 @@
-"""The questions people have, each a frozen dataclass with `select()` and `run()`."""
+"""The queries: each is a frozen dataclass with `select()` and `run()`."""

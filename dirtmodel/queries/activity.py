@@ -15,7 +15,7 @@ from dirtmodel.queries.results import Rows, Statement
 
 
 class WeekOfReviews(NamedTuple):
-    """The deciding reviews of one rater in one week, which begins on a Monday."""
+    """The number of deciding reviews of a rater in a week; `week` is the date of its Monday."""
 
     week: str
     rater: str | None
@@ -23,7 +23,7 @@ class WeekOfReviews(NamedTuple):
 
 
 class UnknownSessions(NamedTuple):
-    """Sessions without a user, and the deciding reviews made in them."""
+    """Numbers of sessions without a user, and of the deciding reviews in them."""
 
     step: Step
     n_sessions: int
@@ -31,7 +31,7 @@ class UnknownSessions(NamedTuple):
 
 
 class StaleCount(NamedTuple):
-    """Deciding reviews of a step that are older than their picture."""
+    """The number of deciding reviews of a step that are older than their picture."""
 
     step: Step
     n_reviews: int
@@ -44,24 +44,24 @@ class Activity:
     Parameters
     ----------
     steps
-        Only reviews of these steps; None for all.
+        The steps of the reviews; None for all.
     """
 
     steps: tuple[Step, ...] | None = None
 
     def select(self) -> Statement:
         """One row per day and rater."""
-        # On Postgres, sessions are in UTC.
+        # On Postgres, the time zone of connections is UTC.
         day = sa.cast(sa.func.date(Review.created), sa.Text).label("day")
         return (
             sa.select(day, Review.rater, sa.func.count().label("n_reviews"))
-            .where(Review.decides, _of(self.steps))
+            .where(Review.decides, _of_steps(self.steps))
             .group_by(day, Review.rater)
             .order_by(ascending(day), ascending(Review.rater))
         )
 
     def run(self, session: orm.Session) -> Rows[WeekOfReviews]:
-        """Return one row per week and rater, by week; unknown raters come last in it."""
+        """Return one row per week and rater, by week; unknown raters are last in each week."""
         counts: Counter[tuple[str, str | None]] = Counter()
         for day, name, n in session.execute(self.select()):
             date = dt.date.fromisoformat(day)
@@ -71,7 +71,7 @@ class Activity:
         return Rows(WeekOfReviews, (WeekOfReviews(*key, counts[key]) for key in weeks))
 
     def unknown(self, session: orm.Session) -> Rows[UnknownSessions]:
-        """Return one row per step with sessions without a user."""
+        """Return one row for each step that has sessions without a user."""
         reviews = (
             sa.select(Review.session_id, sa.func.count().label("n"))
             .where(Review.decides)
@@ -93,16 +93,16 @@ class Activity:
         return Rows(UnknownSessions, map(UnknownSessions._make, session.execute(statement)))
 
     def stale(self, session: orm.Session) -> Rows[StaleCount]:
-        """Return one row per step with reviews that are older than their picture."""
+        """Return one row for each step that has reviews older than their picture."""
         statement = (
             sa.select(Review.step, sa.func.count())
             .join(Image, Image.id == Review.img_id)
-            .where(Review.decides, Review.created < Image.created, _of(self.steps))
+            .where(Review.decides, Review.created < Image.created, _of_steps(self.steps))
             .group_by(Review.step)
             .order_by(Review.step)
         )
         return Rows(StaleCount, map(StaleCount._make, session.execute(statement)))
 
 
-def _of(steps: tuple[Step, ...] | None) -> sa.ColumnElement[bool]:
+def _of_steps(steps: tuple[Step, ...] | None) -> sa.ColumnElement[bool]:
     return sa.true() if steps is None else Review.step.in_(steps)

@@ -1,4 +1,4 @@
-"""Do the raters of a step agree? The question put to a database."""
+"""Do the raters of a step agree?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,27 +52,27 @@ NO_REPEATS: Final = "no image reviewed again by the same rater"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Do the raters of a step agree, who differs, and does each agree with themselves?
+    """Do the raters of a step agree with each other, and does each rater agree with themselves?
 
     Parameters
     ----------
     step
-        The step. Whether it is judged by verdict or by clicks is read from the table `step`.
+        The step. The table `step` says if it is judged by verdict or by clicks.
     rater
-        `user`: each user is a rater, and reviews without one are left out and counted; `session`:
+        `user`: each user is a rater; reviews without a user are left out and counted. `session`:
         each session is a rater.
     tolerances
         Greatest distances of matched clicks in pixels, for steps judged by clicks; None: 10, 20
         and 40.
     cluster
-        `subject`: images of one subject are not independent; None: they are.
+        `subject`: images of the same subject are not independent; None: all images are independent.
     prevalence, confidence, bootstrap, seed
         As in `dirtmodel.irr.coefficients`.
 
     Notes
     -----
-    Only each rater's latest review of an image counts, (created, id) deciding; `repeats` looks at
-    the others.
+    Only each rater's latest review of an image counts, by (created, id). `repeats` also uses the
+    earlier ones.
 
     """
 
@@ -96,7 +96,7 @@ class Agreement:
                 choices = " or ".join(map(str, known))
                 raise UsageError(f"{getattr(self, name)!r} is not a {name}; choose {choices}")
         if not self._tolerances:
-            raise UsageError("tolerances: none given; pass one at least, or leave them out")
+            raise UsageError("tolerances: the list is empty; pass at least one, or leave it out")
         for tolerance in self._tolerances:
             if not 0 <= tolerance < np.inf:
                 raise UsageError(
@@ -122,18 +122,18 @@ class Agreement:
         return Sampling("image" if self.cluster is None else "subject", self.confidence)
 
     def select(self) -> Statement:
-        """Select the reviews that count."""
+        """Return the SELECT of the reviews that count."""
         return select(self._step, rater=self.rater)
 
     @opening.accepts_database
     def coefficients(self, session: orm.Session) -> list[Coefficient]:
-        """Return the coefficients alone, in a fraction of the time."""
+        """Return only the coefficients, in a fraction of the time of `run`."""
         reviews = self._read(session, flags=False)
         return self._coefficients(reviews, reviews.ratings, reviews.judging.categories)
 
     @opening.accepts_database
     def run(self, session: orm.Session) -> AgreementResult:
-        """Return everything."""
+        """Return all results."""
         reviews = self._read(session)
         how, ratings = reviews.judging, reviews.ratings
         problem = how.categories[how.problem]
@@ -202,20 +202,20 @@ class Agreement:
         of_image = np.array([number[label] for label in labels], dtype=np.int64)
         ratings, of_rating = reviews.ratings, of_image[reviews.ratings.unit]
         parts = [ratings.take(of_rating == n) for n in range(len(groups))]
-        found = (self._group(*named, reviews) for named in zip(groups, parts, strict=True))
-        return Rows(GroupAgreement, found)
+        rows = (self._group(*group, reviews) for group in zip(groups, parts, strict=True))
+        return Rows(GroupAgreement, rows)
 
     @opening.accepts_database
     def disagreements(self, session: orm.Session) -> Rows[Disagreement]:
-        """Return the images on which raters disagree, worst first."""
+        """Return the images on which raters disagree, the greatest disagreement first."""
         return disagreements(session, self._read(session, flags=False))
 
     def _read(self, session: orm.Session, *, flags: bool = True) -> StepReviews:
         how = judging(session, self._step, ANY_CLICK)
         if self.tolerances is not None and not how.by_clicks:
             raise UsageError(
-                f"a tolerance is for clicks, and {self._step.name.lower()} is judged by verdict; "
-                "leave it out"
+                f"{self._step.name.lower()} is judged by verdict, so it has no clicks to match; "
+                "leave the tolerance out"
             )
         return read(session, self._step, how, rater=self.rater, flags=flags)
 
@@ -225,8 +225,8 @@ class Agreement:
 
     def _unattributed(self, session: orm.Session) -> int:
         sessions = sa.select(sa.func.count(Review.session_id.distinct()))
-        mine = (Review.step == self._step, Review.decides, Review.rater.is_(None))
-        return session.scalars(sessions.where(*mine)).one()
+        unattributed = (Review.step == self._step, Review.decides, Review.rater.is_(None))
+        return session.scalars(sessions.where(*unattributed)).one()
 
     def _coefficients(
         self,
@@ -278,22 +278,22 @@ class Agreement:
         order = np.argsort(ratings.rater, kind="stable")
         starts = np.searchsorted(ratings.rater[order], np.arange(1, len(reviews.raters)))
         labels = self._labels(reviews)
-        for rater, mine in zip(reviews.raters, np.split(order, starts), strict=False):
+        for rater, of_rater in zip(reviews.raters, np.split(order, starts), strict=False):
             estimates = irr.prevalence(
-                np.eye(len(how.categories))[ratings.code[mine]],
+                np.eye(len(how.categories))[ratings.code[of_rater]],
                 n_categories=len(how.categories),
-                clusters=labels[ratings.unit[mine]],
+                clusters=labels[ratings.unit[of_rater]],
                 confidence=self.confidence,
             )
             worded = [e._replace(reason=_worded(e.reason, reviews)) for e in estimates]
-            named = dict(zip(how.categories, worded, strict=True))
-            yield RaterPrevalence(rater, len(mine), named)
+            by_category = dict(zip(how.categories, worded, strict=True))
+            yield RaterPrevalence(rater, len(of_rater), by_category)
 
     def _pairs(self, reviews: StepReviews) -> tuple[list[RaterPair], dict[str, irr.OverPairs]]:
         if len(reviews.raters) > MOST_RATERS:
             return [], {name: irr.over_pairs([]) for name in MEASURES}
         how = reviews.judging
-        found = irr.pairwise(
+        pairwise = irr.pairwise(
             reviews.ratings,
             categories=how.categories,
             clusters=self._labels(reviews),
@@ -303,9 +303,9 @@ class Agreement:
         names = reviews.raters
         pairs = [
             RaterPair(names[a], names[b], n, estimates, n < FEW_COMMON_UNITS)
-            for a, b, n, estimates in found.pairs
+            for a, b, n, estimates in pairwise.pairs
         ]
-        return pairs, found.over
+        return pairs, pairwise.over
 
     def _leave_one_out(self, reviews: StepReviews) -> Iterator[LeftOutRater]:
         if len(reviews.raters) > MOST_RATERS:
@@ -328,13 +328,13 @@ class Agreement:
             sampling=self._sampling,
             seed=self.seed,
         )
-        # A number that nobody clicked changes nothing, but two categories there must be.
+        # Coefficients need at least two categories; unused ones do not change interval alpha.
         numbers = np.unique(np.append(reviews.values, [0, 1]))
         code = np.searchsorted(numbers, reviews.values)
         counted = irr.Ratings(*reviews.ratings[:2], code)
-        found = self._coefficients(reviews, counted, numbers.tolist(), ["interval"])
-        n_nowhere = int(reviews.values.sum()) - len(points.xy)
-        return ClickResult(matched, chance, found[0], n_nowhere)
+        (alpha,) = self._coefficients(reviews, counted, numbers.tolist(), ["interval"])
+        n_at_infinity = int(reviews.values.sum()) - len(points.xy)
+        return ClickResult(matched, chance, alpha, n_at_infinity)
 
     def _group(
         self, label: str | None, ratings: irr.Ratings, reviews: StepReviews
@@ -360,14 +360,14 @@ class Agreement:
 
 
 def _worded(reason: str | None, reviews: StepReviews) -> str | None:
-    """Name subjects and images, not clusters and units, and say why nothing is comparable."""
+    """Return a reason in the words of this query: subjects and images, not clusters and units."""
     if reason in {NO_PAIRS, NOT_USED, TOO_FEW, NO_RATINGS} and not reviews.n_pairable:
         if not reviews.raters:
             return NO_REVIEWS
         if reason != NO_RATINGS:
             return ONE_RATER if len(reviews.raters) == 1 else "no image has two reviews"
-    for ours, theirs in (("cluster", "subject"), ("a unit", "an image"), ("unit", "image")):
-        reason = reason and reason.replace(ours, theirs)
+    for general, here in (("cluster", "subject"), ("a unit", "an image"), ("unit", "image")):
+        reason = reason and reason.replace(general, here)
     return reason
 
 

@@ -1,4 +1,4 @@
-"""The answer of `Agreement`: typed, and as the JSON object that other programs read."""
+"""The result of `Agreement`: as typed objects, and as a JSON object for other programs."""
 
 import dataclasses
 from typing import Any, Final, NamedTuple
@@ -10,17 +10,17 @@ from dirtmodel.models import Step
 from dirtmodel.outputs import Report
 
 FEW_COMMON_UNITS: Final = 10
-"""A pair of raters with fewer images in common is marked."""
+"""A pair of raters with fewer common images is marked with `few`."""
 
 MIXED: Final = "each session counts as a rater: this mixes agreement within and between raters"
 
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """Agreement on one variable: the coefficients and what is read beside them.
+    """Agreement on one variable: the coefficients, and proportions that help to interpret them.
 
-    `prevalence` and `specific_agreement` are by category. Unanimity is the share of images with
-    two ratings or more whose ratings are all the same.
+    `prevalence` and `specific_agreement` are by category. Of the images with two ratings or more,
+    `unanimity` is the share whose ratings are all the same.
     """
 
     categories: tuple[str, ...]
@@ -30,17 +30,17 @@ class Variable:
     unanimity: Estimate
 
     def coefficient(self, name: str, weights: str) -> Coefficient:
-        """Find a coefficient, such as ("gwet_ac", "identity") or ("krippendorff_alpha", "ordinal").
+        """Return a coefficient: ("gwet_ac", "identity") or ("krippendorff_alpha", "ordinal"), say.
 
         Raises
         ------
         KeyError
-            If there is none of that name with these weights.
+            If there is no coefficient with this name and these weights.
 
         """
-        for found in self.coefficients:
-            if (found.name, found.weights) == (name, weights):
-                return found
+        for coefficient in self.coefficients:
+            if (coefficient.name, coefficient.weights) == (name, weights):
+                return coefficient
         raise KeyError((name, weights))
 
 
@@ -53,11 +53,11 @@ class RaterPrevalence(NamedTuple):
 
 
 class RaterPair(NamedTuple):
-    """Two raters on the images that both judged; `few` marks less than ten of them.
+    """Agreement of two raters on the `n` images that both judged; `few` is true for less than ten.
 
     `estimates` has percent agreement, Cohen's kappa (also with linear weights), AC1, and Dice of
-    the category that marks a bad image: twice the images where both said FAIL (or clicked), over
-    the sum of those where each did.
+    the category that marks a bad image: twice the number of images that both rated FAIL (or clicked
+    on), divided by the sum of the numbers of images that each did.
     """
 
     first: str | int
@@ -68,13 +68,13 @@ class RaterPair(NamedTuple):
 
     @property
     def reason(self) -> str | None:
-        """Why Cohen's kappa is undefined."""
+        """The reason why Cohen's kappa is undefined; None if it is defined."""
         kappa = self.estimates["cohen_kappa"]
         return kappa.reason if kappa.value is None else None
 
 
 class LeftOutRater(NamedTuple):
-    """Krippendorff's ordinal alpha of all other raters, and by how much it exceeds that of all."""
+    """Krippendorff's ordinal alpha of all other raters, and the difference to that of all."""
 
     rater: str | int
     alpha: Estimate
@@ -82,7 +82,7 @@ class LeftOutRater(NamedTuple):
 
 
 class RaterErrors(NamedTuple):
-    """How often a rater finds a bad image, and passes a good one (Dawid & Skene 1979)."""
+    """How often a rater recognises a bad image, and a good one (Dawid & Skene 1979)."""
 
     rater: str | int
     n_reviews: int
@@ -94,49 +94,49 @@ class RaterErrors(NamedTuple):
 class ClickResult:
     """Agreement on where and how often to click.
 
-    `matched` and `chance` have one entry per tolerance in pixels; `counts` is Krippendorff's
-    interval alpha of the numbers of clicks; `n_nowhere` counts clicks at infinity, which are clicks
-    but match none.
+    `matched` and `chance` have one entry per tolerance in pixels. `counts` is Krippendorff's
+    interval alpha of the numbers of clicks. `n_at_infinity` is the number of clicks at infinity,
+    which matching leaves out.
     """
 
     matched: dict[float, ClickAgreement]
     chance: dict[float, float | None]
     counts: Coefficient
-    n_nowhere: int
+    n_at_infinity: int
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AgreementResult(Report):
-    """Do the raters of a step agree?
+    """The agreement of the raters of a step.
 
     A notebook shows its `text()`.
 
     Parameters
     ----------
     step, rater, cluster, prevalence_of, confidence, bootstrap, seed
-        As asked for.
+        As in the query; `prevalence_of` is its `prevalence`.
     by_clicks, problem
-        Whether clicks decide about the step, and the category that marks a bad image.
+        True if the step is judged by clicks; the category that marks a bad image.
     units, pairable_units
-        Images with a review of a known rater, and those with two or more.
+        Number of images with a review by a known rater, and with two reviews or more.
     reviews, raters
         Number of reviews that count, and of raters.
     clusters
-        Number of subjects, or None when images count as independent.
+        Number of subjects; None if images count as independent.
     unattributed_sessions
-        Sessions without a user that judged images of this step; left out, unless each session
-        counts as a rater.
+        Number of sessions without a user that judged images of this step. They are left out unless
+        each session counts as a rater.
     crossed_rows
-        Rows in the table that does not judge this step; left out.
+        Number of rows in the table that does not judge this step. They are left out.
     superseded
-        Reviews that the same rater replaced by a later one; left out except for `repeats`.
+        Number of reviews that the same rater replaced by a later one. Only `repeats` uses them.
     judged
-        The verdicts, or on steps judged by clicks whether there are clicks.
+        Agreement on the verdicts or, on steps judged by clicks, on the presence of clicks.
     binary
         `source_data_issue`, and for verdicts `fail` (FAIL against the rest).
     raters_prevalence, pairs, over_pairs, leave_one_out, errors, repeats, clicks
-        See their types. Pairs and leave_one_out are empty with more than 200 raters; clicks is
-        None for verdicts.
+        See their types. `pairs` and `leave_one_out` are empty with more than 200 raters. `clicks`
+        is None on steps judged by verdict.
 
     """
 
@@ -169,12 +169,12 @@ class AgreementResult(Report):
 
     @property
     def coefficients(self) -> list[Coefficient]:
-        """Those of `judged`."""
+        """The coefficients of `judged`."""
         return self.judged.coefficients
 
     @property
     def note(self) -> str | None:
-        """What a reader of the numbers must know about the raters."""
+        """A warning about the raters; None if there is none."""
         return MIXED if self.rater == "session" else None
 
     def text(self) -> str:
@@ -188,7 +188,7 @@ class AgreementResult(Report):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `dirtmodel agreement --format json` writes."""
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "step": self.step.name,
             "rater": self.rater,
             "units": self.units,
@@ -241,8 +241,8 @@ class AgreementResult(Report):
             },
         }
         if self.clicks is not None:
-            found["clicks"] = _clicks(self.clicks, self.judged)
-        return found
+            result["clicks"] = _clicks(self.clicks, self.judged)
+        return result
 
 
 def _variable(variable: Variable) -> dict[str, Any]:
@@ -279,12 +279,12 @@ def _pair(pair: RaterPair) -> dict[str, Any]:
 
 
 def _repeats(repeats: Repeats) -> dict[str, Any]:
-    found = {name: repeats.estimates[name].value for name in MEASURES}
+    values = {name: repeats.estimates[name].value for name in MEASURES}
     reasons = [e.reason for e in repeats.estimates.values() if e.value is None]
     return {
         "n": repeats.n,
         "table": repeats.table,
-        **found,
+        **values,
         "median_gap_seconds": repeats.median_gap_seconds,
         "reason": reasons[0] if reasons else None,
         "estimates": _asdicts(repeats.estimates),
@@ -308,12 +308,12 @@ def _clicks(clicks: ClickResult, judged: Variable) -> dict[str, Any]:
         ],
         "interval_alpha_of_counts": clicks.counts._asdict(),
         "any_click": [c._asdict() for c in judged.coefficients if c.weights == "identity"],
-        "clicks_at_infinity": clicks.n_nowhere,
+        "clicks_at_infinity": clicks.n_at_infinity,
     }
 
 
 class GroupAgreement(NamedTuple):
-    """The headline coefficients of a group of images; None where undefined, with the reason.
+    """The headline coefficients of a group of images; None if undefined, with the reason.
 
     `problems` is the share of ratings that mark a bad image: FAIL, or a click.
     """

@@ -1,4 +1,4 @@
-"""Which functional runs may a BIDS app still use, as a filter for it?"""
+"""Filters for BIDS apps that select the functional runs that are not excluded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from dirtmodel.queries.rules import KEYS, Exclusion, Level, Status
 
 _BOLD: Final = {"datatype": "func", "suffix": "bold"}
 _ENTITIES: Final = {"session": "ses", "task": "task", "run": "run"}
-"""PyBIDS' names, and ours."""
+"""Entities: the names of PyBIDS, and of the columns of `target`."""
 
 
 class Run(NamedTuple):
@@ -32,10 +32,10 @@ class Run(NamedTuple):
 
 
 class BidsFilter(NamedTuple):
-    """The filter of one participant, and what it cannot express.
+    """The filter of one participant, and the exclusions that it cannot express.
 
-    `filter` is None where no run remains. `let_through` are excluded runs that it cannot leave out;
-    `not_runs` are excluded scans that no filter of functional runs can leave out.
+    `filter` is None if no run remains. `let_through` are excluded runs that the filter selects
+    nevertheless. `not_runs` are excluded scans that are not functional runs.
     """
 
     sub: str
@@ -48,15 +48,15 @@ class BidsFilter(NamedTuple):
 class BidsFilters:
     """Which functional runs remain for each participant, as fMRIPrep's `--bids-filter-file`?
 
-    Such a filter names sessions, tasks and runs that each may be used, so that it selects every
-    combination of them. It is the narrowest one that selects every run that remains; excluded runs
-    that it selects nevertheless are listed. Unreviewed runs remain. Runs are written as strings:
-    with numbers, fMRIPrep 24.0.0 to 25.2.5 fails.
+    Such a filter lists sessions, tasks and runs, and selects every combination of them. Each filter
+    is the narrowest one that selects all remaining runs. Excluded runs that it selects nevertheless
+    are listed in `let_through`. Unreviewed runs remain. Runs are written as strings, because
+    fMRIPrep 24.0.0 to 25.2.5 fails with numbers.
 
     Parameters
     ----------
     exclusions
-        What is excluded; its `status` does not matter.
+        The query for the exclusions; its `status` does not matter.
     """
 
     exclusions: Exclusions
@@ -66,12 +66,12 @@ class BidsFilters:
         """Return one filter per participant with a functional run or an exclusion, in order."""
         query = replace(self.exclusions, status=Status.EXCLUDED)
         keys = [key for key in KEYS[Level(query.level)] if key in Run._fields]
-        gone: set[tuple[Any, ...]] = set()
+        excluded: set[tuple[Any, ...]] = set()
         not_runs: dict[str, list[str]] = {}
         for row in query.run(session):
             if row.sub is None:
                 continue
-            gone.add(tuple(getattr(row, key) for key in keys))
+            excluded.add(tuple(getattr(row, key) for key in keys))
             if "task" in keys and row.task is None:
                 not_runs.setdefault(row.sub, []).append(_scan_name(row))
         runs: dict[str, list[Run]] = {sub: [] for sub in not_runs}
@@ -81,7 +81,7 @@ class BidsFilters:
             _filter(
                 sub,
                 runs[sub],
-                {run for run in runs[sub] if tuple(getattr(run, key) for key in keys) in gone},
+                {run for run in runs[sub] if tuple(getattr(run, key) for key in keys) in excluded},
                 list(dict.fromkeys(not_runs.get(sub, []))),
             )
             for sub in sorted(runs)
@@ -92,18 +92,18 @@ class BidsFilters:
         return (
             sa.select(*names)
             .where(Target.sub.is_not(None), Target.task.is_not(None))
-            # A run is there whatever step its targets are of.
+            # A filter is about runs, whatever the steps of the exclusions.
             .where(*self.exclusions.conditions(steps=False))
             .group_by(*names)
             .order_by(*map(ascending, names))
         )
 
 
-def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> BidsFilter:
-    remaining = [run for run in runs if run not in gone]
+def _filter(sub: str, runs: list[Run], excluded: set[Run], not_runs: list[str]) -> BidsFilter:
+    remaining = [run for run in runs if run not in excluded]
     if not remaining:
         return BidsFilter(sub, None, runs, not_runs)
-    # An entity that some runs lack cannot select them.
+    # Leave out an entity that some runs lack: its values could not select those runs.
     chosen = {
         entity: [str(value) for value in sorted({getattr(run, name) for run in remaining})]
         for entity, name in _ENTITIES.items()
@@ -112,7 +112,7 @@ def _filter(sub: str, runs: list[Run], gone: set[Run], not_runs: list[str]) -> B
     let_through = [
         run
         for run in runs
-        if run in gone
+        if run in excluded
         and all(str(getattr(run, _ENTITIES[entity])) in values for entity, values in chosen.items())
     ]
     return BidsFilter(sub, {"bold": {**_BOLD, **chosen}}, let_through, not_runs)
@@ -123,10 +123,10 @@ def _scan_name(row: Exclusion) -> str:
     return " ".join(part for part in parts if part)
 
 
-def limits(found: Iterable[BidsFilter]) -> list[str]:
-    """Describe what the filters cannot express, one line each."""
+def limits(filters: Iterable[BidsFilter]) -> list[str]:
+    """Return one line of text for each exclusion that the filters cannot express."""
     lines = []
-    for sub, chosen, let_through, not_runs in found:
+    for sub, chosen, let_through, not_runs in filters:
         if chosen is None and let_through:
             lines.append(
                 f"sub-{sub}: no functional run remains, which a filter cannot express; "

@@ -1,4 +1,4 @@
-"""Match the clicks of every two reviews of an image, and simulate random ones."""
+"""Match the clicks of each pair of reviews of an image, and simulate random clicks."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def click_matches(
     sampling: Sampling,
     seed: int,
 ) -> tuple[dict[float, ClickAgreement], dict[float, float | None]]:
-    """Return the observed agreement, and the F1 expected by chance, by tolerance in pixels.
+    """Return the observed agreement and the F1 expected by chance, for each tolerance in pixels.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def click_matches(
     clusters
         The cluster of each image.
     tolerances, sampling, seed
-        Greatest distances of matched clicks, the level of the intervals, and the seed of the
+        The greatest distances of matched clicks, the level of the intervals, and the seed of the
         simulation of chance.
 
     """
@@ -56,7 +56,7 @@ def click_matches(
 
 
 def _pairs(reviews: StepReviews) -> tuple[IntArray, IntArray]:
-    """Return the positions of every two reviews of one image."""
+    """Return the positions of the first and of the second review of each pair of one image."""
     order = np.lexsort((reviews.ratings.rater, reviews.ratings.unit))
     pairs = list(pairs_within(reviews.ratings.unit[order]))
     if not pairs:

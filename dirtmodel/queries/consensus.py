@@ -34,28 +34,30 @@ from dirtmodel.queries.reviews import (
 CLICKS: Final = ("CLEAN", "CLICKED")
 TOO_MANY: Final = f"no intervals for more than {MOST_RATERS} raters"
 _DECIMALS: Final = 6
-"""Of probabilities; the algorithm stops when none changes by more than 1e-7."""
+"""Decimals of probabilities; the algorithm stops when no probability changes by more than 1e-7."""
 _NEVER: Final = 1e-6
-"""Prevalence at which nothing is truly of a category."""
+"""A category with a lower prevalence counts as never the true one."""
 
 
 @dataclass(frozen=True)
 class Consensus:
     """What is the true verdict of each image, and how often does each rater miss it?
 
-    The model of Dawid and Skene (1979): each image has one true verdict, which nobody sees; given
-    it, reviews are independent, and each rater has a table of error rates.
+    The model is that of Dawid and Skene (1979). Each image has one true verdict, which is not
+    observed. Given the true verdict, reviews are independent. Each rater has a table of error
+    rates.
 
     Parameters
     ----------
     step
-        The step. Reviews by sessions without a user are left out: it is not known whose error rates
-        apply to them.
+        The step. Reviews in sessions without a user are left out, because their rater, and hence
+        the error rates, are unknown.
     level
-        `image`, `target` or `scan`: what has one true verdict. At the latter two, a rater's verdict
-        is the worst that they gave to any of the images, as in the published exclusion rule.
+        `image`, `target` or `scan`: the unit that has one true verdict. For targets and scans, a
+        rater's verdict is the worst that they gave to any image of it, as in the published
+        exclusion rule.
     prior
-        Reviews that each cell of a rater's table starts with; 0: maximum likelihood.
+        Number of reviews that each cell of a rater's table starts with; 0: maximum likelihood.
 
     """
 
@@ -78,12 +80,12 @@ class Consensus:
         return member_of(Step, self.step)
 
     def select(self) -> Statement:
-        """Select the reviews that count."""
+        """Return the SELECT of the reviews that count."""
         return select(self._step)
 
     @accepts_database
     def run(self, session: orm.Session) -> ConsensusResult:
-        """Return the raters' error rates, and the verdicts of everything with a review."""
+        """Return the error rates of raters, and the likely verdict of each unit with a review."""
         return self._result(session, self._items(session))
 
     def _result(self, session: orm.Session, items: "_Items") -> ConsensusResult:
@@ -92,20 +94,20 @@ class Consensus:
             Level(self.level),
             self.prior,
             items.how.categories,
-            _named(items.how, items.fit.prevalence),
+            _by_category(items.how, items.fit.prevalence),
             list(_raters(items)),
             list(self._judged(session, items)),
             items.fit.iterations,
             items.fit.converged,
-            list(_warnings(items)),
+            list(_warnings(items, Level(self.level))),
         )
 
     @accepts_database
     def next(self, session: orm.Session, n: int) -> Rows[NextReview]:
         """Return the n images for which one more review would be most informative.
 
-        Images without a review are among them. At the levels of targets and scans there is one
-        image of each: the one with the fewest reviews.
+        They can be images without a review. For targets and scans, only one image of each is
+        returned: the one with the fewest reviews.
 
         Raises
         ------
@@ -177,7 +179,7 @@ class Consensus:
         rated = np.flatnonzero(n_raters)
         names = list(self._names(session, items, rated))
         if self.level != Level.IMAGE:
-            # By participant, as in exclusions.
+            # Order by participant, as exclusions do.
             order = sorted(range(len(rated)), key=lambda place: _sortable(names[place]))
             rated, names = rated[order], [names[place] for place in order]
         probabilities = items.fit.probabilities[rated].round(_DECIMALS)
@@ -185,8 +187,8 @@ class Consensus:
             names, n_raters[rated].tolist(), probabilities.tolist(), strict=True
         ):
             verdict = items.how.categories[int(np.argmax(of))]
-            named = dict(zip(items.how.categories, of, strict=True))
-            yield Judged._make([*name, n, verdict, named])
+            by_category = dict(zip(items.how.categories, of, strict=True))
+            yield Judged._make([*name, n, verdict, by_category])
 
     def _names(
         self, session: orm.Session, items: "_Items", rated: IntArray
@@ -205,10 +207,11 @@ class Consensus:
 
 
 class _Items(NamedTuple):
-    """What is judged: images, targets or scans.
+    """The images, targets or scans that have one true verdict each (the items).
 
-    `of_image` has the number of each image's item, -1 without; `keys` has the items' ids, or (sub,
-    ses, scan), and `clusters` the numbers of their subjects; `ratings` are by item.
+    `of_image` has the index of each image's item, or -1. `keys` has the id of each item or, for
+    scans, (sub, ses, scan). `clusters` has the number of the subject of each item. The units of
+    `ratings` and `fit` are items.
     """
 
     how: Judging
@@ -223,7 +226,7 @@ class _Items(NamedTuple):
 def _scans(
     session: orm.Session, step: Step, reviews: StepReviews
 ) -> tuple[list[tuple[Any, ...]], IntArray]:
-    """Return the scans of a step, and the scan of each image."""
+    """Return the scans of a step, and the index of the scan of each image (-1 if unknown)."""
     rows = session.execute(
         sa.select(Target.id, Target.sub, Target.ses, Target.scan).where(Target.step == step)
     ).all()
@@ -240,9 +243,9 @@ def _sortable(key: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _worst(ratings: irr.Ratings, how: Judging) -> irr.Ratings:
-    """Keep each rater's worst verdict on an item; verdicts that DIRT does not define come last."""
-    known = [-1 if number not in set(Ratings) else number for number in how.numbers]
-    severity = np.array(how.numbers if how.by_clicks else known)[ratings.code]
+    """Keep each rater's worst verdict on an item; any of DIRT's verdicts is worse than others."""
+    severities = [-1 if number not in set(Ratings) else number for number in how.numbers]
+    severity = np.array(how.numbers if how.by_clicks else severities)[ratings.code]
     order = np.lexsort((severity, ratings.rater, ratings.unit))
     unit, rater, code = (part[order] for part in ratings)
     last = np.ones(len(unit), dtype=bool)
@@ -259,19 +262,19 @@ def _raters(items: _Items) -> Iterator[ConsensusRater]:
     fit, how = items.fit, items.how
     if len(fit.n_ratings) > MOST_RATERS:
         both = zip(fit.sensitivity(how.problem), fit.specificity(how.problem), strict=True)
-        found = [
+        rates_of_raters = [
             irr.ErrorRates(*(irr.Estimate(_defined(rate), reason=TOO_MANY) for rate in rates))
             for rates in both
         ]
     else:
-        found = irr.error_rates(
+        rates_of_raters = irr.error_rates(
             fit,
             items.ratings,
             how.problem,
             clusters=items.clusters,
             sampling=irr.Sampling("subject"),
         )
-    for place, (sensitivity, specificity) in enumerate(found):
+    for place, (sensitivity, specificity) in enumerate(rates_of_raters):
         reasons = filter(None, (sensitivity.reason, specificity.reason))
         yield ConsensusRater(
             str(items.reviews.raters[place]),
@@ -284,13 +287,13 @@ def _raters(items: _Items) -> Iterator[ConsensusRater]:
             specificity.ci_high,
             "; ".join(dict.fromkeys(reasons)) or None,
             {
-                true: _named(how, row)
+                true: _by_category(how, row)
                 for true, row in zip(how.categories, fit.confusion[place], strict=True)
             },
         )
 
 
-def _named(how: Judging, row: Any) -> dict[str, float | None]:
+def _by_category(how: Judging, row: Any) -> dict[str, float | None]:
     return dict(zip(how.categories, map(_defined, row.tolist()), strict=True))
 
 
@@ -298,13 +301,16 @@ def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _warnings(items: _Items) -> Iterator[str]:
+def _warnings(items: _Items, level: Level) -> Iterator[str]:
     fit, categories = items.fit, items.how.categories
     if not len(items.ratings.unit):
         yield "no reviews by known raters: nothing can be estimated"
         return
     if np.bincount(items.ratings.unit).max() == 1:
-        yield "nothing has two raters, so that verdicts are the raters' own and errors unknown"
+        yield (
+            f"no {level} has two raters, so verdicts are those of the single raters and "
+            "error rates are unknown"
+        )
     elif fit.few_raters:
         yield (
             "fewer than three raters: where they differ, the data do not show who is wrong, and "
@@ -320,8 +326,8 @@ def _warnings(items: _Items) -> Iterator[str]:
         )
     for true, chosen in fit.switched:
         yield (
-            f"labels may be switched: where {categories[true]} is taken to be true, raters as a "
-            f"whole rather choose {categories[chosen]}"
+            f"labels may be switched: where the model takes {categories[true]} to be true, raters "
+            f"choose {categories[chosen]} most often"
         )
     if lost := int((items.of_image[items.reviews.ratings.unit] < 0).sum()):
         yield f"{lost} reviews are left out, because the scan of their image is not known"

@@ -1,4 +1,4 @@
-"""The answer of `Consensus`: typed, and as the JSON object that other programs read."""
+"""The result of `Consensus`: as typed objects, and as a JSON object for other programs."""
 
 import enum
 import html
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Level(enum.StrEnum):
-    """What has one true verdict."""
+    """The unit that has one true verdict."""
 
     IMAGE = "image"
     TARGET = "target"
@@ -33,9 +33,9 @@ KEYS: Final[dict[Level, tuple[str, ...]]] = {
 class ConsensusRater(NamedTuple):
     """How often a rater chooses each verdict, given the true one.
 
-    `confusion` is by true verdict, then by choice. Sensitivity is how often the rater says FAIL (or
-    clicks) where that is true, specificity how often not where another verdict is; their 95 %
-    intervals are clustered by subject. `reason` explains what is None.
+    `confusion` is by true verdict, then by choice. Sensitivity is how often the rater chooses FAIL
+    (or clicks) if that is true; specificity is how often the rater does not if another verdict is
+    true. Their 95 % intervals are clustered by subject. `reason` explains values that are None.
     """
 
     rater: str
@@ -67,7 +67,7 @@ class RaterRates(NamedTuple):
 class Judged(NamedTuple):
     """The most likely verdict of an image, target or scan, and the probability of each.
 
-    Of the first six fields, those that the level does not distinguish are None.
+    The fields that do not identify a unit of this level are None.
     """
 
     img_id: int | None
@@ -84,8 +84,8 @@ class Judged(NamedTuple):
 class NextReview(NamedTuple):
     """An image that is worth one more review.
 
-    `bits` is the information that the review is expected to bring about the true verdict. `verdict`
-    is the most likely one so far, None without a review.
+    `bits` is the expected information of the review about the true verdict. `verdict` is the most
+    likely one so far; it is None if the image has no review.
     """
 
     img_id: int
@@ -111,17 +111,17 @@ class ConsensusResult(Report):
     Parameters
     ----------
     step, level, prior
-        As asked for.
+        As in the query.
     categories
-        What there is to choose.
+        The verdicts that a rater can choose.
     prevalence
         How often each category is the true one.
     raters, judged
-        See their types; `judged` has everything with a review.
+        See their types; `judged` has each unit with a review.
     iterations, converged
-        Iterations of the algorithm, and whether it settled.
+        Number of iterations of the algorithm; true if it converged.
     warnings
-        What limits the trust in these numbers.
+        Reasons not to trust these numbers.
 
     """
 

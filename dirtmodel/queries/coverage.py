@@ -1,4 +1,4 @@
-"""How much has been reviewed."""
+"""How many images have been reviewed?"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from dirtmodel.queries.targets import Targets
 
 
 class StepCoverage(NamedTuple):
-    """How much of a step has been reviewed."""
+    """The numbers of reviewed and unreviewed images of a step."""
 
     step: Step
     n_targets: int
@@ -26,7 +26,7 @@ class StepCoverage(NamedTuple):
 
 
 class TargetCoverage(NamedTuple):
-    """How much of a target has been reviewed."""
+    """The numbers of reviewed and unreviewed images of a target."""
 
     step: Step
     file1: str
@@ -43,9 +43,8 @@ class TargetCoverage(NamedTuple):
 class Coverage(Targets):
     """How many images of each step have been reviewed, and how many have not?
 
-    An image is reviewed when it has a review of the kind that decides about its step: clicks for
-    masks, normalisation and surfaces, a verdict for fieldmap coregistration and diffusion. Not
-    reviewed is not passed.
+    An image is reviewed if it has a review that decides: clicks for masks, normalisation and
+    surfaces, a verdict for fieldmap coregistration and diffusion. Unreviewed does not mean passed.
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ class Coverage(Targets):
     """
 
     def select(self) -> Statement:
-        """One row per step, as `StepCoverage`."""
+        """Return the SELECT of one row per step, with the fields of `StepCoverage`."""
         raters = (
             sa.select(Review.step, sa.func.count(Review.rater.distinct()).label("n_raters"))
             .where(Review.decides, *self.review_conditions())
@@ -75,7 +74,7 @@ class Coverage(Targets):
         )
 
     def select_targets(self) -> Statement:
-        """One row per target, as `TargetCoverage`."""
+        """Return the SELECT of one row per target, with the fields of `TargetCoverage`."""
         images = self._images().subquery()
         target = Target.__table__.c
         described = (target.step, target.file1, target.sub, target.ses, target.scan)
@@ -94,11 +93,11 @@ class Coverage(Targets):
     @accepts_database
     def run_targets(self, session: orm.Session) -> Rows[TargetCoverage]:
         """Return one row per target, in the order of (step, file1)."""
-        found = session.execute(self.select_targets())
-        return Rows(TargetCoverage, map(TargetCoverage._make, found))
+        rows = session.execute(self.select_targets())
+        return Rows(TargetCoverage, map(TargetCoverage._make, rows))
 
     def _images(self) -> Statement:
-        """One row per image: its target and the number of its reviews."""
+        """Return the SELECT of one row per image: its target and the number of its reviews."""
         images: Statement = sa.select(Target.step, Tally.target_id, Tally.n_reviews).join_from(
             Tally, Target, Target.id == Tally.target_id
         )

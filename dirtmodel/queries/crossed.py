@@ -1,4 +1,4 @@
-"""Reviews of the kind that does not decide about their step."""
+"""How many rows are in the table that does not judge their step?"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from dirtmodel.queries.targets import Targets
 
 
 class CrossedCount(NamedTuple):
-    """Rows that decide nothing."""
+    """Numbers of rows that do not decide, by table."""
 
     verdicts_on_click_steps: int
     clicks_on_verdict_steps: int
@@ -21,10 +21,10 @@ class CrossedCount(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Crossed(Targets):
-    """How many rows are of the kind that does not decide about their step?
+    """How many rows are in the table that does not judge their step?
 
-    These are verdicts on images that are judged by clicks, and clicks (rows of `coordinate`) on
-    images that are judged by verdict.
+    These are verdicts (rows of `rating`) on steps judged by clicks, and rows of `coordinate` on
+    steps judged by verdict.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Crossed(Targets):
     """
 
     def select(self) -> Statement:
-        """One row, as `CrossedCount`."""
+        """Return the SELECT of one row, with the fields of `CrossedCount`."""
         crossed = [~Review.decides, *self.review_conditions()]
         verdicts = sa.select(sa.func.count()).where(Review.kind == "rating", *crossed)
         same = (Coordinate.img_id == Review.img_id) & (Coordinate.session_id == Review.session_id)
@@ -49,5 +49,5 @@ class Crossed(Targets):
 
     @accepts_database
     def run(self, session: orm.Session) -> Rows[CrossedCount]:
-        """Return the one row."""
+        """Return one row."""
         return Rows(CrossedCount, map(CrossedCount._make, session.execute(self.select())))

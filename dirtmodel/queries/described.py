@@ -1,4 +1,4 @@
-"""What images show: their names and places, and the groups that they form."""
+"""Names, cuts and groups of images."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -18,7 +18,7 @@ _Leading = tuple[int, str, str | None, DisplayMode, int | None, str | None, str 
 
 
 def describe(session: orm.Session, ids: Iterable[int]) -> Iterator[_Leading]:
-    """Yield the columns with which rows about images begin, in the order of the ids."""
+    """Yield the first eight columns of rows about images, in the order of the ids."""
     for some in in_batches(ids):
         found = {image.id: image for image in Images(id=some).run(session)}
         for one in (found[img_id] for img_id in some):
@@ -37,7 +37,7 @@ def group_labels(
     step
         The step.
     images
-        Ids of its images.
+        Ids of images of the step.
     group
         `display`, `slice`, `scan`, or `cohort` (see `dirtmodel.entities.cohort`).
 

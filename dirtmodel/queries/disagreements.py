@@ -14,9 +14,10 @@ from dirtmodel.queries.reviews import StepReviews
 class Disagreement(NamedTuple):
     """An image on which raters disagree.
 
-    `disagreement` is the mean over pairs of its raters of the squared distance of their verdicts,
-    1 for PASS against FAIL (on steps judged by clicks, for clicks against none). `verdicts` has
-    each rater's, as rater=FAIL; on steps judged by clicks rater=number of clicks.
+    `disagreement` is the mean, over pairs of raters, of the squared distance of their verdicts. The
+    distance of PASS and FAIL is 1; on steps judged by clicks, that of no click and any click is 1.
+    `verdicts` has an entry per rater: rater=FAIL or, on steps judged by clicks, rater=number of
+    clicks.
     """
 
     img_id: int
@@ -33,10 +34,10 @@ class Disagreement(NamedTuple):
 
 
 def disagreements(session: orm.Session, reviews: StepReviews) -> Rows[Disagreement]:
-    """Return the images on which raters disagree, worst first."""
+    """Return the images on which raters disagree, the greatest disagreement first."""
     how, counts = reviews.judging, reviews.counts.astype(np.float64)
     numbers = np.array(how.numbers, dtype=np.float64)
-    # PASS against FAIL is 1 apart, and so is any verdict that DIRT does not define.
+    # The distance is 1 for PASS and FAIL, and for verdicts that DIRT does not define.
     distance = np.minimum((numbers[:, None] - numbers) ** 2 / numbers[how.problem] ** 2, 1)
     total = counts.sum(axis=1)
     scores = ((counts @ distance) * counts).sum(axis=1) / np.maximum(total * (total - 1), 1)
@@ -54,18 +55,18 @@ def disagreements(session: orm.Session, reviews: StepReviews) -> Rows[Disagreeme
 
 
 def _verdicts(reviews: StepReviews, units: set[int]) -> dict[int, list[str]]:
-    """Return what each rater said of some images, as rater=FAIL or rater=number of clicks."""
+    """Return the verdicts on these images, as rater=FAIL or rater=number of clicks."""
     how, ratings = reviews.judging, reviews.ratings
-    found: dict[int, list[str]] = {unit: [] for unit in units}
+    verdicts: dict[int, list[str]] = {unit: [] for unit in units}
     order = np.lexsort((ratings.rater, ratings.unit))
-    said = reviews.values if how.by_clicks else ratings.code
+    choices = reviews.values if how.by_clicks else ratings.code
     for unit, rater, choice in zip(
         ratings.unit[order].tolist(),
         ratings.rater[order].tolist(),
-        said[order].tolist(),
+        choices[order].tolist(),
         strict=True,
     ):
-        if unit in found:
+        if unit in verdicts:
             word = choice if how.by_clicks else how.categories[choice]
-            found[unit].append(f"{reviews.raters[rater]}={word}")
-    return found
+            verdicts[unit].append(f"{reviews.raters[rater]}={word}")
+    return verdicts

@@ -33,51 +33,51 @@ from dirtmodel.queries.rules import (
 )
 from dirtmodel.queries.targets import Targets
 
-_MOST: Final = 2**31 - 1
-"""The largest integer that both engines compare with a column of counts."""
+_MAX_COUNT: Final = 2**31 - 1
+"""The largest number that both engines can compare with a column of counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exclusions(Targets):
     """Which targets, scans, sessions or participants should be left out, and on what evidence?
 
-    Steps that are judged by verdict (fieldmap coregistration, diffusion) follow `rule`, `unsure`
-    and `min_fails`; steps that are judged by clicks (masks, normalisation, surfaces) follow
-    `min_clicks` and `min_raters`. Reviews of the other kind decide nothing (see `Crossed`).
+    `rule`, `unsure` and `min_fails` apply to steps that are judged by verdict (fieldmap
+    coregistration, diffusion). `min_clicks` and `min_raters` apply to steps that are judged by
+    clicks (masks, normalisation, surfaces). Reviews of the other kind are ignored (see `Crossed`).
 
     Parameters
     ----------
     step, sub, ses, task, run_number, scan
         As in `Targets`.
     rule
-        `any-fail`: one FAIL makes an image bad. `majority`: FAIL is its most frequent verdict,
-        ties going to the worse. `unanimous`: all its verdicts are FAIL. `min-fails`: at least
-        `min_fails` of them are.
+        When an image is bad. `any-fail`: at least one verdict is FAIL. `majority`: FAIL is the most
+        frequent verdict, or ties with PASS. `unanimous`: all verdicts are FAIL. `min-fails`: at
+        least `min_fails` verdicts are FAIL.
     min_fails
-        For the rule `min-fails` only; `rule="min-fails 2"` says both.
+        For the rule `min-fails` only; `rule="min-fails 2"` sets both.
     unsure
-        UNSURE counts as `pass`, as `fail`, or is left out (`ignore`).
+        UNSURE counts as `pass` or as `fail`, or is left out (`ignore`).
     min_clicks, min_raters
-        An image is bad when at least this many raters' reviews have at least this many clicks.
-        With `min_raters` above 1 only named raters count, each once.
+        An image is bad if the reviews of at least `min_raters` raters have at least `min_clicks`
+        clicks each. If `min_raters` is above 1, only named raters count, each once.
     latest
-        Keep only each rater's latest review of an image; by default every review counts.
+        Use only each rater's latest review of an image; by default every review counts.
     source_data_issue
-        Exclude targets, too, whose raw data a reviewer flagged.
+        Also exclude targets whose raw data a reviewer flagged.
     level
-        What is excluded as a whole: it is when any target in it is.
+        The unit that is excluded as a whole; it is excluded if any target in it is.
     images
-        How many bad images a target needs.
+        The number of bad images from which a target is excluded.
     status
-        Which rows to return; None for all.
+        The statuses of the rows to return; None for all.
 
-        `excluded`; `unreviewed`: no review of any image; `partial`: not all images reviewed, and
-        not excluded; `kept`: all images reviewed, and not excluded.
+        `excluded`; `unreviewed`: no image was reviewed; `partial`: not excluded, and some images
+        were reviewed; `kept`: not excluded, and all images were reviewed.
 
     Raises
     ------
     UsageError
-        If options do not go together.
+        If options cannot be used together.
     """
 
     rule: Rule | str = Rule.ANY_FAIL
@@ -118,8 +118,8 @@ class Exclusions(Targets):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; use 1 or more")
-            if value is not None and value > _MOST:
-                raise UsageError(f"{name} is {value}; use at most {_MOST:,}")
+            if value is not None and value > _MAX_COUNT:
+                raise UsageError(f"{name} is {value}; use at most {_MAX_COUNT:,}")
         if JudgedBy.CLICKS not in self.kinds and (self.min_clicks, self.min_raters) != (1, 1):
             raise UsageError(
                 "min_clicks and min_raters are for steps that are judged by clicks; for "
@@ -137,9 +137,9 @@ class Exclusions(Targets):
 
     @property
     def kinds(self) -> set[JudgedBy]:
-        """How the steps are judged; both ways where only the database knows."""
-        known = {JUDGED_BY.get(step) for step in self.steps or ()}
-        return set(JudgedBy) if None in known or not known else {how for how in known if how}
+        """How the steps are judged; both ways if only the database knows."""
+        kinds = {JUDGED_BY.get(step) for step in self.steps or ()}
+        return set(JudgedBy) if None in kinds or not kinds else {how for how in kinds if how}
 
     @property
     def _names(self) -> str:
@@ -147,7 +147,7 @@ class Exclusions(Targets):
 
     @property
     def rule_text(self) -> str:
-        """The options of `dirtmodel exclusions` that return the same rows again."""
+        """The options of `dirtmodel exclusions` that return the same rows."""
         options = (["--step all"] if self.steps is None else []) + self.options()
         if JudgedBy.VERDICT in self.kinds:
             options += [f"--rule {self.rule}", f"--unsure {self.unsure}"]
@@ -157,20 +157,20 @@ class Exclusions(Targets):
         options += ["--latest"] if self.latest else []
         options += ["--source-data-issue"] if self.source_data_issue else []
         options += [f"--level {self.level}", f"--images {self.images}"]
-        every = set(self.statuses) == set(Status)
-        options += ["--status all"] if every else [f"--status {s}" for s in self.statuses]
+        all_statuses = set(self.statuses) == set(Status)
+        options += ["--status all"] if all_statuses else [f"--status {s}" for s in self.statuses]
         return " ".join(options)
 
     @property
     def statuses(self) -> tuple[Status, ...]:
-        """The statuses asked for."""
+        """The statuses of the rows to return."""
         return self.status  # type: ignore[return-value]  # made a tuple in __post_init__
 
     def select(self) -> Statement:
-        """One row per target, scan, session or participant, with the columns of the level.
+        """Return the SELECT of one row per target, scan, session or participant.
 
-        `image_ids` is a text of the bad images' ids with commas between them, in no particular
-        order; `run` returns a sorted list.
+        It has the columns of the level. `image_ids` is a text of the ids of bad images, separated
+        by commas, in no particular order; `run` returns a sorted list.
         """
         level = Level(self.level)
         target = Target.__table__.c
@@ -216,7 +216,7 @@ class Exclusions(Targets):
         return statement
 
     def select_bad_images(self) -> sa.Select[tuple[int]]:
-        """Ids of the images that are bad by this rule, in no particular order."""
+        """Return the SELECT of the ids of images that are bad by this rule, in no order."""
         images = self._images().subquery("judged_images")
         return sa.select(images.c.img_id).where(images.c.bad == 1)
 
@@ -227,25 +227,25 @@ class Exclusions(Targets):
 
     @accepts_database
     def run_counted(self, session: orm.Session) -> tuple[Rows[Exclusion], dict[Status, int]]:
-        """Return the rows, and how many there are of each status, asked for or not."""
+        """Return the rows, and the number of rows of every status, also of those not returned."""
         every = replace(self, status=None).select().order_by(None).subquery("every")
         counts = [sa.func.count(sa.case((every.c.status == one.value, 1))) for one in Status]
-        # Counted in the database, because most rows are not asked for, and fetching takes longest.
+        # Count in the database: fetching takes longest, and most rows are not returned.
         counted = sa.select(every, *(n.over() for n in counts)).subquery("counted")
         chosen = (
             sa.select(counted)
             .where(counted.c.status.in_([str(status) for status in self.statuses]))
             .order_by(*self._order(counted.c))
         )
-        found = session.execute(chosen).all()
-        n = found[0][-len(counts) :] if found else session.execute(sa.select(*counts)).one()
+        selected = session.execute(chosen).all()
+        n = selected[0][-len(counts) :] if selected else session.execute(sa.select(*counts)).one()
         rule = list(every.c.keys()).index("rule")
-        rows = ((*row[:rule], self.rule_text, *row[rule + 1 : -len(counts)]) for row in found)
+        rows = ((*row[:rule], self.rule_text, *row[rule + 1 : -len(counts)]) for row in selected)
         return self._rows(rows), dict(zip(Status, n, strict=True))
 
-    def _rows(self, found: Iterable[Sequence[Any]]) -> Rows[Exclusion]:
+    def _rows(self, selected: Iterable[Sequence[Any]]) -> Rows[Exclusion]:
         columns = columns_of(Level(self.level))
-        # The fields that a level does not distinguish lie right after its keys.
+        # In `Exclusion`, the fields without a value at this level follow the keys of the level.
         n_keys = len(KEYS[Level(self.level)])
         unused = (None,) * (len(Exclusion._fields) - len(columns))
         place = columns.index("image_ids")
@@ -259,7 +259,7 @@ class Exclusions(Targets):
                     *row[place + 1 :],
                 )
             )
-            for row in found
+            for row in selected
         )
         return Rows(Exclusion, rows, columns)
 
@@ -269,7 +269,10 @@ class Exclusions(Targets):
         return [ascending(columns[name]) for name in names]
 
     def _units(self, keys: list[Any]) -> sa.CTE:
-        """Each target with the first one that has the same keys: integers group fast."""
+        """Return each target with the id of the first one that has the same keys (its unit).
+
+        Grouping by one integer is faster than by the keys.
+        """
         first = sa.func.min(Target.id).over(partition_by=keys)
         unit = Target.id if self.level == Level.TARGET else first
         return (
@@ -292,7 +295,7 @@ class Exclusions(Targets):
             .group_by(Review.target_id)
             .subquery("of_target")
         )
-        # Most units are one target, whose raters need no second look for duplicates.
+        # Most units are a single target, whose raters are counted already.
         same = units.alias()
         of_several = (
             sa.select(sa.func.count(pairs.c.rater.distinct()))
@@ -312,7 +315,7 @@ class Exclusions(Targets):
         )
 
     def _targets(self) -> sa.Select[Any]:
-        """One row per target: counts over its images, and whether it is excluded (0 or 1)."""
+        """Return the SELECT of one row per target: sums over its images, and `excluded` (0, 1)."""
         images = self._images().subquery("images")
         n_bad = sa.func.sum(images.c.bad)
         flagged = sa.func.max(images.c.source_data_issue)
@@ -335,7 +338,7 @@ class Exclusions(Targets):
         ).group_by(images.c.target_id)
 
     def _images(self) -> sa.Select[Any]:
-        """One row per image: what its reviews add up to, and whether it is bad (0 or 1)."""
+        """Return the SELECT of one row per image: counts of its reviews, and `bad` (0 or 1)."""
         counts = (tally(latest=True).subquery("latest") if self.latest else Tally.__table__).c
         bad = self._failed(counts) | self._clicked(counts)
         return (
@@ -353,15 +356,15 @@ class Exclusions(Targets):
 
     def _failed(self, counts: Any) -> sa.ColumnElement[bool]:
         """Return the condition that an image's verdicts make it bad."""
-        against = counts.n_fail + (counts.n_unsure if self.unsure == Unsure.FAIL else 0)
-        in_favour = counts.n_pass + (counts.n_unsure if self.unsure == Unsure.PASS else 0)
-        found: sa.ColumnElement[bool] = {
-            Rule.ANY_FAIL: against > 0,
-            Rule.MAJORITY: (against > 0) & (against >= in_favour),
-            Rule.UNANIMOUS: (against > 0) & (in_favour == 0),
-            Rule.MIN_FAILS: against >= (self.min_fails or 1),
+        n_fail = counts.n_fail + (counts.n_unsure if self.unsure == Unsure.FAIL else 0)
+        n_pass = counts.n_pass + (counts.n_unsure if self.unsure == Unsure.PASS else 0)
+        condition: sa.ColumnElement[bool] = {
+            Rule.ANY_FAIL: n_fail > 0,
+            Rule.MAJORITY: (n_fail > 0) & (n_fail >= n_pass),
+            Rule.UNANIMOUS: (n_fail > 0) & (n_pass == 0),
+            Rule.MIN_FAILS: n_fail >= (self.min_fails or 1),
         }[Rule(self.rule)]
-        return found
+        return condition
 
     def _clicked(self, counts: Any) -> sa.ColumnElement[bool]:
         """Return the condition that an image has enough clicks in enough reviews."""
@@ -377,7 +380,7 @@ class Exclusions(Targets):
 
 
 def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    """1 when the condition holds, else 0 (NULL counts as no)."""
+    """Return an expression that is 1 if the condition is true, and 0 if it is false or NULL."""
     return sa.case((condition, 1), else_=0)
 
 

@@ -1,4 +1,4 @@
-"""Which images are there, and which reviews do they have? Everything but the pictures."""
+"""Which images does a database have, and which reviews and clicks do these have?"""
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator
@@ -34,9 +34,10 @@ _KINDS: Final[dict[str, Any]] = {
     "status": Status,
     "id": int,
 }
-"""What the values of the conditions on images are."""
+"""The types of the values of the conditions on images."""
 
 _BATCH_IMAGES: Final = 64
+"""The most pictures to fetch at a time."""
 
 
 class FoundImage(NamedTuple):
@@ -62,9 +63,9 @@ class FoundImage(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Images(Targets):
-    """Which images are there of these targets and cuts?
+    """Which images of these targets and cuts does the database have?
 
-    Every condition is one value, several of which one must match, or None for all.
+    Every condition is a value, a collection of values of which one must match, or None for all.
 
     Parameters
     ----------
@@ -73,13 +74,13 @@ class Images(Targets):
     display, slice, id
         As in `image`.
     status
-        What becomes of the image's target by the default rule of `Exclusions`: `excluded`,
-        `kept`, `unreviewed` or `partial`. Of excluded targets only the images that are bad.
+        The status of the image's target by the default rule of `Exclusions`: `excluded`, `kept`,
+        `unreviewed` or `partial`. Of excluded targets, only bad images are returned.
 
     Raises
     ------
     UsageError
-        When a condition cannot be read.
+        If a condition has a wrong value.
     """
 
     display: DisplayMode | str | int | Collection[DisplayMode | str | int] | None = None
@@ -93,7 +94,7 @@ class Images(Targets):
 
     @property
     def text(self) -> str:
-        """The conditions as the options of the command line that reproduce them.
+        """The conditions as options of the command line.
 
         >>> Images(step=Step.MASK, sub="sub-10003").text
         '--step mask --sub 10003'
@@ -101,7 +102,7 @@ class Images(Targets):
         return " ".join(self.options([*self.targets(), *_KINDS]))
 
     def select(self) -> Statement:
-        """One row per image, as `FoundImage`, by step, file1, display and slice."""
+        """Return the SELECT of `FoundImage`, one row per image, by step, file1, display, slice."""
         image, target, picture = Image.__table__.c, Target.__table__.c, Picture.__table__.c
         statement = (
             sa.select(
@@ -118,8 +119,8 @@ class Images(Targets):
                 image.slice,
                 *(picture[name] for name in ("format", "width", "height", "n_bytes", "sha256")),
             )
-            # By step and file1, because then the covering index on image holds all that is asked
-            # for, and no page of a picture is touched.
+            # Join by step and file1: the covering index on image then has all columns of the
+            # query, and SQLite reads no page that contains a picture.
             .join_from(Target, Image, (image.step == target.step) & (image.file1 == target.file1))
             .join(Picture, picture.img_id == image.id)
             .order_by(
@@ -187,11 +188,11 @@ class Reviews:
     images
         Ids of the images.
     rater
-        Only this rater's reviews.
+        If given, return only the reviews of this rater.
     decides
-        Only reviews that decide about the image's step.
+        If true, return only reviews in the table that judges the image's step.
     latest
-        Only each rater's latest deciding review of an image.
+        If true, return only each rater's latest deciding review of an image.
     """
 
     images: Collection[int]
@@ -200,7 +201,7 @@ class Reviews:
     latest: bool = False
 
     def select(self) -> Statement:
-        """One row per review, as `ImageReview`: by image, the earliest first."""
+        """Return the SELECT of `ImageReview`, one row per review: by image, the earliest first."""
         statement = (
             sa.select(*(getattr(Review, name).label(name) for name in ImageReview._fields))
             .where(one_of(Review.img_id, self.images))
@@ -214,21 +215,21 @@ class Reviews:
 
     @accepts_database
     def run(self, session: orm.Session) -> Rows[ImageReview]:
-        """Return one row per review; raters and notes as `pseudonyms` shows them."""
-        found: Iterable[ImageReview] = map(ImageReview._make, session.execute(self.select()))
+        """Return one row per review; with pseudonyms, notes are left out."""
+        rows: Iterable[ImageReview] = map(ImageReview._make, session.execute(self.select()))
         if pseudonyms.are_used(session):
-            found = (
+            rows = (
                 review._replace(rater=pseudonyms.rater(session, review.rater), notes=None)
-                for review in found
+                for review in rows
             )
-        return Rows(ImageReview, found)
+        return Rows(ImageReview, rows)
 
 
 @dataclass(frozen=True)
 class Clicks:
     """Where did reviewers click on these images?
 
-    Half a point is not a click.
+    Rows without x or y are not clicks.
 
     Parameters
     ----------
@@ -239,7 +240,7 @@ class Clicks:
     images: Collection[int]
 
     def select(self) -> Statement:
-        """One row per click, as `ImageClick`: by image, the earliest first."""
+        """Return the SELECT of `ImageClick`, one row per click: by image, the earliest first."""
         return (
             sa.select(*(getattr(Coordinate, name).label(name) for name in ImageClick._fields))
             .where(
@@ -257,9 +258,9 @@ class Clicks:
 
 
 def blobs(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[tuple[FoundImage, bytes]]:
-    """Fetch the pictures of images in their order, a few at a time.
+    """Fetch the pictures of images in the given order, a few at a time.
 
-    An image that has gone meanwhile is left out.
+    Images that have been deleted in the meantime are left out.
     """
     for batch in groups(images, lambda image: image.n_bytes, _BATCH_IMAGES):
         statement = sa.select(Image.id, Image.img).where(one_of(Image.id, [i.id for i in batch]))

@@ -1,4 +1,4 @@
-"""A summary of what a database holds."""
+"""A summary of the contents of a database."""
 
 from typing import Any, Final
 
@@ -7,16 +7,16 @@ import sqlalchemy as sa
 from dirtmodel.models import Coordinate, Finding, Image, Quarantine, Rating, Release, Session
 
 RELEASE_LABEL: Final = sa.select(Release.label).order_by(Release.id).limit(1)
-"""The name of the release that a database holds; no row where none is recorded."""
+"""The SELECT of the label of the loaded release; no row if no release is recorded."""
 
 _COUNTED = (Session, Image, Rating, Coordinate, Quarantine)
 
 
 def inventory(connection: sa.Connection) -> dict[str, Any]:
-    """Describe a database: its release, revision, size in bytes, rows by table, findings by code.
+    """Return a database's release, revision, size in bytes, rows by table and findings by code.
 
-    `release` is empty where nothing has been loaded: in a new schema, or in a database upgraded
-    from before releases were recorded.
+    `release` is empty if no release is recorded: in a new schema, or in a database that was
+    upgraded from a revision before releases were recorded.
     """
     release = connection.execute(sa.select(Release)).first()
     findings = connection.execute(

@@ -29,14 +29,14 @@ class KitExclusion(NamedTuple):
 class KitExclusions:
     """Which functional runs does the starter kit exclude?
 
-    Those with a fieldmap coregistration that anyone ever rated FAIL. This is the published rule to
-    the letter: `sub`, `task` and `run` are cut out of file1 by the kit's own expressions, not taken
-    from the entities.
+    It excludes every run with a fieldmap coregistration that has at least one FAIL. This query
+    reproduces the published rule exactly: it takes `sub`, `task` and `run` from file1 with the
+    kit's own regular expressions, not from the columns of `target`.
     """
 
     def select(self) -> Statement:
-        """File names with a FAIL, one row each."""
-        # EXISTS ends at the first FAIL of a target; a list of all FAILs takes far longer.
+        """Return the SELECT of the file names with a FAIL, one row each."""
+        # EXISTS stops at the first FAIL of a target; joining all FAILs takes far longer.
         failed = (
             sa.select(Tally.img_id).where(Tally.target_id == Target.id, Tally.n_fail > 0).exists()
         )
@@ -48,12 +48,12 @@ class KitExclusions:
 
     @accepts_database
     def run(self, session: orm.Session) -> Rows[KitExclusion]:
-        """Return the distinct (sub, task, run), sorted; what the kit cannot read comes last."""
-        found = {_kit(file1) for file1 in session.scalars(self.select())}
-        return Rows(KitExclusion, sorted(found, key=nulls_last))
+        """Return the distinct (sub, task, run), sorted; parts that the kit cannot read are last."""
+        runs = {_run_of(file1) for file1 in session.scalars(self.select())}
+        return Rows(KitExclusion, sorted(runs, key=nulls_last))
 
 
-def _kit(file1: str) -> KitExclusion:
+def _run_of(file1: str) -> KitExclusion:
     sub, task, run = (
         match[0] if (match := pattern.search(file1)) else None
         for pattern in (_KIT_SUB, _KIT_TASK, _KIT_RUN)

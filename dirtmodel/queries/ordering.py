@@ -1,4 +1,4 @@
-"""Order that both engines agree on."""
+"""Sort orders that are the same on SQLite and Postgres."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 
 class _ByCodePoint(sa.ColumnElement[str]):
-    """Text compared by code point: SQLite's own way, on Postgres only under COLLATE "C"."""
+    """A text column compared by code point, as SQLite does and Postgres does with COLLATE "C"."""
 
     inherit_cache = True
     _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
@@ -29,7 +29,7 @@ def _collated(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> s
 
 
 def ascending(column: Any) -> sa.UnaryExpression[Any]:
-    """Order by a column, NULL last, text by code point, the same on both engines."""
+    """Return an ORDER BY expression for a column: text by code point, NULL last."""
     ordered = _ByCodePoint(column) if isinstance(column.type, sa.Text) else column
     return sa.nulls_last(sa.asc(ordered))
 

@@ -1,4 +1,4 @@
-"""The result of a query: typed rows that table libraries read."""
+"""The result of a query: typed rows that table libraries can read."""
 
 import enum
 import importlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Statement = sa.Select[*tuple[Any, ...]]
-"""A SELECT of any columns, to be composed with others."""
+"""A SELECT of any columns, which can be composed with others."""
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
@@ -26,20 +26,20 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 class Rows(Generic[RowT]):
     """Rows of one NamedTuple type.
 
-    A sequence of the rows, and an Arrow stream (`__arrow_c_stream__`), so that
-    polars, pyarrow and DuckDB take it as it is; for the others there are `to_pandas()`,
-    `to_polars()` and `to_arrow()`. Enums become DIRT's names there. A notebook shows the first rows
-    as a table, and `text()` is what the command line prints.
+    They are a sequence and an Arrow stream (`__arrow_c_stream__`), which polars, pyarrow and DuckDB
+    read directly. `to_pandas()`, `to_polars()` and `to_arrow()` return tables, in which enums are
+    DIRT's names. A notebook shows the first rows as a table; `text()` returns the table that the
+    command line prints.
     """
 
-    # Not a subclass of Sequence: polars would look at the rows one by one, and at no Arrow stream.
+    # Not a subclass of Sequence: polars would read the rows one by one, not the Arrow stream.
 
     def __init__(
         self, row_type: type[RowT], rows: Iterable[RowT], columns: Sequence[str] | None = None
     ) -> None:
         self.row_type = row_type
         self.columns = list(column_names(row_type) if columns is None else columns)
-        """The columns of the result; fields of the rows that say nothing in it are left out."""
+        """The columns of the result; fields of the rows that are always None are left out."""
         self._rows = list(rows)
 
     @overload
@@ -83,7 +83,7 @@ class Rows(Generic[RowT]):
         return table_html(self.columns, list(self.values()))
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return a pandas data frame; integers with NULL among them stay integers (Int64).
+        """Return a pandas data frame; columns of integers with NULLs stay integers (Int64).
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Rows(Generic[RowT]):
         if self.columns == column_names(self.row_type):
             return iter(self._rows)
         places = [column_names(self.row_type).index(name) for name in self.columns]
-        if len(places) == 1:  # of which itemgetter makes no tuple
+        if len(places) == 1:  # itemgetter would return values, not tuples
             return ((row[places[0]],) for row in self._rows)
         return map(operator.itemgetter(*places), self._rows)
 
@@ -148,17 +148,17 @@ def _library(name: str) -> Any:
 
 
 def column_names(row_type: type[tuple[Any, ...]]) -> list[str]:
-    """Names of the fields of a NamedTuple type."""
+    """Return the names of the fields of a NamedTuple type."""
     return list(row_type.__annotations__)
 
 
 def plain(value: Any) -> Any:
-    """Replace enum members by DIRT's names."""
+    """Return DIRT's name of an enum member, and any other value unchanged."""
     return value.name if isinstance(value, enum.Enum) else value
 
 
 def arrow_schema(row_type: type[tuple[Any, ...]]) -> "pa.Schema":
-    """Derive Arrow types from the annotations of a NamedTuple type."""
+    """Return the Arrow schema that matches the annotations of a NamedTuple type."""
     import pyarrow as pa
 
     hints = typing.get_type_hints(row_type)

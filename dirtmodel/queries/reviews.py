@@ -32,16 +32,16 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 MOST_RATERS: Final = 200
-"""With more, pairs of raters, alpha without each, and intervals of error rates are left out."""
+"""With more raters, pairs, alpha without each rater, and intervals of error rates are left out."""
 
-_ROWS_AT_ONCE: Final = 10_000
+_FETCH_ROWS: Final = 10_000
+"""The number of rows to fetch at a time."""
 
 
 class Judging(NamedTuple):
-    """How the images of a step are judged: by clicks or by verdict, and what there is to choose.
+    """How the images of a step are judged: by clicks or by verdict, and the possible categories.
 
-    `numbers` are the verdicts as stored, in order; on steps judged by clicks, the numbers 0 and 1
-    of the categories.
+    `numbers` are the stored numbers of the verdicts, in order; on steps judged by clicks, 0 and 1.
     """
 
     judged_by: JudgedBy
@@ -50,11 +50,11 @@ class Judging(NamedTuple):
 
     @property
     def by_clicks(self) -> bool:
-        """Whether clicks decide."""
+        """True if the step is judged by clicks."""
         return self.judged_by == JudgedBy.CLICKS
 
     def codes(self, values: IntArray) -> IntArray:
-        """Return the category of each verdict or number of clicks."""
+        """Return the index of the category of each verdict or number of clicks."""
         if self.by_clicks:
             return np.minimum(values, 1)
         return np.searchsorted(self.numbers, values).astype(np.int64)
@@ -75,7 +75,7 @@ def judging(session: orm.Session, step: Step, clicks: tuple[str, str]) -> Judgin
     step
         The step.
     clicks
-        What to call images without and with clicks.
+        The names of the categories of images without and with clicks.
 
     Raises
     ------
@@ -104,16 +104,15 @@ class StepReviews:
     judging
         How the step is judged.
     images, targets, clusters
-        Of each image of the step, reviewed or not: its id (ascending), its target's id, and the
-        number of its subject. A target whose name has no subject is a cluster of its own.
+        For each image of the step, reviewed or not: its id (ascending), the id of its target, and
+        the number of its subject. A target without a subject in its name is a cluster of its own.
     raters
-        The names of those who reviewed, in order: users, or ids of sessions.
+        The names of the raters, in order: users, or ids of sessions.
     ratings
-        One entry per review: the index of the image, the index of the rater, the index of the
-        category.
+        One entry per review: the indices of the image, the rater and the category.
     sessions, values, flags
-        Of each review: its session, the verdict or number of clicks, and whether the reviewer
-        reports a source data issue.
+        For each review: its session, the verdict or number of clicks, and 1 if it reports a source
+        data issue, else 0.
 
     """
 
@@ -129,25 +128,25 @@ class StepReviews:
 
     @property
     def counts(self) -> IntArray:
-        """How many raters chose each category: images × categories."""
+        """The number of raters who chose each category: images × categories."""
         return self.ratings.counts(len(self.images), len(self.judging.categories))
 
     @property
     def n_pairable(self) -> int:
-        """Number of images that two raters or more reviewed."""
+        """The number of images that two raters or more reviewed."""
         return int((np.bincount(self.ratings.unit, minlength=1) > 1).sum())
 
 
 def select(step: Step, *, rater: str = "user") -> Statement:
-    """Select the deciding reviews that count, ordered by image, and by kind and id within it.
+    """Return the SELECT of the deciding reviews that count, ordered by image, kind and id.
 
-    They are those of known users or, with `rater="session"`, of all sessions.
+    These are the latest reviews of known users or, with `rater="session"`, all reviews.
     """
     return _counting(step, rater=rater).order_by(Review.img_id, ascending(Review.kind), Review.id)
 
 
 def _counting(step: Step, *, rater: str, latest: bool = True) -> Statement:
-    """Select the deciding reviews that count, in no particular order."""
+    """Return the SELECT of the deciding reviews that count, in no particular order."""
     chosen = sa.select(Review).where(Review.step == step, Review.decides)
     if rater == "session":
         return chosen
@@ -167,10 +166,10 @@ def read(
     step, how
         The step, and how it is judged.
     rater
-        `user`: each user is a rater, and reviews without one are left out; `session`: each session
-        is a rater.
+        `user`: each user is a rater, and reviews without a user are left out; `session`: each
+        session is a rater.
     flags
-        Whether to read source data issues; otherwise they are all 0.
+        If false, source data issues are not read, and all flags are 0.
 
     """
     images, targets, clusters = _images(session, step)
@@ -189,7 +188,7 @@ def read(
     sessions, place = np.unique(table[:, 1], return_inverse=True)
     known = np.searchsorted(np.array(sorted(names), dtype=np.int64), sessions)
     users = number[known] if len(sessions) else number[:0]
-    # Sorted here, because the order of text depends on the engine.
+    # Sort in Python, because the order of text depends on the engine.
     raters = sorted(set(users.tolist()))
     index = {name: n for n, name in enumerate(raters)}
     of_session = np.array([index[user] for user in users.tolist()], dtype=np.int64)
@@ -212,7 +211,7 @@ def read(
 
 
 def rater_names(session: orm.Session, rater: str) -> dict[int, str | int]:
-    """Return the rater of each session: its user or pseudonym (left out if unknown), or its id."""
+    """Return the rater of each session: its user or pseudonym (unless it is unknown), or its id."""
     rows = session.connection().execute(sa.select(Session.id, Session.user)).all()
     if rater == "session":
         return {row.id: row.id for row in rows}
@@ -257,7 +256,7 @@ class Repeated(NamedTuple):
 
 
 def read_repeats(session: orm.Session, step: Step, reviews: StepReviews, rater: str) -> Repeated:
-    """Read the reviews that a rater repeated, in the order in which they were made."""
+    """Read pairs of consecutive reviews of the same image by the same rater."""
     who = Review.session_id if rater == "session" else Review.rater
     every = _counting(step, rater=rater, latest=False)
     how = reviews.judging
@@ -304,7 +303,7 @@ class Points(NamedTuple):
 
 
 def read_points(session: orm.Session, step: Step, reviews: StepReviews, rater: str) -> Points:
-    """Read where the clicks of a step's reviews are; clicks at infinity are left out."""
+    """Read the positions of the clicks of a step's reviews, without clicks at infinity."""
     counted = (
         _counting(step, rater=rater)
         .where(Review.n_clicks > 0)
@@ -335,28 +334,28 @@ def read_points(session: orm.Session, step: Step, reviews: StepReviews, rater: s
 
 
 def integers(session: orm.Session, statement: Statement) -> IntArray:
-    """Return the rows of a statement whose columns are integers, without NULL: rows × columns."""
+    """Return the rows of a statement as rows × columns; all columns are integers without NULL."""
     values = itertools.chain.from_iterable(_driver_rows(session, statement))
     return np.fromiter(values, np.int64).reshape(-1, len(statement.selected_columns))
 
 
 def floats(session: orm.Session, statement: Statement) -> FloatArray:
-    """Return the rows of a statement whose columns are numbers, without NULL: rows × columns."""
+    """Return the rows of a statement as rows × columns; all columns are numbers without NULL."""
     values = itertools.chain.from_iterable(_driver_rows(session, statement))
     return np.fromiter(values, np.float64).reshape(-1, len(statement.selected_columns))
 
 
 def _driver_rows(session: orm.Session, statement: Statement) -> Iterator[Sequence[Any]]:
-    """Yield rows as the driver returns them: wrapping a million takes as long as fetching them."""
+    """Yield rows as the driver returns them; SQLAlchemy's own rows would double the time."""
     connection = session.connection()
     dialect = connection.dialect
     sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-    # Without a name, psycopg's cursor would hold the whole result.
+    # A cursor without a name would load the whole result into memory.
     named = {"name": "reviews"} if dialect.name == "postgresql" else {}
     with (
         database.explained(connection),
         contextlib.closing(connection.connection.cursor(**named)) as cursor,
     ):
         cursor.execute(sql)
-        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        while rows := cursor.fetchmany(_FETCH_ROWS):
             yield from rows

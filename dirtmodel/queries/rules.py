@@ -1,4 +1,4 @@
-"""The vocabulary of exclusions: rules, levels, statuses, and the row of a result."""
+"""The rules, levels and statuses of exclusions, and the row of their result."""
 
 import enum
 from typing import Any, Final, NamedTuple
@@ -8,7 +8,7 @@ from dirtmodel.models import Step
 
 
 class Rule(enum.StrEnum):
-    """How the verdicts on an image make it bad."""
+    """When the verdicts on an image make it bad."""
 
     ANY_FAIL = "any-fail"
     MAJORITY = "majority"
@@ -17,7 +17,7 @@ class Rule(enum.StrEnum):
 
 
 class Unsure(enum.StrEnum):
-    """What an UNSURE counts as."""
+    """How UNSURE is counted."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
@@ -25,7 +25,7 @@ class Unsure(enum.StrEnum):
 
 
 class Level(enum.StrEnum):
-    """What is excluded as a whole."""
+    """The unit that is excluded as a whole."""
 
     TARGET = "target"
     SCAN = "scan"
@@ -34,7 +34,7 @@ class Level(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """What becomes of it."""
+    """The result of a rule for a target, scan, session or participant."""
 
     EXCLUDED = "excluded"
     KEPT = "kept"
@@ -51,9 +51,9 @@ KEYS: Final[dict[Level, tuple[str, ...]]] = {
 
 
 class Exclusion(NamedTuple):
-    """What becomes of a target, scan, session or participant, and the evidence.
+    """The status of a target, scan, session or participant, and the evidence.
 
-    Of the first seven fields, those that the level does not distinguish are None.
+    Of the first seven fields, those that do not identify a unit of the level are None.
     """
 
     sub: str | None
@@ -79,13 +79,13 @@ class Exclusion(NamedTuple):
 
 
 def columns_of(level: Level) -> list[str]:
-    """Return the fields of `Exclusion` that say something at a level, in order."""
+    """Return the fields of `Exclusion` that are used at a level, in order."""
     unused = set(KEYS[Level.TARGET]) - set(KEYS[level])
     return [name for name in Exclusion._fields if name not in unused]
 
 
 def member(kind: Any, value: Any, name: str) -> Any:
-    """Return the member of one of these enums, or raise an error that lists them."""
+    """Return the member of an enum with this value, or raise a UsageError that lists all values."""
     try:
         return kind(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the columns of an exclusion table mean, as the JSON sidecar that BIDS asks for."""
+"""The JSON sidecar that BIDS requires: a description of the columns of an exclusion table."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -62,14 +62,14 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
 
 
 def sidecar(columns: Iterable[str], steps: Iterable[Step] = ()) -> dict[str, dict[str, Any]]:
-    """Describe these columns of an exclusion table.
+    """Return the descriptions of columns of an exclusion table.
 
     Parameters
     ----------
     columns
-        Their names.
+        The names of the columns.
     steps
-        What the column `step` holds; steps that DIRT does not define become levels of it, too.
+        The values of the column `step`; steps that DIRT does not define are added to its levels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which targets a question is about: the conditions that several queries and an export share."""
+"""The conditions on targets that several queries and the export share."""
 
 import enum
 import shlex
@@ -21,10 +21,10 @@ _KINDS: Final[dict[str, Any]] = {
     "run_number": int,
     "scan": str,
 }
-"""What the values of each condition are."""
+"""The type of the values of each condition."""
 
 _NAMES: Final = {"run_number": "run"}
-"""Conditions that have another name on the command line, and in the tables."""
+"""The conditions that have another name in the tables and on the command line, and that name."""
 
 _SCANS: Final = {scan.lower(): scan for scan in SCANS}
 _BIGINT: Final = range(-(2**63), 2**63)
@@ -32,22 +32,22 @@ _BIGINT: Final = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """Which targets: those of these steps, participants, scanning sessions and scans.
+    """The targets of some steps, participants, scanning sessions, runs and scans.
 
-    Every condition is one value, several of which one must match, or None for all.
+    Every condition is a value, a collection of values of which one must match, or None for all.
 
     Parameters
     ----------
     step
-        Members, names or numbers.
+        Members of `Step`, their names or numbers.
     sub, ses, task, run_number, scan
-        As in `target`; `"sub-10003"` means `"10003"`. `run_number` is `target.run`, because `run`
-        is the method that runs a query.
+        As in `target`; `"sub-10003"` means `"10003"`. `run_number` is the column `run`; it has
+        another name because `run` is the method that runs a query.
 
     Raises
     ------
     UsageError
-        When a condition cannot be read.
+        If a condition has a wrong value.
     """
 
     step: Step | str | int | Collection[Step | str | int] | None = None
@@ -61,28 +61,28 @@ class Targets:
         self._read(_KINDS)
 
     def _read(self, kinds: Mapping[str, Any]) -> None:
-        """Replace conditions as they were given by tuples of values in order."""
+        """Replace the values of the conditions by sorted tuples of checked values."""
         for name, kind in kinds.items():
             given = getattr(self, name)
             if given is None:
                 continue
             values = [given] if isinstance(given, str | int) else given
-            known = sorted({_value(name, kind, value) for value in values})
-            if not known:
+            checked = sorted({_value(name, kind, value) for value in values})
+            if not checked:
                 raise UsageError(f"{name} needs at least one value; name one, or leave it out")
-            object.__setattr__(self, name, tuple(known))
+            object.__setattr__(self, name, tuple(checked))
 
     @property
     def steps(self) -> tuple[Step, ...] | None:
-        """The steps asked for; None for all steps of the database."""
+        """The steps of the targets; None for all steps of the database."""
         return self.step  # type: ignore[return-value]  # a tuple or None since __post_init__
 
     def targets(self) -> dict[str, Any]:
-        """Return the conditions by name, for another query about the same targets."""
+        """Return the conditions by name, as arguments of another query about the same targets."""
         return {name: getattr(self, name) for name in _KINDS}
 
     def conditions(self, *, steps: bool = True) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions on columns of `target`, with those on the step or without them."""
+        """Return the conditions on columns of `target`; without `steps`, not that on the step."""
         target = Target.__table__.c
         return [
             target[_NAMES.get(name, name)].in_(values)
@@ -92,41 +92,44 @@ class Targets:
 
     def review_conditions(self) -> list[sa.ColumnElement[bool]]:
         """Return the same conditions on columns of `review`."""
-        found: list[sa.ColumnElement[bool]] = []
+        conditions: list[sa.ColumnElement[bool]] = []
         if self.steps is not None:
-            found.append(Review.step.in_(self.steps))
+            conditions.append(Review.step.in_(self.steps))
         if self.conditions(steps=False):
-            found.append(Review.target_id.in_(sa.select(Target.id).where(*self.conditions())))
-        return found
+            targets = sa.select(Target.id).where(*self.conditions())
+            conditions.append(Review.target_id.in_(targets))
+        return conditions
 
     def require(self, *connections: sa.Connection) -> None:
-        """Make sure that databases have what is named: otherwise a query just returns less.
+        """Check that every value of the conditions occurs in one of the databases.
+
+        A query itself returns no rows for a value that does not occur.
 
         Raises
         ------
         UsageError
-            If none of them has a step, participant, session, task, run or scan that is named.
+            If no database has one of the steps, participants, sessions, tasks, runs or scans.
         """
         lookups.require_steps(self.steps or (), *connections)
         for name, wanted in self.targets().items():
             if name == "step" or wanted is None:
                 continue
             column = Target.__table__.c[_NAMES.get(name, name)]
-            there = {
+            existing = {
                 value for c in connections for value in c.scalars(sa.select(column).distinct())
             }
             for value in wanted:
-                if value not in there:
-                    near = nearest(str(value), (str(known) for known in there if known is not None))
+                if value not in existing:
+                    near = nearest(str(value), (str(one) for one in existing if one is not None))
                     raise UsageError(
                         f"there is no target with {column.name} {value}{near}; list what there is "
                         f"with: dirtmodel sql 'SELECT DISTINCT {column.name} FROM target'"
                     )
 
     def options(self, names: Iterable[str] = tuple(_KINDS)) -> list[str]:
-        """Return conditions as the options of the command line that reproduce them."""
+        """Return conditions as options of the command line."""
         return [
-            f"--{_NAMES.get(name, name)} {_written(value)}"
+            f"--{_NAMES.get(name, name)} {_as_option(value)}"
             for name in names
             for value in getattr(self, name) or ()
         ]
@@ -139,15 +142,15 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if kind in {Step, DisplayMode}:
         return member_of(kind, value)
     try:
-        known = _SCANS[str(value).lower()] if name == "scan" else kind(value)
+        checked = _SCANS[str(value).lower()] if name == "scan" else kind(value)
     except (ValueError, KeyError):
         choices: Iterable[str] | None = {"scan": SCANS, "status": tuple(Status)}.get(name)
         choose = "" if choices is None else f"; choose one of {', '.join(choices)}"
         raise UsageError(f"{value!r} is not a {name}{choose}") from None
-    if kind is int and known not in _BIGINT:
+    if kind is int and checked not in _BIGINT:
         raise UsageError(f"{value} is larger than any {name}")
-    return known
+    return checked
 
 
-def _written(value: Any) -> str:
+def _as_option(value: Any) -> str:
     return value.name.lower() if isinstance(value, enum.IntEnum) else shlex.quote(str(value))

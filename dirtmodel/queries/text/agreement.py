@@ -215,8 +215,8 @@ def _clicks(result: AgreementResult) -> Iterator[str]:
         ["", "value", "interval", "se", ""],
         [["Alpha of the number of clicks, interval", *_estimate(clicks.counts)]],
     )
-    if clicks.n_nowhere:
-        yield f"  {count(clicks.n_nowhere, 'click')} at infinity, which match none"
+    if clicks.n_at_infinity:
+        yield f"  {count(clicks.n_at_infinity, 'click')} at infinity, which match none"
 
 
 def _pairs(result: AgreementResult) -> Iterator[str]:
