@@ -160,6 +160,16 @@ class TestStatements:
         assert answer.status_code == 400
         assert answer.json()["error"].startswith(message)
 
+    def test_with_errors_are_not_printed_in_the_terminal(
+        self, demo_db: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        client = browse.application(demo_db).client
+
+        answer = asyncio.run(client.get("/dirt.json?sql=select+missing+from+image"))
+
+        assert answer.json()["error"] == "no such column: missing"
+        assert capfd.readouterr() == ("", "")
+
     def test_that_need_too_much_memory_are_explained(
         self, demo_db: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

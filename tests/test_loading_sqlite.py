@@ -329,8 +329,9 @@ def test_a_journal_beside_the_database_shows_that_it_is_in_use(
         dm.load(small, path, replace=True)
 
     assert str(caught.value) == (
-        f"{leftover} shows that another program has opened {path} to write, or died while it "
-        f"wrote; close that program, or undo what is incomplete with: dirtmodel upgrade --db {path}"
+        f"{leftover} shows that another program uses {path}, or died while it wrote to it; close "
+        "that program; if none is left, complete or undo its last change with: "
+        f"dirtmodel upgrade --db {path}"
     )
     assert path.read_bytes() == before
     assert leftover.read_bytes() == b"pages"

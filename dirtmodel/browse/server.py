@@ -40,6 +40,10 @@ class File(Database):  # type: ignore[misc]  # Datasette has no types
         self._opened.append(connection)
         return connection
 
+    async def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement; an error in it is shown on its page, and not printed as well."""
+        return await super().execute(sql, *arguments, **{**options, "log_sql_errors": False})
+
     @property
     def size(self) -> int:
         """Return the size of the file in bytes."""

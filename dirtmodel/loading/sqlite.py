@@ -89,8 +89,9 @@ class SqliteWriter:
                 )
             upgrade = f"dirtmodel upgrade --db {shlex.quote(str(self._shown))}"
             raise DatabaseError(
-                f"{leftover} shows that another program has opened {self._shown} to write, or died "
-                f"while it wrote; close that program, or undo what is incomplete with: {upgrade}"
+                f"{leftover} shows that another program uses {self._shown}, or died while it wrote "
+                "to it; close that program; if none is left, complete or undo its last change "
+                f"with: {upgrade}"
             )
         if not there:
             return
