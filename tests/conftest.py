@@ -50,7 +50,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a small release with every known hazard, as the published pipeline does."""
     return sample.write_release(
-        tmp_path_factory.mktemp("release") / "made-up", picture_size=(96, 72), frames=4
+        tmp_path_factory.mktemp("release") / "sample", picture_size=(96, 72), frames=4
     )
 
 

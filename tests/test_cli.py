@@ -134,7 +134,7 @@ class TestStreams:
         result = run("load", release, "--db", tmp_path / "dirt.db")
         assert (result.exit_code, result.stdout) == (0, "")
         assert re.search(
-            r"^Loaded made-up into \S+/dirt.db: \d+ session, \d+ image, \d+ rating, "
+            r"^Loaded sample into \S+/dirt.db: \d+ session, \d+ image, \d+ rating, "
             r"\d+ coordinate rows\.$",
             result.stderr,
             re.MULTILINE,

@@ -192,7 +192,7 @@ def test_a_condition_that_no_target_meets_is_rejected(ask: Ask, options: str, me
 def test_the_counts_on_stderr_are_of_the_chosen_targets(ask: Ask) -> None:
     result = ask("--sub", "44906", "--scan", "rest1", "--step", "fmap_coregistration")
 
-    assert result.stderr.startswith("Excluded 1 of 1 reviewed scans of release made-up; 0 have")
+    assert result.stderr.startswith("Excluded 1 of 1 reviewed scans of release sample; 0 have")
 
 
 @pytest.mark.parametrize("level", ["scan", "participant"])
@@ -204,7 +204,7 @@ def test_one_line_counts_the_excluded_of_those_reviewed(ask: Ask, level: str) ->
 
     assert result.stderr.splitlines()[0] == (
         f"Excluded {n['excluded']} of {n.total() - n['unreviewed']} reviewed {level}s of release "
-        f"made-up; {n['unreviewed']} have no review. Rule: --step all --rule any-fail --unsure "
+        f"sample; {n['unreviewed']} have no review. Rule: --step all --rule any-fail --unsure "
         f"ignore --min-clicks 1 --min-raters 1 --level {level} --images 1 --status excluded. The "
         "published rule is --kit."
     )

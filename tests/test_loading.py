@@ -183,7 +183,7 @@ def test_the_release_and_its_files_are_recorded(release: Path, db: orm.Session) 
     files = {row.name: row for row in db.scalars(sa.select(models.ReleaseFile))}
 
     folder = release / QC_FOLDER
-    assert (recorded.id, recorded.label, recorded.source) == (1, "made-up", str(folder))
+    assert (recorded.id, recorded.label, recorded.source) == (1, "sample", str(folder))
     assert recorded.dirtmodel_version == dm.__version__
     assert abs(dt.datetime.now(dt.UTC) - recorded.loaded_at) < dt.timedelta(hours=1)
     assert files.keys() == {f"{table}.parquet" for table in TABLES}
