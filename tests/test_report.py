@@ -388,7 +388,10 @@ class TestSparseData:
 
         text = report_of(tables, tmp_path)
 
-        assert "Nothing has been reviewed, so nothing can be said about quality or raters." in text
+        assert (
+            "Nothing has been reviewed, so the report has no results about quality or raters."
+            in text
+        )
         assert "0 of 35 images were reviewed" in text.replace(f"{len(tables['image'])}", "35")
 
     def test_a_single_rater_has_a_report(self, tmp_path: Path) -> None:
@@ -498,7 +501,7 @@ class TestRefusals:
         with pytest.raises(dm.UsageError) as refused:
             dm.report(db, "report.html", **limits)  # type: ignore[arg-type]  # of limits only
 
-        assert str(refused.value) == "a report has 0 or more pictures and 1 or more megabytes"
+        assert str(refused.value) == "a report needs 0 or more pictures and 1 or more megabytes"
 
     def test_conditions_on_targets_are_refused(self, db: orm.Session) -> None:
         with pytest.raises(dm.UsageError) as refused:

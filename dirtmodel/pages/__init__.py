@@ -1,7 +1,7 @@
-"""HTML pages: one base template and one style sheet for all.
+"""HTML pages, which share one base template and one style sheet.
 
-A page is one file that refers to nothing outside itself and needs no script. Every value is
-escaped, and a value that a template misses is an error.
+A page is a single file without links to other files and without scripts. Every value is escaped,
+and a missing value is an error.
 """
 
 import base64
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Chip(NamedTuple):
-    """A word in a frame whose colour depends on it: a status or a verdict."""
+    """A status or a verdict in a coloured frame; `word` selects the colour."""
 
     word: str
     text: str
 
 
 class Change(NamedTuple):
-    """A chip, an arrow and another chip: what something was, and is now."""
+    """The old and the new value of something: a chip, an arrow and another chip."""
 
     old: Chip
     new: Chip
@@ -45,9 +45,9 @@ class Table:
     columns
         The headings.
     rows
-        Its cells, read once while the page is written.
+        The cells of each row; they are read once, while the page is written.
     numbers
-        The positions of the columns that are aligned on the right.
+        The positions of the columns of numbers, which are aligned on the right.
     more
         A sentence about rows that were left out, or an empty text.
     """
@@ -67,7 +67,7 @@ class Section(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture of a page: its bytes as WebP, or why there are none, and what it shows."""
+    """A picture of a page: its bytes as WebP, or the reason for their absence; the alt text."""
 
     webp: bytes | None
     damage: str | None
@@ -75,17 +75,17 @@ class Picture(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """The picture as a URI that contains it."""
+        """The picture as a data URI."""
         return "data:image/webp;base64," + base64.b64encode(self.webp or b"").decode("ascii")
 
     @property
     def size(self) -> int:
-        """How many bytes the picture takes on the page."""
+        """The number of bytes that the picture takes on the page."""
         return len(self.webp or b"") * 4 // 3
 
 
 def chips(reviews: Iterable[ImageReview]) -> Iterator[Chip]:
-    """Yield what the deciding reviews of an image found, the earliest first."""
+    """Yield the results of the deciding reviews of an image, the earliest first."""
     for review in reviews:
         by = f"by {review.rater or 'unknown'}"
         if not review.decides:
@@ -99,7 +99,7 @@ def chips(reviews: Iterable[ImageReview]) -> Iterator[Chip]:
 
 
 def write(template: str, file: IO[bytes], **values: Any) -> None:
-    """Fill a template and write the page piece by piece, so that it is never whole in memory."""
+    """Fill a template and write the page piece by piece, so that it is never complete in memory."""
     for part in _environment().get_template(template).generate(**values):
         file.write(part.encode())
 

@@ -14,7 +14,8 @@ from dirtmodel.pictures.fetch import Progress, Wanted
 from dirtmodel.queries.images import FoundImage, blobs
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9]")
-_LONGEST_VALUE: Final = 32
+_MAX_VALUE_LENGTH: Final = 32
+"""The most characters of one value in a file name."""
 
 
 def extract(
@@ -25,30 +26,30 @@ def extract(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write pictures as they were loaded into a folder, and return their paths.
+    """Write the original bytes of pictures to files in a folder, and return their paths.
 
     Parameters
     ----------
     db
         An open session, a path or a URL.
     images
-        `Images(...)`; or images themselves: of the ORM, rows of `Images`, or ids.
+        A query `Images(...)`, or a list of images: ORM objects, rows of `Images`, or ids.
     folder
-        Created if it does not exist. Nothing is ever written outside of it.
+        Created if it does not exist. No file is written outside of it.
     replace
-        Whether existing files are replaced.
+        If true, replace existing files.
     progress
         Called with 1 after every picture.
 
     Raises
     ------
     UsageError
-        There is no such image.
+        An image does not exist, or no image matches.
     OutputError
-        A file exists already (then nothing is written); or one cannot be written (the message says
-        how many have been).
+        A file exists already (then no file is written), or a file cannot be written (the message
+        states how many have been written).
     PictureError
-        Some pictures are not the bytes that were loaded; the others have been written.
+        Some pictures have changed since they were loaded; the others have been written.
     """
     folder = Path(folder)
     damaged: list[int] = []
@@ -77,10 +78,10 @@ def extract(
 
 
 def file_name(image: FoundImage) -> str:
-    """Name the file of a picture by what is known of it; no two images share a name.
+    """Return a file name that describes a picture; it contains the id and is therefore unique.
 
-    Names hold letters, digits, `-`, `_` and the suffix's dot only, and are never long, whatever
-    stands in the database: they are safe on every system.
+    File names are short and contain only letters, digits, `-`, `_` and the dot of the suffix,
+    whatever the values in the database are. They are valid on every operating system.
     """
     parts = {
         "sub": image.sub,
@@ -92,12 +93,12 @@ def file_name(image: FoundImage) -> str:
         "slice": image.slice,
         "img": image.id,
     }
-    named = [
-        f"{key}-{_UNSAFE.sub('', str(value))[:_LONGEST_VALUE]}"
+    entities = [
+        f"{key}-{_UNSAFE.sub('', str(value))[:_MAX_VALUE_LENGTH]}"
         for key, value in parts.items()
         if value is not None
     ]
-    return "_".join(named) + (".gif" if image.format == "GIF" else ".png")
+    return "_".join(entities) + (".gif" if image.format == "GIF" else ".png")
 
 
 def _damaged(ids: list[int], *, n_written: int) -> str:

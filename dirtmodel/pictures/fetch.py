@@ -1,4 +1,4 @@
-"""Images, their pictures and their reviews, brought together a few at a time."""
+"""Fetch images with their pictures and reviews, a few at a time."""
 
 import numbers
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,10 +22,10 @@ from dirtmodel.queries.images import (
 )
 
 Progress = Callable[[int], None]
-"""Called with the number of images done since it was called last."""
+"""A function that is called with the number of images done since the last call."""
 
 Wanted = Images | Iterable[Image | FoundImage | int]
-"""A query for images, or the images themselves: of the ORM, as rows, or by their ids."""
+"""A query for images, or a list of images: ORM objects, rows of `Images`, or ids."""
 
 
 class History(NamedTuple):
@@ -45,18 +45,18 @@ class Fetched(NamedTuple):
 
 
 def find(session: orm.Session, wanted: Wanted) -> list[FoundImage]:
-    """Return the images that are wanted, in their order.
+    """Return the images of a query or a list, in their order.
 
     Raises
     ------
     UsageError
-        If there are none, or if some of those named are missing.
+        If no image matches, or an id of the query or the list does not exist.
     """
     if isinstance(wanted, Images):
         wanted.require(session.connection())
         found = list(wanted.run(session))
-        there = {image.id for image in found}
-        _require(_ids(wanted), there, alone=wanted == Images(id=wanted.id))
+        existing = {image.id for image in found}
+        _require(_ids(wanted), existing, only_ids=wanted == Images(id=wanted.id))
         if not found:
             raise UsageError(
                 f"no image matches {wanted.text or 'in an empty database'}; "
@@ -76,33 +76,33 @@ def find(session: orm.Session, wanted: Wanted) -> list[FoundImage]:
 def fetch(session: orm.Session, images: Iterable[FoundImage]) -> Iterator[Fetched]:
     """Fetch pictures and reviews in order, one batch at a time."""
     for batch in in_batches(images):
-        found = histories(session, Reviews([image.id for image in batch]))
+        by_image = histories(session, Reviews([image.id for image in batch]))
         for image, data in blobs(session, batch):
-            yield Fetched(image, data, *found.get(image.id, History([], [])))
+            yield Fetched(image, data, *by_image.get(image.id, History([], [])))
 
 
 def histories(session: orm.Session, wanted: Reviews) -> dict[int, History]:
-    """Fetch reviews with their clicks, by image; images without such reviews are left out."""
-    found: dict[int, History] = {}
+    """Return reviews with their clicks, by image; images without such reviews are left out."""
+    by_image: dict[int, History] = {}
     for review in wanted.run(session):
-        found.setdefault(review.img_id, History([], [])).reviews.append(review)
-    for click in Clicks(list(found)).run(session):
-        found[click.img_id].clicks.append(click)
-    return found
+        by_image.setdefault(review.img_id, History([], [])).reviews.append(review)
+    for click in Clicks(list(by_image)).run(session):
+        by_image[click.img_id].clicks.append(click)
+    return by_image
 
 
 def pens_of(session: orm.Session) -> dict[str | None, Pen]:
-    """Return the pens of all raters of a database, as results name them.
+    """Return the pen of each rater of a database, by user or pseudonym.
 
-    A rater has the same pen in all pictures. That of a pseudonym follows from its number, because
-    the order of the raters could tell who it is.
+    A rater has the same pen in all pictures. Pens of pseudonyms follow the order of the pseudonyms,
+    because the original order could reveal who a rater is.
     """
-    known = [pseudonyms.rater(session, name) for name in raters(session.connection())]
-    return pens(sorted(known, key=str) if pseudonyms.are_used(session) else known)
+    names = [pseudonyms.rater(session, name) for name in raters(session.connection())]
+    return pens(sorted(names, key=str) if pseudonyms.are_used(session) else names)
 
 
 def _id(image: object) -> int:
-    if isinstance(image, numbers.Integral):  # of numpy, too
+    if isinstance(image, numbers.Integral):  # also numpy's integers
         return int(image)
     if isinstance(image, Image | FoundImage):
         return image.id
@@ -116,12 +116,12 @@ def _ids(wanted: Images) -> Collection[int]:
     return () if wanted.id is None else wanted.id  # type: ignore[return-value]  # a tuple since its __post_init__
 
 
-def _require(ids: Collection[int], there: Collection[int], *, alone: bool = True) -> None:
-    missing = [str(img_id) for img_id in ids if img_id not in there]
+def _require(ids: Collection[int], existing: Collection[int], *, only_ids: bool = True) -> None:
+    missing = [str(img_id) for img_id in ids if img_id not in existing]
     if missing:
         more = f" (nor {len(missing) - 1:,} more)" if missing[1:] else ""
         raise UsageError(
             f"there is no image {missing[0]}{more} in this database"
-            f"{'' if alone else ' that meets the other conditions'}; "
+            f"{'' if only_ids else ' that meets the other conditions'}; "
             "`dirtmodel exclusions` names images in its column image_ids"
         )

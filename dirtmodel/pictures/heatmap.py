@@ -1,4 +1,4 @@
-"""Where reviewers click, over the mean of the pictures that they saw."""
+"""Heat maps: the density of clicks over the mean of the reviewed pictures."""
 
 import itertools
 from collections import Counter
@@ -35,34 +35,34 @@ def heatmap(
     sigma: float = DEFAULT_SIGMA,
     progress: Progress | None = None,
 ) -> "PillowImage.Image":
-    """Draw the density of clicks over the mean picture of what was reviewed.
+    """Draw the density of clicks over the mean of the reviewed pictures.
 
     Parameters
     ----------
     db
         An open session, a path or a URL.
     step
-        One that is judged by clicks.
+        A step that is judged by clicks.
     display, slice
-        The cut; without a slice there is one panel for each slice of that display.
+        The cut; without `slice`, there is one panel for each slice of the display.
     rater
-        Only this rater's reviews; by default everybody's, unknown raters' included.
+        Use only this rater's reviews; by default those of all raters, known or unknown.
     latest
-        Only each rater's latest review of an image; by default every review counts.
+        Use only each rater's latest review of an image; by default every review counts.
     sigma
         Width of the smoothing in pixels.
     progress
-        Called with the number of pictures done.
+        Called with the number of pictures done since the last call.
 
     Returns
     -------
     PIL.Image.Image
-        The map with its numbers and a colour scale, in clicks per ring area.
+        The heat map with its counts and a colour bar, in clicks per ring area.
 
     Raises
     ------
     UsageError
-        The step is judged by verdicts; no picture matches, or none was reviewed.
+        The step is judged by verdicts, no picture matches, or no matching picture was reviewed.
     """
     step, display = member_of(Step, step), member_of(DisplayMode, display)
     wanted = Images(step=step, display=display, slice=slice)
@@ -87,12 +87,12 @@ def densities(
     most_averaged: int | None = None,
     progress: Progress | None = None,
 ) -> HeatMap | None:
-    """Add up the clicks of reviews, slice by slice; None if no image was reviewed.
+    """Return the densities of the clicks of reviews, slice by slice; None without a review.
 
     Parameters
     ----------
     most_averaged
-        Largest number of pictures of a slice in the mean; the clicks on all pictures count.
+        The most pictures of a slice to average; clicks on all pictures count.
 
     Raises
     ------
@@ -123,14 +123,14 @@ def _samples(
     most: int | None,
     progress: Progress | None,
 ) -> Iterator[Sample]:
-    """Yield the reviewed pictures with their clicks; of each slice, `most` with their bytes."""
+    """Yield the reviewed pictures with their clicks; for each slice, at most `most` with bytes."""
     n_of_slice: Counter[int | None] = Counter()
     for batch in in_batches(images):
-        found = fetch.histories(session, replace(wanted, images=[image.id for image in batch]))
+        by_image = fetch.histories(session, replace(wanted, images=[image.id for image in batch]))
         read: list[FoundImage] = []
         unread: list[FoundImage] = []
         for image in batch:
-            if image.id in found:
+            if image.id in by_image:
                 n_of_slice[image.slice] += 1
                 is_read = most is None or n_of_slice[image.slice] <= most
                 (read if is_read else unread).append(image)
@@ -139,7 +139,7 @@ def _samples(
             blobs(session, read), ((image, None) for image in unread)
         )
         for image, data in with_bytes:
-            reviews, clicks = found[image.id]
+            reviews, clicks = by_image[image.id]
             yield Sample(
                 image.id,
                 data,

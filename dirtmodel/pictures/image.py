@@ -1,4 +1,4 @@
-"""One picture with rings where reviewers clicked, caption and legend."""
+"""One picture with its clicks as rings, a caption and a legend."""
 
 import os
 from pathlib import Path
@@ -12,30 +12,28 @@ from dirtmodel.opening import Database
 from dirtmodel.pictures import fetch
 
 FORMS: Final[dict[str, Form]] = {".png": "PNG", ".gif": "GIF", ".apng": "APNG"}
-"""What is written to a file, by its suffix."""
+"""The format of a file, by its suffix."""
 
 
 class DrawnImage(Drawing):
-    """One picture with rings, caption and legend. A notebook shows it."""
+    """One picture with rings, caption and legend. A notebook displays it."""
 
     def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
-        """Write it to a file: a .png, whose frames stand side by side, a .gif or an .apng.
+        """Write the picture to a .png (with the frames side by side), .gif or .apng file.
 
         Raises
         ------
         OutputError
-            The file cannot be written; or is there already, and `replace` is not set.
+            The file cannot be written, or it exists and `replace` is false.
         PictureError
             The picture is damaged, or has too many colours to be drawn on as a GIF.
         UsageError
-            The suffix is another one; or a GIF is asked for of a PNG.
+            The suffix is another one, or it is .gif and the picture is a PNG.
         """
         path = Path(path)
         form = FORMS.get(path.suffix.lower())
         if form is None:
-            raise UsageError(
-                f"{path} has none of the suffixes {', '.join(FORMS)}; choose one of them"
-            )
+            raise UsageError(f"{path} must have one of the suffixes {', '.join(FORMS)}")
         outputs.save(self.encode(form), path, replace=replace)
 
 
@@ -47,12 +45,12 @@ def image(db: Database, img_id: int) -> DrawnImage:
     db
         An open session, a path or a URL.
     img_id
-        The image's id.
+        The id of the image.
 
     Raises
     ------
     UsageError
-        There is no such image.
+        The image does not exist.
     """
     with opening.session_on(db) as session:
         found = fetch.find(session, [img_id])

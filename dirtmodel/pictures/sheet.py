@@ -1,4 +1,4 @@
-"""Many pictures to look through, page after page."""
+"""Contact sheets: pages of many small pictures."""
 
 import functools
 import os
@@ -27,24 +27,24 @@ def sheet(
     title: str | None = None,
     layout: Layout | None = None,
 ) -> "Sheet":
-    """Lay images out on a sheet, with rings and labels.
+    """Lay out images on a contact sheet, with rings and labels.
 
     Parameters
     ----------
     db
         An open session, a path or a URL.
     images
-        `Images(...)`; or images themselves, in the order to show them: of the ORM, rows of
+        A query `Images(...)`, or a list of images in the order to show them: ORM objects, rows of
         `Images`, or ids.
     title
-        Heading of every page; by default the conditions of the query.
+        Heading of every page; by default the conditions of the query and the number of images.
     layout
-        Tiles across and down, and their size.
+        The numbers of tiles across and down, and their size.
 
     Raises
     ------
     UsageError
-        If there is no such image.
+        If an image does not exist, or no image matches.
     """
     with opening.session_on(db) as session:
         found = fetch.find(session, images)
@@ -54,9 +54,9 @@ def sheet(
 
 
 class Sheet:
-    """Pages of pictures, drawn when asked for; iterate over it for Pillow images.
+    """Pages of pictures, which are drawn on demand; iteration yields them as Pillow images.
 
-    A damaged picture is an empty cell that says so. A notebook shows the first page.
+    The cell of a damaged picture states the reason. A notebook displays the first page.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Sheet:
         self._db = db
 
     def __len__(self) -> int:
-        """Return the number of images; that of pages is not known beforehand."""
+        """Return the number of images; the number of pages is not known in advance."""
         return len(self.images)
 
     def __iter__(self) -> "Iterator[PillowImage.Image]":
@@ -81,7 +81,7 @@ class Sheet:
         return encode.png(next(self.pages()))
 
     def pages(self, progress: Progress | None = None) -> "Iterator[PillowImage.Image]":
-        """Draw page after page; only the one being drawn is in memory.
+        """Draw and yield one page after the other; only one page is in memory.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Sheet:
         Raises
         ------
         OutputError
-            A page cannot be written; or a page of that name exists, and `replace` is not set.
+            A page cannot be written, or a file of its name exists and `replace` is false.
         """
         path = Path(path)
         possible = [path, *(sheets.page_path(path, n + 1) for n in range(len(self)))]
@@ -131,6 +131,6 @@ class Sheet:
                 progress(1)
 
 
-def _title(asked: str, n_images: int) -> str:
+def _title(options: str, n_images: int) -> str:
     images = f"{n_images:,} image{'' if n_images == 1 else 's'}"
-    return f"{asked.removeprefix('--').replace(' --', ', ')}: {images}" if asked else images
+    return f"{options.removeprefix('--').replace(' --', ', ')}: {images}" if options else images

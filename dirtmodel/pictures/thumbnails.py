@@ -1,4 +1,4 @@
-"""Small pictures with rings, for pages."""
+"""Small pictures with rings, for HTML pages."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from dirtmodel.queries.images import FoundImage, ImageReview
 
 
 class Thumbnail(NamedTuple):
-    """A small picture as WebP, or why it cannot be drawn, and the reviews of its image."""
+    """A small picture as WebP, or the error if it is damaged, and the reviews of its image."""
 
     image: FoundImage
     webp: bytes | None
@@ -25,7 +25,7 @@ class Thumbnail(NamedTuple):
 def thumbnails(
     session: orm.Session, images: Wanted, *, size: tuple[int, int] = (420, 340)
 ) -> Iterator[Thumbnail]:
-    """Draw images small, with rings, in their order.
+    """Yield small pictures of images with rings, in the order of the images.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def thumbnails(
     Raises
     ------
     UsageError
-        If there is no such image.
+        If an image does not exist, or no image matches.
     """
-    chosen = fetch.pens_of(session)
+    pens = fetch.pens_of(session)
     for image, data, reviews, clicks in fetch.fetch(session, fetch.find(session, images)):
         try:
             rings = rings_of(reviews, clicks)
-            webp = thumbnail(data, rings, img_id=image.id, pens=chosen, size=size)
+            webp = thumbnail(data, rings, img_id=image.id, pens=pens, size=size)
         except PictureError as error:
             yield Thumbnail(image, None, str(error), reviews)
         else:

@@ -1,8 +1,8 @@
 """The report of a release: one HTML page.
 
-- `page`: writes it
-- `collect`, `raters`, `clicks`, `gallery`, `rules`: what it contains, from the query classes
-- `contents`: the types of what it contains
+- `page`: writes the page
+- `collect`, `raters`, `clicks`, `gallery`, `rules`: make its contents from the query classes
+- `contents`: the types of its contents
 """
 
 from dirtmodel.reporting.page import report

@@ -1,4 +1,4 @@
-"""Where reviewers click: a small picture for each slice, with the numbers as text beside it."""
+"""The heat maps of the report: a small picture for each slice, and the counts as text."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,11 +16,13 @@ from dirtmodel.queries.text.numbers import count
 from dirtmodel.reporting.contents import HeatMap, Panel
 
 _MOST_AVERAGED: Final = 20
+"""The most pictures of a slice to average."""
 _SIZE: Final = (320, 320)
+"""Largest width and height of a picture in pixels."""
 
 
 def heat_maps(session: orm.Session, covered: Sequence[StepCoverage]) -> Iterator[HeatMap]:
-    """Draw each display of each step that is judged by clicks, where it was reviewed."""
+    """Yield a heat map for each display of each reviewed step that is judged by clicks."""
     for row in covered:
         by_clicks = lookups.judged_by(session.connection(), row.step) is JudgedBy.CLICKS
         for display in DisplayMode if by_clicks and row.n_reviewed else ():
@@ -36,7 +38,7 @@ def _heat_map(
     try:
         found = densities(session, wanted, Reviews((), decides=True), most_averaged=_MOST_AVERAGED)
     except UsageError as error:
-        # Every picture is damaged.
+        # All pictures are damaged.
         yield HeatMap(name, (str(error),), (), "")
         return
     if found is None:

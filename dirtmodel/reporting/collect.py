@@ -1,4 +1,4 @@
-"""From a database to what the report contains; every number comes from a query class."""
+"""Collect the contents of the report from a database; every number comes from a query class."""
 
 import shlex
 from collections import Counter
@@ -27,10 +27,12 @@ from dirtmodel.reporting.contents import Bar, Report, StepCovered
 from dirtmodel.reporting.gallery import Gallery
 
 _MOST_ROWS: Final = 5_000
+"""The most rows in the table of evidence."""
 _MOST_IDS: Final = 10
+"""The most ids of images in a cell."""
 _NO_COHORT: Final = "other participants"
 _RESERVED: Final = 5_000_000
-"""Bytes for what is not a picture of an excluded scan."""
+"""Bytes reserved for everything except pictures and heat maps."""
 _HEADINGS: Final = {
     "n_bad_images": "bad",
     "n_pass": "PASS",
@@ -44,20 +46,20 @@ _SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the report is about, and how large it may be.
+    """The subject of the report, and its limits.
 
     Parameters
     ----------
     rule
-        The exclusion rule. Its steps are those of the whole page.
+        The exclusion rule. The whole page is about the steps of this rule.
     title
-        The heading; by default the label of the release.
+        The heading; None for the label of the release.
     command
-        The options of `dirtmodel report`, apart from the database, that make the page again.
+        The options of `dirtmodel report` that write the same page, without the database.
     pictures
-        Largest number of pictures of excluded scans.
+        The most pictures of excluded scans.
     most_bytes
-        Largest size of the page.
+        The largest size of the page in bytes.
     """
 
     rule: Exclusions
@@ -68,7 +70,7 @@ class Options:
 
 
 def collect(session: orm.Session, options: Options) -> Report:
-    """Ask the database everything that the page shows, except for the pictures of scans."""
+    """Run all queries of the page; the pictures of excluded scans are read later."""
     rule = options.rule
     rule.require(session.connection())
     release = session.execute(sa.select(Release)).scalar()
@@ -78,7 +80,7 @@ def collect(session: orm.Session, options: Options) -> Report:
     shown = [row for row in found if row.status in {str(status) for status in rule.statuses}]
     results = [Agreement(step=row.step).run(session) for row in covered if row.n_reviews]
     heat_maps = tuple(clicks.heat_maps(session, covered))
-    room = options.most_bytes - _RESERVED - sum(one.size for one in heat_maps)
+    bytes_left = options.most_bytes - _RESERVED - sum(one.size for one in heat_maps)
     activity = Activity(rule.steps)
     weeks = list(activity.run(session))
     prose = [methods.prose(result, label) for result in results]
@@ -101,7 +103,7 @@ def collect(session: orm.Session, options: Options) -> Report:
             session,
             [row for row in shown if row.status == Status.EXCLUDED],
             most=options.pictures,
-            most_bytes=max(room, 0),
+            most_bytes=max(bytes_left, 0),
         ),
         headline=raters.headline_forest(results),
         steps=tuple(raters.step_agreement(session, result) for result in results),
@@ -161,7 +163,7 @@ def _summary(
         f"{total - unreviewed:,} reviewed at least in part, {unreviewed:,} not reviewed at all."
     )
     if not n_reviews:
-        yield "Nothing has been reviewed, so nothing can be said about quality or raters."
+        yield "Nothing has been reviewed, so the report has no results about quality or raters."
 
 
 def _coverage(covered: Sequence[StepCoverage]) -> Table | None:
@@ -176,7 +178,7 @@ def _heading(column: str) -> str:
 
 
 def _covered(session: orm.Session, covered: Sequence[StepCoverage]) -> Iterator[StepCovered]:
-    """Count the derivatives that were reviewed as a whole, in part and not, by step and cohort."""
+    """Count the reviewed, partly reviewed and unreviewed derivatives, by step and cohort."""
     for row in covered:
         counts: dict[str | None, Counter[str]] = {}
         every = Counter[str]()

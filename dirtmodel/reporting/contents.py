@@ -1,4 +1,4 @@
-"""What the report contains, in the order of its sections; the template only arranges it."""
+"""The contents of the report, in the order of its sections; the template only arranges them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dirtmodel.reporting.gallery import Gallery
 
 
 class Part(NamedTuple):
-    """One part of a bar: what it counts, how many, and where it lies, in percent of the width."""
+    """One part of a bar: its name, its number, and its place in percent of the width."""
 
     name: str
     n: int
@@ -18,14 +18,14 @@ class Part(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar of several parts, which add up to the whole width."""
+    """A bar whose parts add up to the whole width."""
 
     label: str
     parts: tuple[Part, ...]
 
     @classmethod
     def of(cls, label: str, counts: dict[str, int]) -> "Bar":
-        """Make a bar of numbers by name."""
+        """Return a bar with a part for each name and number."""
         total = sum(counts.values()) or 1
         start, parts = 0.0, []
         for name, n in counts.items():
@@ -40,7 +40,7 @@ class Bar(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A value with its interval, as text and as places on a scale, in percent of the width."""
+    """A value with its interval: as text, and as places on a scale in percent of its width."""
 
     label: str
     text: str
@@ -59,14 +59,14 @@ class Forest(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """A number in a matrix, and how strong its background is, in percent."""
+    """A number in a matrix, and the strength of its background in percent."""
 
     text: str
     strength: int
 
 
 class Matrix(NamedTuple):
-    """Numbers by row and column, whose heads are numbered; None: nothing to show."""
+    """A matrix of numbers with numbered columns; a cell that is None is empty."""
 
     label: str
     corner: str
@@ -86,14 +86,14 @@ class Week(NamedTuple):
 
 
 class StepCovered(NamedTuple):
-    """How many derivatives of a step were reviewed: all of them, then by cohort."""
+    """The reviewed derivatives of a step: a bar for all of them, then one per cohort."""
 
     name: str
     bars: tuple[Bar, ...]
 
 
 class StepAgreement(NamedTuple):
-    """Whether the raters of one step agree."""
+    """The agreement of the raters of one step."""
 
     name: str
     overlap: tuple[str, ...]
@@ -112,7 +112,7 @@ class Panel(NamedTuple):
 
 
 class HeatMap(NamedTuple):
-    """Where reviewers click on one display of one step; `peak` is the density of the brightest."""
+    """The heat map of one display of one step; `peak` is the greatest density, as text."""
 
     name: str
     counts: tuple[str, ...]
@@ -121,13 +121,13 @@ class HeatMap(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes its pictures take on the page."""
+        """The number of bytes that its pictures take on the page."""
         return sum(panel.picture.size for panel in self.panels)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The page."""
+    """All contents of the page."""
 
     title: str
     facts: tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""The worst pictures of what is excluded, as many as fit on the page."""
+"""The worst pictures of excluded scans, as many as fit on the page."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -14,11 +14,13 @@ from dirtmodel.queries.rules import Exclusion
 from dirtmodel.queries.text.numbers import count
 
 _MOST_EACH: Final = 3
+"""The most pictures of one scan."""
 _SIZE: Final = (280, 224)
+"""Largest width and height of a picture in pixels."""
 
 
 class Thumb(NamedTuple):
-    """A picture and what its reviewers found."""
+    """A picture and the results of its reviews."""
 
     picture: Picture
     caption: str
@@ -34,18 +36,18 @@ class Excluded(NamedTuple):
 
 
 class Gallery:
-    """Pictures of excluded scans, in their order; read once, while the page is written.
+    """Pictures of excluded scans, in their order; they are read once, while the page is written.
 
     Parameters
     ----------
     session
         An open database.
     rows
-        What is excluded.
+        The excluded scans (or targets, sessions, participants).
     most
-        Largest number of pictures. Each scan shows up to three, fewer where there are many scans.
+        The most pictures. Each scan has up to three, or fewer if there are many scans.
     most_bytes
-        Largest number of bytes that the pictures may take on the page.
+        The most bytes that the pictures may take on the page.
     """
 
     def __init__(
@@ -60,12 +62,12 @@ class Gallery:
 
     @property
     def left_out(self) -> str:
-        """What the page does not show, once all pictures have been read; empty if nothing."""
+        """The number of scans without pictures as text, after iteration; empty if it is 0."""
         n = len(self._rows) - self._n_shown
         return f"Left out for size: the pictures of {n:,} more." if n else ""
 
     def __iter__(self) -> Iterator[Excluded]:
-        """Draw the pictures, scan after scan, until there is no room left."""
+        """Draw the pictures, scan after scan, until the limit is reached."""
         n_bytes = 0
         for row, each in self._chosen:
             ids = _worst(self._session, row.image_ids)[:each]
@@ -85,13 +87,13 @@ class Gallery:
 
 
 def _worst(session: orm.Session, ids: Sequence[int]) -> list[int]:
-    """Sort images by their FAILs and clicks, most first."""
-    against: dict[int, tuple[int, int]] = {}
+    """Sort images by the numbers of FAILs and clicks, the greatest first."""
+    order: dict[int, tuple[int, int]] = {}
     for some in in_batches(ids):
         statement = sa.select(Tally.img_id, Tally.n_fail, Tally.n_clicks)
         for row in session.execute(statement.where(Tally.img_id.in_(some))):
-            against[row.img_id] = (-row.n_fail, -row.n_clicks)
-    return sorted(ids, key=lambda img_id: (against.get(img_id, (0, 0)), img_id))
+            order[row.img_id] = (-row.n_fail, -row.n_clicks)
+    return sorted(ids, key=lambda img_id: (order.get(img_id, (0, 0)), img_id))
 
 
 def _name(row: Exclusion) -> str:
@@ -102,10 +104,10 @@ def _name(row: Exclusion) -> str:
 
 
 def _evidence(row: Exclusion) -> str:
-    said = [
+    parts = [
         f"{row.n_bad_images:,} of {count(row.n_images, 'image')} bad",
         f"{row.n_fail:,} FAIL" if row.n_fail else "",
         count(row.n_clicks, "click") if row.n_clicks else "",
         "raw data flagged" if row.source_data_issue else "",
     ]
-    return ", ".join(filter(None, said))
+    return ", ".join(filter(None, parts))

@@ -1,4 +1,4 @@
-"""The report: one page that shows the quality control of a release."""
+"""The report: one HTML page that shows the quality control of a release."""
 
 import shlex
 from pathlib import Path
@@ -28,7 +28,7 @@ def report(
 ) -> None:
     """Write one HTML page that shows the quality control of a release.
 
-    The page refers to nothing outside itself and needs no script.
+    The page is a single file without links to other files and without scripts.
 
     Parameters
     ----------
@@ -37,25 +37,26 @@ def report(
     path
         The file to write.
     rule
-        The exclusion rule, by default `Exclusions()`. Its steps are those of the whole page.
+        The exclusion rule, by default `Exclusions()`. The whole page is about the steps of this
+        rule.
     title
-        The heading.
+        The heading; by default it has the label of the release.
     pseudonyms
-        True, or a key: raters are numbered and notes are omitted; see `use_pseudonyms`.
+        True or a key: raters get pseudonyms and notes are omitted; see `use_pseudonyms`.
     pictures
-        Largest number of pictures of excluded scans. The page states what it leaves out.
+        The most pictures of excluded scans. The page states how many scans it leaves out.
     megabytes
-        Largest size of the page in MB; it has fewer pictures if need be.
+        The largest size of the page in MB; the number of pictures is reduced if necessary.
     replace
-        Whether an existing file is replaced.
+        If true, replace an existing file.
 
     Raises
     ------
     UsageError
-        If the database has no such step, if the rule has other conditions than steps, or if a
-        limit is too small.
+        If the database does not have a step of the rule, if the rule has conditions other than
+        steps, or if a limit is too small.
     OutputError
-        If the file exists, or cannot be written; it is complete or not there.
+        If the file exists or cannot be written. An incomplete file is never left behind.
     DatabaseError
         If the database cannot be opened.
 
@@ -64,11 +65,11 @@ def report(
     >>> report("dirt.db", "report.html", pseudonyms=True)  # doctest: +SKIP
     """
     if pictures < 0 or megabytes < 1:
-        raise UsageError("a report has 0 or more pictures and 1 or more megabytes")
+        raise UsageError("a report needs 0 or more pictures and 1 or more megabytes")
     rule = rule or Exclusions()
     if rule.conditions(steps=False):
-        further = rule.options(name for name in rule.targets() if name != "step")
-        raise UsageError(f"a report is about whole steps; leave out {', '.join(further)}")
+        others = rule.options(name for name in rule.targets() if name != "step")
+        raise UsageError(f"a report is about whole steps; leave out {', '.join(others)}")
     options = Options(
         rule=rule,
         title=title,
@@ -88,7 +89,7 @@ def report(
 def _command(
     rule: Exclusions, title: str | None, pseudonyms: Choice, pictures: int, megabytes: int
 ) -> str:
-    """Return the options that write the same page again."""
+    """Return the options that write the same page."""
     options = [rule.rule_text]
     options += ["--title " + shlex.quote(title)] if title else []
     options += ["--pseudonyms"] if pseudonyms is True else []

@@ -18,17 +18,19 @@ from dirtmodel.queries.text.numbers import UNDEFINED, bracketed, count, number
 from dirtmodel.reporting.contents import Forest, Matrix, Point, Shade, StepAgreement, Week
 
 _MOST_NEXT: Final = 10
+"""The number of images to suggest for one more review."""
 _MOST_RATERS: Final = 16
-"""In a matrix; more do not fit on paper."""
+"""The most raters in a matrix; more do not fit on paper."""
 _MOST_ERRORS: Final = 60
+"""The most raters whose error rates are plotted."""
 _POINTS: Final = 14
-"""In one plot; more do not fit on one sheet of paper."""
+"""The most points in one plot; more do not fit on a sheet of paper."""
 _SHORT: Final = {"Krippendorff's alpha, ordinal": "ordinal alpha"}
 _NEXT_COLUMNS: Final = ("image", "file", "display", "slice", "raters", "verdict", "bits")
 
 
 def step_agreement(session: orm.Session, result: AgreementResult) -> StepAgreement:
-    """Describe the agreement on a step, from `Agreement` and `Consensus`."""
+    """Return the agreement on a step, from `Agreement` and `Consensus`."""
     fitted, following = Consensus(step=result.step).next_with_run(session, _MOST_NEXT)
     return StepAgreement(
         name=result.step.name,
@@ -42,44 +44,44 @@ def step_agreement(session: orm.Session, result: AgreementResult) -> StepAgreeme
 
 
 def headline_forest(results: Sequence[AgreementResult]) -> tuple[Forest, ...]:
-    """Put the headline coefficients of all steps on one scale."""
-    found = [
+    """Return plots of the headline coefficients of all steps, on one scale."""
+    coefficients = [
         (f"{result.step.name}, {_SHORT.get(label, label)}", coefficient)
         for result in results
         for label, coefficient in headline(result).items()
     ]
-    if not found:
+    if not coefficients:
         return ()
-    lows = [low for _, c in found for low in (c.value, c.ci_low) if low is not None]
+    lows = [low for _, c in coefficients for low in (c.value, c.ci_low) if low is not None]
     least = -1.0 if min(lows, default=0) < 0 else 0.0
     title = f"Agreement with {100 * results[0].confidence:g} % intervals"
-    points = [_point(label, c, least) for label, c in found]
+    points = [_point(label, c, least) for label, c in coefficients]
     return tuple(_forests(title, points, f"{least:g}", 50.0 if least < 0 else None))
 
 
 def _forests(
     title: str, points: Sequence[Point], least: str = "0", zero: float | None = None
 ) -> Iterator[Forest]:
-    """Distribute points over plots that fit on one sheet of paper."""
+    """Distribute points over plots that fit on a sheet of paper each."""
     for start in range(0, len(points), _POINTS):
         yield Forest(title, tuple(points[start : start + _POINTS]), least, zero)
 
 
-def _point(label: str, found: Coefficient | Estimate, least: float = 0.0) -> Point:
-    text = bracketed(found.value, found.ci_low, found.ci_high)
-    if found.reason and (found.value is None or found.ci_low is None):
-        text += f" ({found.reason})"
-    places = (_place(value, least) for value in (found.value, found.ci_low, found.ci_high))
+def _point(label: str, one: Coefficient | Estimate, least: float = 0.0) -> Point:
+    text = bracketed(one.value, one.ci_low, one.ci_high)
+    if one.reason and (one.value is None or one.ci_low is None):
+        text += f" ({one.reason})"
+    places = (_place(value, least) for value in (one.value, one.ci_low, one.ci_high))
     return Point(label, text, *places)
 
 
 def _place(value: float | None, least: float = 0.0) -> float | None:
-    """Find a value's place on the scale, whose ends leave room for a dot."""
+    """Return the place of a value on the scale in percent; the ends leave room for a dot."""
     return None if value is None else 2 + 96 * (value - least) / (1 - least)
 
 
 def _pairs(result: AgreementResult) -> Matrix | None:
-    """Arrange the AC1 of each pair of raters as a matrix."""
+    """Return the AC1 of each pair of raters as a matrix."""
     if not result.pairs:
         return None
     shown = sorted(result.raters_prevalence, key=lambda r: (-r.n, str(r.rater)))[:_MOST_RATERS]
@@ -93,7 +95,7 @@ def _pairs(result: AgreementResult) -> Matrix | None:
             values[pair.first, pair.second] = values[pair.second, pair.first] = shade
     left = result.raters - len(names)
     return Matrix(
-        label=f"Gwet's AC1 of each two raters on {result.step.name}",
+        label=f"Gwet's AC1 of each pair of raters on {result.step.name}",
         corner="rater",
         names=tuple(map(str, names)),
         rows=tuple((str(a), tuple(values.get((a, b)) for b in names)) for a in names),
@@ -144,7 +146,7 @@ def _following(step: Step, rows: Iterable[NextReview]) -> Table | None:
 
 
 def weeks(rows: Iterable[WeekOfReviews]) -> tuple[Week, ...]:
-    """Add up the reviews of each week, as columns of a chart."""
+    """Return the number of reviews of each week, as columns of a chart."""
     totals = Counter[str]()
     for row in rows:
         totals[row.week] += row.n_reviews
@@ -157,7 +159,7 @@ def weeks(rows: Iterable[WeekOfReviews]) -> tuple[Week, ...]:
 
 
 def activity(rows: Sequence[WeekOfReviews]) -> Matrix | None:
-    """Arrange the numbers of reviews by week and rater as a matrix."""
+    """Return the numbers of reviews by week and rater as a matrix."""
     if not rows:
         return None
     by_rater = Counter[str | None]()

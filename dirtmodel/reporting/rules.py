@@ -1,4 +1,4 @@
-"""An exclusion rule in words."""
+"""Describe an exclusion rule in words."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,7 @@ _UNSURE: Final = {
 
 
 def in_words(rule: Exclusions) -> Iterator[str]:
-    r"""Describe a rule, one sentence after the other.
+    r"""Yield the sentences that describe a rule.
 
     >>> print(*in_words(Exclusions(step="mask", min_clicks=3)), sep="\n")
     A scan is excluded if any of its derivatives has at least 1 bad image.
