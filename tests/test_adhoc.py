@@ -36,6 +36,9 @@ MANY = 400_000
 LEAST_HELD = MANY * 150
 """The bytes that this many tuples of an integer, a float and a text take in Python."""
 PICTURES = "SELECT img FROM image WHERE step = 0 ORDER BY id LIMIT 1"
+LONG_CALL = "trim(hex(zeroblob(1000000)), replace(hex(zeroblob(1000000)), '0', 'b') || '0')"
+"""Takes hours, and is a single step of a statement for SQLite."""
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 ATTACKS_ON_BOTH = [
@@ -661,6 +664,26 @@ def test_lack_of_memory_is_reported_in_one_line(demonstration: Path) -> None:
     assert done.stderr == (
         "Error: there is not enough memory for the result; select fewer columns or shorter values\n"
     )
+
+
+@pytest.mark.parametrize("loaded_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("options", [[], ["--format", "csv", "-o", "out.csv"]])
+def test_one_long_call_of_a_function_does_not_outlast_the_timeout(
+    loaded_url: sa.URL, tmp_path: Path, options: list[str]
+) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dirtmodel", "sql", f"SELECT {LONG_CALL}", "--timeout", "0.1"),
+            *("--db", shown(loaded_url), *options),
+        ],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "Error: the statement took longer than 0.1 s; give it more with --timeout\n",
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_ends_a_running_statement(loaded_url: sa.URL) -> None:

@@ -7,17 +7,22 @@ programs and from the settings of the connection. Everything that is not on its 
 import contextlib
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, Final
+from concurrent import futures
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import QueryError
+from dirtmodel.groups import row_size, take
 from dirtmodel.sql import declared
 from dirtmodel.sql.catalogue import suggest
 from dirtmodel.sql.statement import Answer, Statement, out_of_memory, point_at, too_late
+
+T = TypeVar("T")
 
 _ALLOWED: Final = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
@@ -54,6 +59,10 @@ _PLAIN_PRAGMAS: Final = frozenset(
 _LARGEST_VALUE: Final = 64 << 20
 """Bytes of a value or row; no function can be stopped while it computes one."""
 _STEPS_BETWEEN_LOOKS: Final = 20_000
+_PATIENCE: Final = 0.5
+"""Seconds in which a statement that is late may end between two steps."""
+
+_ROWS_AT_ONCE: Final = 1_000
 _INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
 _FLOAT: Final = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
 _NEAR: Final = re.compile(r'near "(?P<token>.+)": syntax error', re.DOTALL)
@@ -71,7 +80,8 @@ def ask(
 ) -> Iterator[Answer]:
     """Run the statement and stream its rows."""
     with database.connect(url) as connection:
-        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
+        # Of its own, because a statement that is not waited for any longer keeps it.
+        raw = database.connect_sqlite(database.sqlite_path(url), read_only=True)
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
         types = declared.types(raw, statement)
@@ -80,19 +90,16 @@ def ask(
         raw.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
         values = {name: number_or_text(text) for name, text in parameters.items()}
         try:
-            with _explained(connection, statement.text, watch):
-                cursor = raw.execute(statement.text, values)
-            if watch.is_late():
-                # A single call of a function cannot be stopped.
-                raise too_late(timeout)
+            with _explained(connection, raw, statement.text, watch):
+                cursor = watch.wait_for(lambda: raw.execute(statement.text, values))
             if cursor.description is None:
                 raise QueryError("the statement is empty; write one that starts with SELECT")
             columns = [column[0] for column in cursor.description]
-            with contextlib.closing(_rows(cursor, connection, statement.text, watch)) as rows:
+            with contextlib.closing(_rows(cursor, connection, raw, statement.text, watch)) as rows:
                 yield Answer(columns, declared.converted(rows, types))
         finally:
-            raw.set_progress_handler(None, 0)
-            raw.set_authorizer(None)
+            raw.interrupt()
+            watch.running.add_done_callback(lambda _: raw.close())
 
 
 def number_or_text(text: str) -> int | float | str:
@@ -107,29 +114,66 @@ def number_or_text(text: str) -> int | float | str:
 
 
 class _Watch:
-    """Stops a statement that runs for too long, or that Ctrl-C is to end."""
+    """Stops a statement that runs for too long, and waits for it no longer."""
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout = timeout
         self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.running: futures.Future[Any] = futures.Future()
+        self.running.set_result(None)
 
     def is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def look(self) -> bool:
-        """Called by SQLite; a Ctrl-C that arrives meanwhile is raised here, and ends it too."""
+        """Called by SQLite between the steps of a statement."""
         return self.is_late()
+
+    def wait_for(self, call: Callable[[], T]) -> T:
+        """Return the result of a call, unless it comes too late.
+
+        One call of a function of SQLite, such as `printf('%.*c', 900000000, 'x')`, is one step and
+        cannot be stopped, neither when it is late nor by Ctrl-C. It runs on in its thread, which
+        does not keep the process from ending.
+        """
+        running: futures.Future[T] = futures.Future()
+
+        def run() -> None:
+            try:
+                running.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
+                running.set_exception(error)
+
+        self.running = running
+        threading.Thread(target=run, daemon=True).start()
+        patience = None
+        if self.deadline is not None:
+            patience = max(self.deadline - time.monotonic(), 0) + _PATIENCE
+        try:
+            result = running.result(patience)
+        except TimeoutError as error:
+            raise too_late(self.timeout) from error
+        if self.is_late():
+            raise too_late(self.timeout)
+        return result
 
 
 def _rows(
-    cursor: sqlite3.Cursor, connection: sa.Connection, text: str, watch: _Watch
+    cursor: sqlite3.Cursor,
+    connection: sa.Connection,
+    raw: sqlite3.Connection,
+    text: str,
+    watch: _Watch,
 ) -> Generator[tuple[Any, ...], None, None]:
-    with _explained(connection, text, watch):
-        yield from cursor
+    with _explained(connection, raw, text, watch):
+        while rows := watch.wait_for(lambda: take(cursor, row_size, _ROWS_AT_ONCE)):
+            yield from rows
 
 
 @contextlib.contextmanager
-def _explained(connection: sa.Connection, text: str, watch: _Watch) -> Iterator[None]:
+def _explained(
+    connection: sa.Connection, raw: sqlite3.Connection, text: str, watch: _Watch
+) -> Iterator[None]:
     """Turn what SQLite says into our error, with the place in the text."""
     try:
         yield
@@ -143,17 +187,12 @@ def _explained(connection: sa.Connection, text: str, watch: _Watch) -> Iterator[
     except (sqlite3.Error, sqlite3.Warning) as error:
         message = str(error)
         if message == "interrupted":
-            if watch.is_late():
-                raise too_late(watch.timeout) from error
-            raise KeyboardInterrupt from error
+            raise too_late(watch.timeout) from error
         if "one statement at a time" in message:
             raise QueryError("there is more than one statement; give one at a time") from error
         if _WORDS.search(message) or "readonly database" in message:
             message = f"{message}: statements may only read this database"
-        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
         place = _place(raw, text, str(error))
-        # The statement has ended; what follows is ours.
-        raw.set_authorizer(None)
         raise QueryError(point_at(suggest(message, connection), text, place)) from error
 
 
