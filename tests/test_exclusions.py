@@ -196,7 +196,7 @@ def questions(draw: st.DrawFn) -> Row:
 EVERY_STATUS = ("excluded", "kept", "unreviewed", "partial")
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=6))
 def test_sqlite_agrees_with_plain_python(
     empty_sqlite: sa.Connection, tables: Tables, asked: list[Row]
@@ -205,7 +205,7 @@ def test_sqlite_agrees_with_plain_python(
     assert answers == [exclusions_oracle.exclusions(tables, **one) for one in asked]
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=4))
 def test_postgres_agrees_with_plain_python(
     empty_postgres: sa.Connection, tables: Tables, asked: list[Row]

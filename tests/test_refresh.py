@@ -461,7 +461,7 @@ def empty_url(new_url: sa.URL) -> sa.URL:
 
 @settings(
     deadline=None,
-    max_examples=25,
+    max_examples=15,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
