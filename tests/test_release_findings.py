@@ -5,6 +5,8 @@ Each case makes one change to a sound release.
 
 import base64
 import datetime as dt
+import functools
+import io
 import json
 import random
 import zlib
@@ -132,13 +134,20 @@ def _review(kind: str, image_step: int, session_step: int) -> Callable[[Tables],
 
 
 def _large_page(folder: Path) -> None:
-    """Write 180 MB of pictures into one page, compressed in a way that Arrow alone reads."""
     path = folder / "image.parquet"
-    image = pq.read_table(path)
+    path.write_bytes(_in_one_page(path.read_bytes()))
+
+
+@functools.cache
+def _in_one_page(content: bytes) -> bytes:
+    """Write 180 MB of pictures into one page, compressed in a way that Arrow alone reads."""
+    image = pq.read_table(io.BytesIO(content))
     first = image["img"].to_pylist()
     padded = [img + bytes(180_000_000 // len(first)) for img in first]
     image = with_column(image, "img", pa.array(padded, pa.large_binary()))
-    pq.write_table(image, path, use_dictionary=False, compression="lz4")
+    file = io.BytesIO()
+    pq.write_table(image, file, use_dictionary=False, compression="lz4")
+    return file.getvalue()
 
 
 def _empty_row(tables: Tables) -> Tables:
