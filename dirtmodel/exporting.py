@@ -6,6 +6,7 @@ no empty rows. A selection is complete: every review comes with its image and it
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,8 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} is not empty; name a folder that is not there yet")
     if not folder.parent.is_dir():
         raise OutputError(
-            f"there is no folder {folder.parent}; make it with: mkdir -p {folder.parent}"
+            f"there is no folder {folder.parent}; make it with: "
+            f"mkdir -p {shlex.quote(str(folder.parent))}"
         )
 
 

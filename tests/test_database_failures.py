@@ -216,6 +216,56 @@ class TestServer:
             dm.open(loaded_url.set(username=role)).__enter__()
 
     @on_postgres
+    @pytest.mark.parametrize(
+        ("write", "message"),
+        [
+            (
+                dm.refresh,
+                (
+                    "{shown} denied access: permission denied for table tally; ask its owner for "
+                    "the right to read and write all its tables"
+                ),
+            ),
+            (
+                lambda url: dm.upgrade(url, "0002"),
+                (
+                    "{shown} could not be upgraded and is left unchanged: must be owner of view "
+                    "ratings_session; upgrade it as the owner of its tables"
+                ),
+            ),
+        ],
+        ids=["refresh", "upgrade"],
+    )
+    def test_that_the_role_may_only_read(
+        self, role: str, loaded_url: sa.URL, write: Callable[[sa.URL], object], message: str
+    ) -> None:
+        url = loaded_url.set(username=role)
+        with pytest.raises(dm.DatabaseError) as caught:
+            write(url)
+        assert str(caught.value) == message.format(shown=database.display(url))
+
+    @on_postgres
+    def test_whose_schema_the_role_may_not_use(self, server: sa.Engine, loaded_url: sa.URL) -> None:
+        url = loaded_url.set(username="stranger")
+        schema = str(url.query["options"]).partition("=")[2]
+        with server.begin() as connection:
+            connection.execute(sa.text("CREATE ROLE stranger LOGIN"))
+        try:
+            with pytest.raises(dm.DatabaseError) as caught:
+                dm.open(url)
+            problem, _, remedy = str(caught.value).partition("; ask its owner to: ")
+            assert problem == (
+                f"{database.display(url)} denied access: stranger may not use schema {schema}"
+            )
+            with server.begin() as connection:
+                connection.exec_driver_sql(remedy)
+            with dm.open(url) as session:
+                assert session.get(dm.Release, 1)
+        finally:
+            with server.begin() as connection:
+                connection.exec_driver_sql("DROP OWNED BY stranger; DROP ROLE stranger")
+
+    @on_postgres
     def test_that_ends_a_statement_within_a_cursor_of_the_driver(self, loaded_url: sa.URL) -> None:
         with (
             pytest.raises(

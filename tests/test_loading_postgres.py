@@ -676,7 +676,7 @@ def test_revoked_rights_stay_revoked(place: sa.URL, role: sa.URL, release: Path)
     with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
         run(theirs, 'SELECT "user" FROM session')
     shown = re.escape(database.display(theirs))
-    refused = rf"^{shown} refuses: permission denied for table session; ask its owner for the right"
+    refused = rf"^{shown} denied access: permission denied for table session; ask its owner for"
     with pytest.raises(DatabaseError, match=refused), dm.open(theirs) as session:
         session.scalars(sa.select(dm.Session.user)).all()
 

@@ -20,7 +20,13 @@ from dirtmodel.database.engines import (
     reach,
     take_snapshot,
 )
-from dirtmodel.database.failures import SQLITE_MAGIC, as_error, first_line, unfinished
+from dirtmodel.database.failures import (
+    SQLITE_MAGIC,
+    as_error,
+    first_line,
+    is_denied,
+    unfinished,
+)
 from dirtmodel.database.revisions import (
     check_foreign_keys,
     check_revision,
@@ -56,6 +62,7 @@ __all__ = [
     "engine",
     "explained",
     "first_line",
+    "is_denied",
     "is_sqlite",
     "known_revisions",
     "migrate",

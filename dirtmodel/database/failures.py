@@ -39,6 +39,11 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
+def is_denied(error: BaseException) -> bool:
+    """Return whether the role lacks a right on Postgres."""
+    return getattr(_cause(error), "sqlstate", None) == _NO_RIGHT
+
+
 def as_error(url: sa.URL, error: BaseException, *, read_only: bool) -> DatabaseError | None:
     """Convert a failure of a database to a `DatabaseError`; None if the statement was at fault."""
     cause = _cause(error)
@@ -64,10 +69,11 @@ def _postgres_failure(shown: str, cause: Any, *, read_only: bool) -> str | None:
             f"{shown} cannot be written: {first_line(cause)}; connect to the primary server, as a "
             "role that may write"
         )
-    if cause.sqlstate == _NO_RIGHT:
+    if is_denied(cause):
+        right = "read" if read_only else "read and write"
         return (
-            f"{shown} denied access: {first_line(cause)}; ask its owner for the right to read all "
-            "its tables"
+            f"{shown} denied access: {first_line(cause)}; ask its owner for the right to {right} "
+            "all its tables"
         )
     # An error without a code comes from libpq, when the connection is lost.
     if (cause.sqlstate or _LOST[0]).startswith(_LOST):

@@ -95,6 +95,13 @@ def own_revision(connection: sa.Connection, url: sa.URL) -> str:
 
 
 def _not_ours(connection: sa.Connection, url: sa.URL) -> str:
+    if not is_sqlite(url) and (closed := _closed_schema(connection)):
+        role, schema = closed
+        return (
+            f"{display(url)} denied access: {role} may not use schema {schema}; ask its owner to: "
+            f"GRANT USAGE ON SCHEMA {schema} TO {role}; "
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        )
     schemas = [] if is_sqlite(url) else _schemas_of_releases(connection)
     if not schemas:
         return (
@@ -108,6 +115,20 @@ def _not_ours(connection: sa.Connection, url: sa.URL) -> str:
         f"{display(url)} does not name a schema that holds a release; these do: "
         f"{', '.join(schemas)}; choose one in the URL: --db {shlex.quote(chosen)}"
     )
+
+
+def _closed_schema(connection: sa.Connection) -> tuple[str, str] | None:
+    """Return the role, and a schema with a release that is named but that the role may not use."""
+    found = connection.execute(
+        sa.text(
+            "SELECT quote_ident(current_user), quote_ident(n.nspname) "
+            "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+            "WHERE c.relname = 'alembic_version' AND NOT has_schema_privilege(n.oid, 'USAGE') "
+            "AND quote_ident(n.nspname) = "
+            "ANY(regexp_split_to_array(current_setting('search_path'), ' *, *'))"
+        )
+    ).first()
+    return None if found is None else (found[0], found[1])
 
 
 def _schemas_of_releases(connection: sa.Connection) -> list[str]:

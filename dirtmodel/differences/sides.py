@@ -7,6 +7,7 @@ temporary file, which is removed afterwards; they themselves are left unchanged.
 import contextlib
 import itertools
 import os
+import shlex
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ def _require_pictures(session: orm.Session, place: str) -> None:
     if n_images != n_pictures:
         raise DatabaseError(
             f"{place} has {n_images:,} images, but its table picture describes {n_pictures:,}; "
-            f"another program wrote to it; run: dirtmodel refresh --db {place}"
+            f"another program wrote to it; run: dirtmodel refresh --db {shlex.quote(place)}"
         )
 
 

@@ -61,7 +61,8 @@ class SqliteWriter:
         """Refuse what cannot work: folder, rights, space, or something else at the destination."""
         folder = self._path.parent
         if not folder.is_dir():
-            raise DatabaseError(f"there is no folder {folder}; make it with: mkdir -p {folder}")
+            make = f"mkdir -p {shlex.quote(str(folder))}"
+            raise DatabaseError(f"there is no folder {folder}; make it with: {make}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise DatabaseError(f"no right to write in {folder}; choose another place with --db")
         self._check_existing()

@@ -55,9 +55,10 @@ def upgrade(
             # Only then is everything undone.
             connection.close()
             state = database.unfinished(url, "upgrade") or "is left unchanged"
+            advice = "; upgrade it as the owner of its tables" if database.is_denied(error) else ""
             raise DatabaseError(
                 f"{database.display(url)} could not be upgraded and {state}: "
-                f"{database.first_line(error)}"
+                f"{database.first_line(error)}{advice}"
             ) from error
     return before, after
 
