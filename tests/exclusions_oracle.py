@@ -45,7 +45,7 @@ def exclusions(
             of_image[row["img_id"]].append(row)
     targets = collections.defaultdict(list)
     for image in tables["image"]:
-        if is_asked_for(image, step=step, **conditions):
+        if meets(image, step=step, **conditions):
             targets[image["step"], image["file1"]].append(image["id"])
 
     groups = collections.defaultdict(list)
@@ -75,7 +75,7 @@ def exclusions(
     return sorted(rows, key=lambda row: [(row[k] is None, row[k] or 0) for k in first])
 
 
-def is_asked_for(image: Row, **conditions: Collection[Any] | None) -> bool:
+def meets(image: Row, **conditions: Collection[Any] | None) -> bool:
     """Return whether an image's target meets the conditions; None stands for no condition."""
     names = _names(image["step"], image["file1"])
     names["run_number"] = names["run"]
@@ -119,7 +119,7 @@ def _by_verdicts(
     if latest:
         last = {}
         for row in sorted(rows, key=lambda row: (row["created"], row["id"])):
-            last[_who(row, user_of)] = row
+            last[_rater(row, user_of)] = row
         rows = list(last.values())
     verdicts = [row["rating"] for row in rows]
     meant = {"pass": PASS, "fail": FAIL}
@@ -152,8 +152,8 @@ def _by_clicks(
     if latest:
         last = {}
         for row in sorted(rows, key=lambda row: (row["created"], row["id"])):
-            last[_who(row, user_of)] = row["session"]
-        rows = [row for row in rows if last[_who(row, user_of)] == row["session"]]
+            last[_rater(row, user_of)] = row["session"]
+        rows = [row for row in rows if last[_rater(row, user_of)] == row["session"]]
     n_clicks = collections.Counter()
     for row in rows:
         n_clicks[row["session"]] += row["x"] is not None and row["y"] is not None
@@ -185,7 +185,7 @@ def _image(
     }
 
 
-def _who(row: Row, user_of: Users) -> tuple[str, int | str]:
+def _rater(row: Row, user_of: Users) -> tuple[str, int | str]:
     """Return the rater; a session without a user is a rater of its own."""
     user = user_of[row["session"]]
     return ("session", row["session"]) if user is None else ("user", user)

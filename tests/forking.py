@@ -73,13 +73,16 @@ class Forked:
         out, its_out = os.pipe()
         err, its_err = os.pipe()
         self.out, self._err = (os.fdopen(pipe, encoding="utf-8") for pipe in (out, err))
-        given = {**(os.environ if environment is None else environment), "PYTHONPATH": str(package)}
+        variables = {
+            **(os.environ if environment is None else environment),
+            "PYTHONPATH": str(package),
+        }
         request = marshal.dumps(
             (
                 textwrap.dedent(program),
                 ["-c", *map(str, arguments)],
                 str(folder),
-                {os.fsencode(name): os.fsencode(value) for name, value in given.items()},
+                {os.fsencode(name): os.fsencode(value) for name, value in variables.items()},
             )
         )
         server = socket.socket(socket.AF_UNIX)

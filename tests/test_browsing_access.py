@@ -46,12 +46,12 @@ def ask(query: str = "", *, method: str = "GET", **headers: str) -> Answer:
     async def receive() -> None:
         return None
 
-    given = {"host": "127.0.0.1:8001", **headers}
+    all_headers = {"host": "127.0.0.1:8001", **headers}
     scope = {
         "type": "http",
         "method": method,
         "query_string": query.encode(),
-        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in given.items()],
+        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in all_headers.items()],
     }
     asyncio.run(Guard(application, WORD, 8001)(scope, receive, send))
     answer = sent[0]
@@ -240,6 +240,7 @@ def test_the_documentation_states_the_limits() -> None:
     text = " ".join((documents.ROOT / "docs" / "browse.md").read_text("utf-8").split())
 
     assert (
-        f"A statement may take {limits.SETTINGS['sql_time_limit_ms'] // 1000} seconds, make values "
-        f"of {limits.LARGEST_VALUE // 10**6} MB and results of {limits.LARGEST_RESULT // 10**6} MB"
+        f"A statement may run for {limits.SETTINGS['sql_time_limit_ms'] // 1000} seconds; its values "
+        f"are limited to {limits.LARGEST_VALUE // 10**6} MB each and its result to "
+        f"{limits.LARGEST_RESULT // 10**6} MB."
     ) in text

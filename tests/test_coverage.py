@@ -96,7 +96,7 @@ def test_with_targets_there_is_one_row_per_target(db: orm.Session, published: Ta
 def test_conditions_choose_targets(
     db: orm.Session, published: Tables, targets: dict[str, Any]
 ) -> None:
-    images = [i for i in published["image"] if exclusions_oracle.is_asked_for(i, **targets)]
+    images = [i for i in published["image"] if exclusions_oracle.meets(i, **targets)]
     ids = {image["id"] for image in images}
     some = {
         "session": published["session"],

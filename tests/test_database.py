@@ -26,7 +26,7 @@ HEAD = database.known_revisions()[-1]
 NOTHING_ELSE = r"\Z"
 
 
-def says(message: str) -> str:
+def exactly(message: str) -> str:
     """Return a pattern that matches exactly this message."""
     return re.escape(message) + NOTHING_ELSE
 
@@ -100,7 +100,7 @@ class TestParseUrl:
     def test_other_parameters_are_refused_without_quoting_them(self, text: str) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 "the connection parameters cannot be read; write them as 'host=db.example.org "
                 "dbname=qc user=me'; a path that looks like them needs ./ in front"
             ),
@@ -118,7 +118,7 @@ class TestParseUrl:
     def test_a_database_in_memory_is_refused(self, text: str) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 "a database in memory is gone when the command ends; name a file, for example "
                 "--db dirt.db"
             ),
@@ -131,7 +131,7 @@ class TestParseUrl:
     def test_other_drivers_are_refused(self, driver: str) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{driver} is not supported; use SQLite (a path) or Postgres "
                 "(postgresql://user@host/database)"
             ),
@@ -141,14 +141,16 @@ class TestParseUrl:
     def test_options_in_a_sqlite_url_are_refused_rather_than_ignored(self) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says("options in a SQLite URL are not supported (mode, uri); use the path alone"),
+            match=exactly(
+                "options in a SQLite URL are not supported (mode, uri); use the path alone"
+            ),
         ):
             database.parse_url("sqlite:///file:dirt.db?mode=rw&uri=true")
 
     def test_a_question_mark_in_a_sqlite_url_is_not_cut_off(self) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 "options in a SQLite URL are not supported; use the path alone, which may contain "
                 "any character"
             ),
@@ -158,7 +160,7 @@ class TestParseUrl:
     def test_an_at_sign_in_a_password_is_reported_without_quoting_it(self) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 "the database URL cannot be read: it has more than one @; in a user name or "
                 "a password write %40 instead"
             ),
@@ -238,7 +240,7 @@ class TestOpeningSqlite:
         with (
             pytest.raises(
                 dm.DatabaseError,
-                match=says(
+                match=exactly(
                     f"there is no database at {path}; make one with: "
                     f"dirtmodel load RELEASE --db '{path}'"
                 ),
@@ -259,7 +261,7 @@ class TestOpeningSqlite:
     def test_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{tmp_path} is a folder, not a database; if it holds a release, load it with: "
                 f"dirtmodel load {tmp_path} --db dirt.db"
             ),
@@ -276,7 +278,7 @@ class TestOpeningSqlite:
         path.touch()
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{path} is empty; remove it and load a release with: "
                 f"dirtmodel load RELEASE --db {path}"
             ),
@@ -287,7 +289,7 @@ class TestOpeningSqlite:
         path = next(release.rglob("session.parquet"))
         with pytest.raises(
             dm.DatabaseError,
-            match=says(f"{path} is not a SQLite database; check the path of the database"),
+            match=exactly(f"{path} is not a SQLite database; check the path of the database"),
         ):
             dm.open(path)
 
@@ -297,7 +299,7 @@ class TestOpeningSqlite:
             connection.execute("CREATE TABLE image (id INTEGER PRIMARY KEY)")
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{path} is not a database of dirtmodel (it does not have its tables); "
                 f"load a release with: dirtmodel load RELEASE --db {path}"
             ),
@@ -317,7 +319,7 @@ class TestOpeningSqlite:
         path = made(revision="0002")
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{path} is at revision 0002 and this dirtmodel needs {HEAD}; "
                 f"run: dirtmodel upgrade --db {path}"
             ),
@@ -332,7 +334,7 @@ class TestOpeningSqlite:
         for attempt in (lambda: dm.open(path), lambda: dm.upgrade(path)):
             with pytest.raises(
                 dm.DatabaseError,
-                match=says(
+                match=exactly(
                     f"{path} is at revision 9999, which this dirtmodel does not know; "
                     "install a newer version of dirtmodel"
                 ),
@@ -360,7 +362,7 @@ class TestOpeningSqlite:
         path.write_bytes(raw)
         with (
             pytest.raises(
-                dm.DatabaseError, match=says(f"{path} failed: database disk image is malformed")
+                dm.DatabaseError, match=exactly(f"{path} failed: database disk image is malformed")
             ),
             dm.open(path) as session,
         ):
@@ -380,7 +382,7 @@ class TestOpeningSqlite:
         monkeypatch.setattr(revisions, "__file__", str(package / "database" / "revisions.py"))
         with pytest.raises(
             dm.DatabaseError,
-            match=says(f"the migrations are missing beside {package}; install dirtmodel again"),
+            match=exactly(f"the migrations are missing beside {package}; install dirtmodel again"),
         ):
             dm.open(path)
 
@@ -391,7 +393,7 @@ class TestReadOnly:
         with (
             pytest.raises(
                 dm.DatabaseError,
-                match=says(
+                match=exactly(
                     f"{database.display(loaded_url)} is open for reading only; to write, open it "
                     "with read_only=False"
                 ),
@@ -430,7 +432,7 @@ class TestReadOnly:
             session.execute(sa.text("PRAGMA busy_timeout=0"))
             session.commit()
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(dm.DatabaseError, match=says(locked)):
+            with pytest.raises(dm.DatabaseError, match=exactly(locked)):
                 session.execute(sa.text("DELETE FROM rating"))
             session.close()
 
@@ -525,7 +527,7 @@ class TestWriting:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(
                 dm.DatabaseError,
-                match=says(
+                match=exactly(
                     f"{path} is in use by another program or by a session that is still open; "
                     "close it, or try again when it has finished"
                 ),
@@ -580,7 +582,7 @@ class TestPostgres:
         chosen = url.update_query_dict({"options": f"-cgeqo=on -csearch_path={schemas[0]}"})
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{database.display(url)} does not name a schema that holds a release; these do: "
                 f"{', '.join(schemas)}; choose one in the URL: --db '{database.display(chosen)}'"
             ),
@@ -606,7 +608,7 @@ class TestPostgres:
         monkeypatch.setattr(builtins, "__import__", without_psycopg)
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 "Postgres needs psycopg, which is not installed; "
                 "install dirtmodel with its extra postgres, or run: pip install 'psycopg[binary]'"
             ),
@@ -663,7 +665,7 @@ class TestUpgrade:
         known = ", ".join(("base", *database.known_revisions()))
         with pytest.raises(
             dm.DatabaseError,
-            match=says(f"there is no revision 0815; choose head or one of {known}"),
+            match=exactly(f"there is no revision 0815; choose head or one of {known}"),
         ):
             dm.upgrade(made(), "0815")
 
@@ -752,7 +754,7 @@ class TestUpgrade:
             other.commit()
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"{which} of table mine refers to a missing row of image; nothing was changed"
             ),
         ):
@@ -768,7 +770,7 @@ class TestUpgrade:
                 patch.setattr(sqlite3, "connect", lambda *a, **k: original(*a, **k, timeout=0.05))
                 with pytest.raises(
                     dm.DatabaseError,
-                    match=says(
+                    match=exactly(
                         f"{path} could not be upgraded and is left unchanged: database is locked"
                     ),
                 ):
@@ -794,7 +796,7 @@ class TestUpgrade:
         assert path.with_name("dirt.db-journal").stat().st_size > 0
         with pytest.raises(
             dm.DatabaseError,
-            match=says(
+            match=exactly(
                 f"a change to {path} was interrupted; undo it with: dirtmodel upgrade --db {path}"
             ),
         ):

@@ -226,7 +226,7 @@ def correct_all_fails(edit: Editor) -> None:
             edit.record.causes[scan].add(("rating", "changed", row["id"]))
 
 
-def fail_what_had_passed(edit: Editor) -> None:
+def fail_passed_images(edit: Editor) -> None:
     images = edit.target(
         FMAP, lambda images: bool(edit.verdicts(images)) and 2 not in edit.verdicts(images)
     )
@@ -238,7 +238,7 @@ def fail_what_had_passed(edit: Editor) -> None:
     edit.record.causes[scan] = {("rating", "changed", row["id"])}
 
 
-def fill_users_in(edit: Editor) -> None:
+def add_missing_users(edit: Editor) -> None:
     session = next(row for row in edit.rows["session"] if row["user"] is None)
     session["user"] = "found out"
     edit.record.note("session", "changed", session["id"], session["id"], "user")
@@ -279,8 +279,8 @@ EDITS = (
     recreate_under_a_new_id,
     rekey_with_reviews_following,
     correct_all_fails,
-    fail_what_had_passed,
-    fill_users_in,
+    fail_passed_images,
+    add_missing_users,
     click_once_more,
     regenerate_one_of_equal_keys,
     use_an_id_again,

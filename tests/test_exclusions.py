@@ -146,13 +146,13 @@ def empty_postgres(postgres_server: str) -> Iterator[sa.Connection]:
         transaction.rollback()
 
 
-def rows_of(connection: sa.Connection, tables: Tables, asked: list[Row]) -> list[list[Row]]:
+def rows_of(connection: sa.Connection, tables: Tables, options: list[Row]) -> list[list[Row]]:
     """Run the query, and leave out the columns that repeat its options."""
     nested = connection.in_transaction()
     with connection.begin_nested() if nested else connection.begin() as transaction:
         fill(connection, tables)
         with orm.Session(connection, join_transaction_mode="create_savepoint") as session:
-            answers = [dm.Exclusions(**one).run(session) for one in asked]
+            answers = [dm.Exclusions(**one).run(session) for one in options]
         transaction.rollback()
     return [[evidence(row, rows.columns) for row in rows] for rows in answers]
 
@@ -166,7 +166,7 @@ def evidence(row: Any, columns: list[str]) -> Row:
 def questions(draw: st.DrawFn) -> Row:
     """Draw options that go together."""
     steps = draw(st.sets(st.integers(0, 5), min_size=1))
-    asked: Row = {
+    options: Row = {
         "step": tuple(dm.Step(step) for step in sorted(steps)),
         "latest": draw(st.booleans()),
         "source_data_issue": draw(st.booleans()),
@@ -179,39 +179,39 @@ def questions(draw: st.DrawFn) -> Row:
         ),
     }
     if steps & {3, 4, 5}:
-        asked["rule"] = draw(st.sampled_from(["any-fail", "majority", "unanimous", "min-fails"]))
-        asked["unsure"] = draw(st.sampled_from(["pass", "fail", "ignore"]))
-        if asked["rule"] == "min-fails":
-            asked["min_fails"] = draw(st.integers(1, 3))
+        options["rule"] = draw(st.sampled_from(["any-fail", "majority", "unanimous", "min-fails"]))
+        options["unsure"] = draw(st.sampled_from(["pass", "fail", "ignore"]))
+        if options["rule"] == "min-fails":
+            options["min_fails"] = draw(st.integers(1, 3))
     for name, values in TARGETS.items():
         if wanted := draw(st.sets(st.sampled_from(values), max_size=2)):
-            asked[name] = tuple(wanted)
+            options[name] = tuple(wanted)
     # Only the database states how step 5 is judged.
     if steps & {0, 1, 2, 5}:
-        asked["min_clicks"] = draw(st.integers(1, 3))
-        asked["min_raters"] = draw(st.integers(1, 3))
-    return asked
+        options["min_clicks"] = draw(st.integers(1, 3))
+        options["min_raters"] = draw(st.integers(1, 3))
+    return options
 
 
 EVERY_STATUS = ("excluded", "kept", "unreviewed", "partial")
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
-@given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=6))
+@given(tables=releases(), options=st.lists(questions(), min_size=1, max_size=6))
 def test_sqlite_agrees_with_plain_python(
-    empty_sqlite: sa.Connection, tables: Tables, asked: list[Row]
+    empty_sqlite: sa.Connection, tables: Tables, options: list[Row]
 ) -> None:
-    answers = rows_of(empty_sqlite, tables, asked)
-    assert answers == [exclusions_oracle.exclusions(tables, **one) for one in asked]
+    answers = rows_of(empty_sqlite, tables, options)
+    assert answers == [exclusions_oracle.exclusions(tables, **one) for one in options]
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(tables=releases(), asked=st.lists(questions(), min_size=1, max_size=4))
+@given(tables=releases(), options=st.lists(questions(), min_size=1, max_size=4))
 def test_postgres_agrees_with_plain_python(
-    empty_postgres: sa.Connection, tables: Tables, asked: list[Row]
+    empty_postgres: sa.Connection, tables: Tables, options: list[Row]
 ) -> None:
-    answers = rows_of(empty_postgres, tables, asked)
-    assert answers == [exclusions_oracle.exclusions(tables, **one) for one in asked]
+    answers = rows_of(empty_postgres, tables, options)
+    assert answers == [exclusions_oracle.exclusions(tables, **one) for one in options]
 
 
 def every_question() -> list[Row]:
@@ -236,8 +236,8 @@ def every_question() -> list[Row]:
 def test_every_rule_agrees_with_plain_python_on_a_whole_release(
     db: orm.Session, published: Tables
 ) -> None:
-    asked = every_question()[:: 5 if db.get_bind().dialect.name == "sqlite" else 17]
-    for one in asked:
+    options = every_question()[:: 5 if db.get_bind().dialect.name == "sqlite" else 17]
+    for one in options:
         rows = dm.Exclusions(**one).run(db)
         assert [evidence(row, rows.columns) for row in rows] == exclusions_oracle.exclusions(
             published, **one

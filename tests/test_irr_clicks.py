@@ -64,12 +64,12 @@ def test_matching_is_the_best_of_all(first: Points, second: Points, tolerance: i
 @unhurried
 @given(first=points, second=points, tolerance=st.integers(0, 40))
 def test_matching_is_symmetric(first: Points, second: Points, tolerance: int) -> None:
-    there = irr.match(first, second, tolerance)
+    forward = irr.match(first, second, tolerance)
 
-    back = irr.match(second, first, tolerance)
+    backward = irr.match(second, first, tolerance)
 
-    assert (there.n_matched, there.f1) == (back.n_matched, back.f1)
-    assert there.distance == pytest.approx(back.distance, abs=1e-9)
+    assert (forward.n_matched, forward.f1) == (backward.n_matched, backward.f1)
+    assert forward.distance == pytest.approx(backward.distance, abs=1e-9)
 
 
 def test_a_wider_tolerance_matches_more_in_a_crowd() -> None:

@@ -60,7 +60,7 @@ def published(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     return sample.write_tables(tables, tmp_path_factory.mktemp("published"))
 
 
-def as_django_keeps_it(row: dict[str, Any], *, sqlite: bool) -> dict[str, Any]:
+def as_django_stores_it(row: dict[str, Any], *, sqlite: bool) -> dict[str, Any]:
     kept = {DJANGO_NAMES.get(name, name): value for name, value in row.items()}
     if "comments" in kept:
         kept["comments"] = kept["comments"] or ""
@@ -73,7 +73,7 @@ def as_django_keeps_it(row: dict[str, Any], *, sqlite: bool) -> dict[str, Any]:
 def insert(cursor: Any, tables: dict[str, Any], mark: str) -> None:
     for table, rows in tables.items():
         for row in rows.to_pylist():
-            kept = as_django_keeps_it(row, sqlite=mark == "?")
+            kept = as_django_stores_it(row, sqlite=mark == "?")
             names = ", ".join(f'"{name}"' for name in kept)
             places = ", ".join([mark] * len(kept))
             cursor.execute(

@@ -59,9 +59,11 @@ def expected(session: orm.Session) -> Derived:
     latest: dict[Any, Any] = {}
     for review in reviews:
         if review["decides"]:
-            latest[who(review)] = max(latest.get(who(review), when(review)), when(review))
+            latest[rater_key(review)] = max(
+                latest.get(rater_key(review), time_key(review)), time_key(review)
+            )
     for review in reviews:
-        review["latest"] = review["decides"] and latest[who(review)] == when(review)
+        review["latest"] = review["decides"] and latest[rater_key(review)] == time_key(review)
     return Derived(
         {target_row(image.step, image.file1) for image in images.values()},
         {
@@ -81,12 +83,12 @@ def expected(session: orm.Session) -> Derived:
     )
 
 
-def who(review: dict[str, Any]) -> tuple[Any, ...]:
+def rater_key(review: dict[str, Any]) -> tuple[Any, ...]:
     """Name a rater on an image; a session without a user is a rater of its own."""
     return review["img_id"], review["rater"], review["rater"] is None and review["session"]
 
 
-def when(review: dict[str, Any]) -> tuple[Any, ...]:
+def time_key(review: dict[str, Any]) -> tuple[Any, ...]:
     return review["created"], review["id"]
 
 

@@ -48,12 +48,12 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing(earlier: sa.URL) -> None:
     with database.reach(earlier) as connection:
         revision = database.current_revision(connection)
 
-    told = run("upgrade", "--db", text(earlier), "--dry-run")
+    result = run("upgrade", "--db", text(earlier), "--dry-run")
 
-    assert told.exit_code == 0
-    assert f"UPDATE alembic_version SET version_num='{HEAD}'" in told.stdout
-    assert ("ADD COLUMN notes" in told.stdout) == (revision == "0001")
-    assert "CREATE TABLE review (" in told.stdout
+    assert result.exit_code == 0
+    assert f"UPDATE alembic_version SET version_num='{HEAD}'" in result.stdout
+    assert ("ADD COLUMN notes" in result.stdout) == (revision == "0001")
+    assert "CREATE TABLE review (" in result.stdout
     assert everything(earlier) == before
     with database.reach(earlier) as connection:
         assert database.current_revision(connection) == revision
@@ -87,10 +87,10 @@ def test_a_dry_run_on_another_programs_database_is_refused(tmp_path: Path) -> No
         connection.execute("CREATE TABLE t (a)")
     connection.close()
 
-    told = run("upgrade", "--db", str(tmp_path / "other.db"), "--dry-run")
+    result = run("upgrade", "--db", str(tmp_path / "other.db"), "--dry-run")
 
-    assert told.exit_code == 2
-    assert "is not a database of dirtmodel" in told.stderr
+    assert result.exit_code == 2
+    assert "is not a database of dirtmodel" in result.stderr
 
 
 def test_a_database_of_any_revision_can_be_compared_and_is_unchanged(
@@ -118,9 +118,9 @@ def test_a_database_of_any_revision_can_be_compared_and_is_unchanged(
 def test_an_upgrade_loses_no_row(earlier: sa.URL) -> None:
     before = everything(earlier)
 
-    told = run("upgrade", "--db", text(earlier))
+    result = run("upgrade", "--db", text(earlier))
 
-    assert told.exit_code == 0
+    assert result.exit_code == 0
     after = everything(earlier)
     assert {table: len(rows) for table, rows in after.items()} == {
         table: len(rows) for table, rows in before.items()
