@@ -240,7 +240,7 @@ def test_the_documentation_states_the_limits() -> None:
     text = " ".join((documents.ROOT / "docs" / "browse.md").read_text("utf-8").split())
 
     assert (
-        f"A statement may run for {limits.SETTINGS['sql_time_limit_ms'] // 1000} seconds; its values "
-        f"are limited to {limits.LARGEST_VALUE // 10**6} MB each and its result to "
+        f"A statement may run for {limits.SETTINGS['sql_time_limit_ms'] // 1000} seconds; its "
+        f"values are limited to {limits.LARGEST_VALUE // 10**6} MB each and its result to "
         f"{limits.LARGEST_RESULT // 10**6} MB."
     ) in text
