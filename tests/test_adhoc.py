@@ -614,6 +614,7 @@ def peak(db: str, out: Path, n_rows: int) -> int:
     [
         ("hex(zeroblob(400000000))", "sqlite"),
         ("length(replace(hex(zeroblob(30000000)), '0', 'abcdefgh'))", "sqlite"),
+        ("repeat('x', 70000000)", "postgres"),
     ],
     indirect=["loaded_url"],
 )

@@ -44,7 +44,8 @@ def ask(
         the statement asks for; SQLite has no such types, and takes what looks like a number for
         one.
     timeout
-        Seconds after which it is given up; None for no limit.
+        Seconds after which it is given up; None for no limit. On SQLite, a single call of a
+        function that takes longer runs on in a thread, which ends with the process.
     trust
         Run the statement even if the role has powers over a Postgres server: superusers, those who
         may create roles, and members of roles that may reach the server's files, programs or the
@@ -53,7 +54,8 @@ def ask(
     Raises
     ------
     QueryError
-        When the database refuses the statement, or it takes too long.
+        When the database refuses the statement, it takes too long, or a value or row has more than
+        64 MB.
     DatabaseError
         When the database cannot be opened, or its role must be trusted.
 

@@ -15,8 +15,17 @@ import sqlalchemy as sa
 
 from dirtmodel import database
 from dirtmodel.errors import DatabaseError, QueryError
+from dirtmodel.groups import row_size
 from dirtmodel.sql.catalogue import suggest
-from dirtmodel.sql.statement import Answer, Statement, out_of_memory, point_at, too_late
+from dirtmodel.sql.statement import (
+    LARGEST_VALUE,
+    Answer,
+    Statement,
+    out_of_memory,
+    point_at,
+    too_large,
+    too_late,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -77,7 +86,11 @@ def _rows(
     size = _ROWS_AT_ONCE if capabilities.has_stream_chunked() else 1
     with _explained(connection, url, statement, timeout):
         raw: Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
-        yield from raw.cursor().stream(f"FETCH ALL FROM {_CURSOR}", size=size)
+        for row in raw.cursor().stream(f"FETCH ALL FROM {_CURSOR}", size=size):
+            # Postgres sends rows whole: this one is there, but writing it takes several copies.
+            if row_size(row) > LARGEST_VALUE:
+                raise too_large()
+            yield row
 
 
 def _refuse_powers(connection: sa.Connection) -> None:
@@ -126,6 +139,9 @@ def _explained(
             raise too_late(timeout) from error
         raise database.as_error(url, error, read_only=True) or error from error
     except psycopg.Error as error:
+        if error.sqlstate is None and "out of memory" in str(error):
+            # Of this process, not of the server.
+            raise out_of_memory() from error
         if "multiple commands" in str(error):
             raise QueryError("there is more than one statement; give one at a time") from error
         connection.connection.rollback()

@@ -20,7 +20,15 @@ from dirtmodel.errors import QueryError
 from dirtmodel.groups import row_size, take
 from dirtmodel.sql import declared
 from dirtmodel.sql.catalogue import suggest
-from dirtmodel.sql.statement import Answer, Statement, out_of_memory, point_at, too_late
+from dirtmodel.sql.statement import (
+    LARGEST_VALUE,
+    Answer,
+    Statement,
+    out_of_memory,
+    point_at,
+    too_large,
+    too_late,
+)
 
 T = TypeVar("T")
 
@@ -56,8 +64,6 @@ _PLAIN_PRAGMAS: Final = frozenset(
 )
 """Those that only tell as long as they are given no argument."""
 
-_LARGEST_VALUE: Final = 64 << 20
-"""Bytes of a value or row; no function can be stopped while it computes one."""
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _PATIENCE: Final = 0.5
 """Seconds in which a statement that is late may end between two steps."""
@@ -83,7 +89,7 @@ def ask(
         # Of its own, because a statement that is not waited for any longer keeps it.
         raw = database.connect_sqlite(database.sqlite_path(url), read_only=True)
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
         types = declared.types(raw, statement)
         raw.set_authorizer(_authorize)
         watch = _Watch(timeout)
@@ -180,10 +186,7 @@ def _explained(
     except MemoryError as error:
         raise out_of_memory() from error
     except sqlite3.DataError as error:
-        raise QueryError(
-            f"{error}: a value or row may have {_LARGEST_VALUE >> 20} MB; select a part of it with "
-            "substr()"
-        ) from error
+        raise too_large(error) from error
     except (sqlite3.Error, sqlite3.Warning) as error:
         message = str(error)
         if message == "interrupted":

@@ -20,6 +20,9 @@ _POSTGRES: Final = re.compile(
     r"""|(?<![\w:\])"]):(?P<name>[^\W\d]\w*)""",
     re.DOTALL,
 )
+LARGEST_VALUE: Final = 64 << 20
+"""Bytes of a value or row."""
+
 _WIDEST: Final = 96
 """Characters of a long line that are shown around a fault."""
 
@@ -133,6 +136,14 @@ def too_late(timeout: float | None) -> QueryError:
             "the statement was cancelled on the server; ask its administrator, or try again"
         )
     return QueryError(f"the statement took longer than {timeout:g} s; give it more with --timeout")
+
+
+def too_large(reason: object = "string or blob too big") -> QueryError:
+    """Return the error for a value or row that is too large."""
+    return QueryError(
+        f"{reason}: a value or row may have {LARGEST_VALUE >> 20} MB; select a part of it with "
+        "substr()"
+    )
 
 
 def out_of_memory() -> QueryError:
