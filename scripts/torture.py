@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import matplotlib.figure  # noqa: F401 - what commands import is imported before they are forked off
 import pyarrow.compute  # noqa: F401 - as above
@@ -181,6 +182,14 @@ def torture(asked: argparse.Namespace) -> int:
         for job, (disk, server) in enumerate(zip(disks, itertools.cycle(servers), strict=False)):
             bench = Bench(Path(scratch, f"worker-{job}"), inputs, server, asked.seed, disk)
             workers.append(begin(Worker(bench, writing), first + job, jobs, deadline))
+
+        def end(number: int, _frame: object) -> NoReturn:
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            sys.exit(128 + number)
+
+        # So that `kill` cleans up. Workers do without, because it would change what they test.
+        signal.signal(signal.SIGTERM, end)
         os.close(writing)
         return report(reading, workers, asked)
 

@@ -111,8 +111,8 @@ def servers_at(url: str | None, scratch: Path, n: int) -> Iterator[list[Server]]
     with contextlib.ExitStack() as stack:
         servers = []
         for number in range(n):
-            process = get_server(scratch / f"server-{number}", cleanup_mode="stop")
-            stack.callback(process.cleanup)
+            # Not stopped by the wheel, which would report one that a trial has stopped before.
+            process = get_server(scratch / f"server-{number}", cleanup_mode=None)
             server = Server(database.parse_url(process.get_uri()), process)
             stack.callback(server.end)
             # Only a crash of the machine would lose data; without it, a server starts sooner.
