@@ -464,7 +464,7 @@ class TestErrors:
         [
             (
                 ["sql", "SELECT 1", "--tables"],
-                "STATEMENT, -f FILE and --tables do not go together; use one of them",
+                "STATEMENT, -f FILE and --tables cannot be used together; use one of them",
             ),
             (["sql", "-f", "missing.sql"], "cannot read missing.sql: No such file"),
             (["sql", "SELECT :a", "-p", "a", "1", "-p", "a", "2"], "-p a is given twice"),

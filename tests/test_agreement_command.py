@@ -185,7 +185,10 @@ def test_other_formats_contain_the_coefficients(run: Run) -> None:
         ((), "Missing option '--step': choose one of mask (40 reviews), spatial_normalization ("),
         (("--step", "mask", "--tolerance", "-1"), "tolerance: -1.0 is not a distance"),
         (("--step", "dtifit", "--tolerance", "9"), "leave the tolerance out"),
-        (("--step", "mask", "--methods", "--by", "slice"), "are three questions; ask one"),
+        (
+            ("--step", "mask", "--methods", "--by", "slice"),
+            "cannot be used together; use one of them",
+        ),
         (("--step", "brain"), "'brain' is not a step; choose one of mask (0)"),
     ],
 )

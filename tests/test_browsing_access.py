@@ -233,7 +233,7 @@ def test_ctrl_c_ends_a_running_statement(demo_db: Path) -> None:
 
         # Statements may take five seconds.
         assert time.monotonic() - started < 4
-        assert (code, server.stderr.read()) == (0, "Ctrl-C ends it.\n")
+        assert (code, server.stderr.read()) == (0, "Press Ctrl-C to stop.\n")
 
 
 def test_the_documentation_states_the_limits() -> None:

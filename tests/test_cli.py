@@ -556,7 +556,7 @@ class TestOptions:
         ) as process:
             os.close(theirs)
             assert process.stderr is not None
-            assert "parquet is not for terminals; add -o FILE" in process.stderr.read()
+            assert "parquet cannot be printed on a terminal; add -o FILE" in process.stderr.read()
             assert process.wait() == 2
         os.close(ours)
 
@@ -809,7 +809,7 @@ class TestUpgrade:
         result = run("upgrade", "--db", loaded)
         head = database.known_revisions()[-1]
         assert (result.exit_code, result.stdout) == (0, "")
-        assert result.stderr == f"{loaded} is at revision {head} already.\n"
+        assert result.stderr == f"{loaded} is already at revision {head}.\n"
 
 
 def make_small_demo(folder: Path) -> Result:
@@ -847,7 +847,7 @@ class TestDemo:
         result = run("demo", tmp_path / "qc")
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == (
-            f"Error: {tmp_path}/qc holds other things than a finished demo, which might be "
+            f"Error: {tmp_path}/qc contains files that are not a finished demo and could be "
             "overwritten; empty it, or name another folder: dirtmodel demo FOLDER\n"
         )
         assert theirs.read_bytes() == loaded.read_bytes()

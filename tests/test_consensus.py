@@ -264,7 +264,7 @@ def test_few_raters_are_reported_on_stderr(run: Run) -> None:
         ((), "Missing option '--step': choose one of mask ("),
         (("--step", "3", "--prior", "-1"), "prior: -1.0 is not a number of reviews"),
         (("--step", "3", "--next", "0"), "next: 0 images are too few; pass 1 or more"),
-        (("--step", "3", "--next", "1", "--raters"), "are two questions; ask one at a time"),
+        (("--step", "3", "--next", "1", "--raters"), "cannot be used together; use one of them"),
         (("--step", "step_7"), "the database has no step step_7; choose one of mask (0)"),
     ],
 )

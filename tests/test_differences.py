@@ -620,7 +620,7 @@ def test_table_and_verdicts_do_not_go_together(paths: tuple[str, str]) -> None:
     reported = run(*paths, "--table", "rating", "--verdicts")
 
     assert reported.exit_code == 2
-    assert "--table and --verdicts do not go together; use one at a time" in reported.stderr
+    assert "--table and --verdicts cannot be used together; use one of them" in reported.stderr
 
 
 def test_temporary_databases_are_removed(

@@ -290,7 +290,7 @@ def test_check_writes_no_file_without_drift(today: Tables, tmp_path: Path) -> No
     checked = invoke("check", write(today, tmp_path), "--migration", file)
 
     assert checked.exit_code == 0
-    assert checked.stderr == f"The schema lacks nothing; {file} was not written.\n"
+    assert checked.stderr == f"The schema needs no change; {file} was not written.\n"
     assert not file.exists()
 
 
@@ -304,7 +304,7 @@ def test_diff_writes_no_file_without_drift(
     compared = invoke("diff", database_of(new_url), release, "--migration", file)
 
     assert (compared.exit_code, compared.stdout) == (0, "")
-    assert compared.stderr == f"The schema lacks nothing; {file} was not written.\n"
+    assert compared.stderr == f"The schema needs no change; {file} was not written.\n"
     assert not file.exists()
 
 

@@ -116,8 +116,8 @@ def test_min_fails_is_accepted_in_any_spelling(ask: Ask, spelling: list[str]) ->
         (
             "--kit --latest --level target --sub 10003",
             (
-                "Error: --kit is the kit's own rule and does not go with --sub, --latest, --level; "
-                "leave out one or the other\n"
+                "Error: --kit is the kit's own rule and cannot be used with --sub, --latest, "
+                "--level; leave out one or the other\n"
             ),
         ),
         (
@@ -130,8 +130,8 @@ def test_min_fails_is_accepted_in_any_spelling(ask: Ask, spelling: list[str]) ->
         (
             "--status all --format bids-filter",
             (
-                "Error: --status does not go with --format bids-filter, which names what remains; "
-                "leave it out\n"
+                "Error: --status cannot be used with --format bids-filter, which selects the runs "
+                "that remain; leave it out\n"
             ),
         ),
     ],
@@ -465,7 +465,10 @@ def test_older_filters_that_no_longer_apply_are_named(
 ) -> None:
     (tmp_path / "sub-1.json").write_text("{}")
     result = ask(*FILTERS, "-o", str(tmp_path), db=judged({run("rest", 1): True}))
-    assert f"older files are still in {tmp_path}: sub-1.json\n" in result.stderr
+    assert (
+        f"{tmp_path} still contains older files of participants without a filter: sub-1.json\n"
+        in result.stderr
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(

@@ -1,7 +1,7 @@
 """The command line: the only place that prints or exits.
 
-Every command is a plain function of the package first; here are only its words and its options.
-Modules are light, and what is heavy is imported by the command that needs it.
+Every command calls a function of the package and only adds options and messages. A command imports
+the modules that load slowly in its function, so that `--help` is fast.
 """
 
 import contextlib
@@ -42,34 +42,33 @@ from dirtmodel.errors import DirtmodelError, OutputError, shortage
 
 FAILED = 2
 INTERRUPTED = 130
-"""What shells give a command ended by Ctrl-C."""
+"""The exit code that shells use for a command that Ctrl-C ended."""
 
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a stdout that goes to a file may run into."""
+"""Errors of a stdout that goes to a file on a full disk."""
 
 
 class _WithoutPandas:
-    """Hides pandas, which no command needs.
+    """A module finder that hides pandas, which no command needs.
 
-    pyarrow would import it wherever it is installed, as soon as it meets a value of Python's: a
-    third of the time that a small load takes.
+    If pandas is installed, pyarrow imports it as soon as it converts a Python value. That takes a
+    third of the time of a small load.
     """
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
-        """Raise for pandas; leave other modules to other finders."""
         if name == "pandas":
             raise ModuleNotFoundError(name=name)
 
 
 class _Main(click.Group):
-    """Turns our errors, and only ours, into one line and exit code 2."""
+    """The command group; it turns errors of `dirtmodel.errors` into one line and exit code 2."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run as a program; code that runs the command line inside another program calls `main`."""
+        """Run as a program; other programs and tests call `main` instead."""
         sys.meta_path.insert(0, _WithoutPandas())
         terminal.protect()
         if sys.stdout is None:
-            # Closed by the caller, who wants nothing of it.
+            # The caller has closed stdout, so the output is not wanted.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         with signals.handled():
             return super().__call__(*args, **kwargs)
@@ -78,7 +77,7 @@ class _Main(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a reader of stdout that leaves early, `head` say, has what it wanted."""
+        """Run the command; it succeeds if the reader of stdout, such as `head`, stops early."""
         try:
             with signals.reported():
                 code = super().invoke(ctx)
@@ -129,7 +128,7 @@ def _fail(message: str) -> int:
 
 
 def _message(error: click.ClickException) -> str:
-    """Write an error of click's like ours: one line, which says what to do next."""
+    """Return the message of an error of click as one line that says what to do next."""
     message = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None or ";" in message:
@@ -139,7 +138,7 @@ def _message(error: click.ClickException) -> str:
 
 
 def _drop_stdout() -> None:
-    """Let what is still buffered go nowhere; Python would complain of it once more at exit."""
+    """Discard buffered output, for which Python would report the error again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -150,9 +149,9 @@ def _drop_stdout() -> None:
 def main() -> None:
     """The manual QC of A2CPS neuroimaging derivatives as a local database.
 
-    Load a release once, then ask which scans to exclude, how much has been reviewed, or anything in
-    SQL. Data goes to stdout, everything else to stderr; the exit code is 0 when done, 1 when the
-    answer is "no", 2 when it could not be done.
+    Load a release once. Then ask which scans to exclude, how much has been reviewed, or anything
+    else in SQL. Data goes to stdout, everything else to stderr. The exit code is 0 if the command
+    succeeded, 1 if it succeeded and the answer is "no", and 2 if it failed.
     """
 
 

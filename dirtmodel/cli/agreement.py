@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
+@click.option("--step", type=options.STEP, metavar="STEP", help="The step.  [required]")
 @click.option(
     "--rater",
     type=click.Choice(["user", "session"]),
     default="user",
     show_default=True,
-    help="Who counts as a rater.",
+    help="What counts as a rater: a user, or each session.",
 )
 @click.option(
     "--tolerance",
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     type=float,
     multiple=True,
     metavar="PX",
-    help="Greatest distance of matched clicks; may be repeated.  [default: 10, 20, 40]",
+    help="Greatest distance of matched clicks in pixels; may be repeated.  [default: 10, 20, 40]",
 )
 @click.option(
-    "--disagreements", is_flag=True, help="List the images on which raters disagree, worst first."
+    "--disagreements",
+    is_flag=True,
+    help="List the images on which raters disagree, the greatest disagreement first.",
 )
 @click.option(
     "--by",
@@ -45,14 +47,14 @@ if TYPE_CHECKING:
     type=click.Choice(["all", "pairable"]),
     default="all",
     show_default=True,
-    help="Chance agreement from all images, or from those with two ratings or more.",
+    help="Compute chance agreement from all images, or from those with two ratings or more.",
 )
 @click.option(
     "--cluster",
     type=click.Choice(["subject", "none"]),
     default="subject",
     show_default=True,
-    help="Images of a subject are not independent; none: they are.",
+    help="subject: images of a subject are not independent; none: all images are independent.",
 )
 @click.option(
     "--confidence",
@@ -66,14 +68,14 @@ if TYPE_CHECKING:
     "--bootstrap",
     type=int,
     metavar="N",
-    help="Errors from N bootstrap replicates instead; see docs/agreement.md on when to use it.",
+    help="Take errors from N bootstrap replicates; docs/agreement.md says when to use this.",
 )
 @click.option(
     "--seed",
     type=int,
     default=0,
     show_default=True,
-    help="Seed of the bootstrap and of random clicks.",
+    help="Seed of the bootstrap and of simulated clicks.",
 )
 @options.pseudonyms
 @options.database
@@ -89,12 +91,12 @@ def agreement(
     cluster: str,
     tolerances: tuple[float, ...],
     output: Output,
-    **asked: Any,
+    **settings: Any,
 ) -> None:
-    """Report how far the raters of a step agree, and who differs.
+    """Report how well the raters of a step agree, and which raters differ.
 
-    The table format is a page to read; json has all numbers, the other formats have the
-    coefficients, one per row.
+    The table format is a page to read. json has all numbers; the other formats have one coefficient
+    per row.
 
     Example: dirtmodel agreement --step fmap_coregistration --format json -o agreement.json
     """
@@ -104,7 +106,9 @@ def agreement(
     from dirtmodel.queries.text.agreement import group_table
 
     if disagreements + bool(group) + methods > 1:
-        raise UsageError("--disagreements, --by and --methods are three questions; ask one")
+        raise UsageError(
+            "--disagreements, --by and --methods cannot be used together; use one of them"
+        )
     with options.opened(db, pseudonyms) as session:
         if step is None:
             raise UsageError(options.missing_step(session))
@@ -112,7 +116,7 @@ def agreement(
             step=step,
             tolerances=tolerances or None,
             cluster=None if cluster == "none" else cluster,
-            **asked,
+            **settings,
         )
         if disagreements:
             output.emit(query.disagreements(session))

@@ -19,16 +19,16 @@ from dirtmodel.cli.command import Command
     show_default="a free one",
     help="Port to listen on.",
 )
-@click.option("--open", "show", is_flag=True, help="Also open it in the web browser.")
+@click.option("--open", "show", is_flag=True, help="Also open the address in the web browser.")
 @options.database
 @options.quiet
 def browse(db: str, *, port: int, show: bool, quiet: bool) -> None:
     """Open a database in the web browser, with its pictures.
 
-    Prints an address with a secret token, without which nothing is shown, and serves a SQLite file
-    there until Ctrl-C: to this machine only, and only to read. On a remote machine, open a tunnel
-    first: ssh -L 8001:127.0.0.1:8001 HOST, with --port 8001. Needs the extra `browse`:
-    pip install '.[browse]' in a checkout.
+    Prints an address and serves a SQLite file there until Ctrl-C, read-only and only for this
+    machine. The address contains a secret token; without it, no page is shown. On a remote machine,
+    first open a tunnel, ssh -L 8001:127.0.0.1:8001 HOST, and use --port 8001. Needs the extra
+    `browse`: pip install '.[browse]' in a checkout.
 
     Example: dirtmodel browse --db dirt.db --open
     """
@@ -41,7 +41,7 @@ def browse(db: str, *, port: int, show: bool, quiet: bool) -> None:
         address = f"http://{pages.HOST}:{taken.getsockname()[1]}/?token={token}"
         click.echo(address)
         if not quiet:
-            options.warn("Ctrl-C ends it.")
+            options.warn("Press Ctrl-C to stop.")
         if show:
             click.launch(str(stack.enter_context(_link(address))))
         with contextlib.suppress(KeyboardInterrupt):
@@ -50,9 +50,9 @@ def browse(db: str, *, port: int, show: bool, quiet: bool) -> None:
 
 @contextlib.contextmanager
 def _link(address: str) -> Iterator[Path]:
-    """Write a page that leads to an address.
+    """Write a page that redirects to an address with a token.
 
-    Other users see the arguments of a browser that is started, but cannot read this file.
+    Other users of the machine can see the arguments of the browser, but cannot read this file.
     """
     with tempfile.TemporaryDirectory(prefix="dirtmodel-") as folder:
         page = Path(folder) / "browse.html"

@@ -15,7 +15,9 @@ from dirtmodel.cli.output import Output, write_migration
 @options.migration
 @options.replace
 @click.option(
-    "--decode", is_flag=True, help="Decode every picture, too: slower, and finds missing pixels."
+    "--decode",
+    is_flag=True,
+    help="Also decode every picture, to find missing pixels; this is slower.",
 )
 @click.option(
     "--examples",
@@ -38,10 +40,10 @@ def check(
     examples: int,
     quiet: bool,
 ) -> int:
-    """Report what is wrong or odd in a release, without loading it.
+    """Report errors and oddities of a release, without loading it.
 
-    Rows with errors cannot be loaded, rows with warnings can; docs/findings.md lists all kinds, and
-    what to do about each. The exit code is 1 if there is an error.
+    Rows with errors cannot be loaded; rows with warnings can. docs/findings.md lists all kinds of
+    findings and what to do about each. The exit code is 1 if there is an error.
 
     Example: dirtmodel check path/to/release --format json
     """

@@ -7,18 +7,18 @@ import click
 
 
 class Command(click.Command):
-    """Names `--db` where a database was given as an argument, and requires text to be UTF-8."""
+    """Suggests `--db` if a database was given as an argument, and requires text to be UTF-8."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options and arguments; anything left over is an error."""
+        """Read the options and arguments; raise UsageError if there are too many arguments."""
         ctx.allow_extra_args = True
         left_over = super().parse_args(ctx, args)
         for param in self.params:
-            # The system takes any bytes in a path, and so do these options.
+            # A path may contain any bytes.
             if param.name in ctx.params and not isinstance(param.type, click.Path):
                 _require_utf8(ctx.params[param.name], ctx, param)
         if left_over and not ctx.resilient_parsing:
-            # Not repeated in the message: a URL may hold a password.
+            # The message does not repeat the argument: a URL may contain a password.
             message = "there is an argument too many"
             if any("--db" in param.opts for param in self.params):
                 names = [p.make_metavar(ctx) for p in self.params if isinstance(p, click.Argument)]
@@ -30,7 +30,7 @@ class Command(click.Command):
 
 
 def _require_utf8(value: Any, ctx: click.Context, param: click.Parameter) -> None:
-    """Refuse bytes that are not UTF-8, which Python keeps as surrogates."""
+    """Raise BadParameter for bytes that are not UTF-8; Python keeps these as surrogates."""
     for text in value if isinstance(value, tuple) else (value,):
         if isinstance(text, tuple):
             _require_utf8(text, ctx, param)

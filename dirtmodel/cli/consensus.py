@@ -11,13 +11,13 @@ from dirtmodel.errors import UsageError
 
 
 @click.command(cls=Command)
-@click.option("--step", type=options.STEP, metavar="STEP", help="Which step.  [required]")
+@click.option("--step", type=options.STEP, metavar="STEP", help="The step.  [required]")
 @click.option(
     "--level",
     type=click.Choice(["image", "target", "scan"]),
     default="image",
     show_default=True,
-    help="What has one true verdict.",
+    help="The unit that has one true verdict.",
 )
 @click.option(
     "--prior",
@@ -25,15 +25,15 @@ from dirtmodel.errors import UsageError
     default=0.5,
     show_default=True,
     metavar="N",
-    help="Reviews that each cell of a rater's table starts with; 0: maximum likelihood.",
+    help="Number of reviews that each cell of a rater's table starts with; 0: maximum likelihood.",
 )
-@click.option("--raters", is_flag=True, help="Print the raters' error rates instead.")
+@click.option("--raters", is_flag=True, help="Print the error rates of raters instead.")
 @click.option(
     "--next",
     "n_next",
     type=int,
     metavar="N",
-    help="List the N images for which one more review would be most informative instead.",
+    help="Instead, list the N images for which one more review would be most informative.",
 )
 @options.pseudonyms
 @options.database
@@ -51,7 +51,7 @@ def consensus(
 ) -> None:
     """Estimate the true verdicts and each rater's error rates.
 
-    The model is that of Dawid and Skene (1979). json has the raters and the verdicts, the other
+    The model is that of Dawid and Skene (1979). json has the raters and the verdicts; the other
     formats have one row per image, target or scan.
 
     Example: dirtmodel consensus --step fmap_coregistration --level scan -o consensus.csv
@@ -59,7 +59,7 @@ def consensus(
     from dirtmodel.queries.consensus import Consensus
 
     if raters and n_next is not None:
-        raise UsageError("--raters and --next are two questions; ask one at a time")
+        raise UsageError("--raters and --next cannot be used together; use one of them")
     with options.opened(db, pseudonyms) as session:
         if step is None:
             raise UsageError(options.missing_step(session))

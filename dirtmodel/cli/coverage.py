@@ -11,14 +11,14 @@ from dirtmodel.cli.output import Output, results
 
 @click.command(cls=Command)
 @selection.targets
-@click.option("--targets", is_flag=True, help="One row per target instead of one per step.")
+@click.option("--targets", is_flag=True, help="Print one row per target instead of one per step.")
 @options.database
 @results()
 def coverage(db: str, *, targets: bool, output: Output, **conditions: Any) -> None:
-    """Count what has been reviewed, by step or by target.
+    """Count the reviewed images, by step or by target.
 
-    An image counts as reviewed if it has a review of the kind that decides about its step: clicks
-    or a verdict. Not reviewed is not passed.
+    An image counts as reviewed if it has a review that decides about its step: clicks or a verdict.
+    Unreviewed does not mean passed.
 
     Example: dirtmodel coverage --step fmap_coregistration --targets
     """

@@ -58,11 +58,11 @@ def demo(folder: Path, *, quiet: bool) -> None:
 
 
 def _require_empty_folder(folder: Path) -> None:
-    """Make sure that nothing but an earlier demo is overwritten."""
+    """Raise OutputError if the folder contains anything other than an earlier demo."""
     if folder.exists() and any(folder.iterdir()) and not _is_demo(folder / "dirt.db"):
         raise OutputError(
-            f"{folder} holds other things than a finished demo, which might be overwritten; empty "
-            "it, or name another folder: dirtmodel demo FOLDER"
+            f"{folder} contains files that are not a finished demo and could be overwritten; "
+            "empty it, or name another folder: dirtmodel demo FOLDER"
         )
 
 
@@ -73,7 +73,7 @@ def _is_demo(db: Path) -> bool:
     from dirtmodel.models import Release
 
     try:
-        # Of whatever revision: an earlier version may have made it.
+        # Accept any revision: an earlier version may have made the demo.
         with database.reach(database.parse_url(db)) as connection:
             return connection.scalar(sa.select(Release.label)) == _LABEL
     except (DatabaseError, sa.exc.DBAPIError):

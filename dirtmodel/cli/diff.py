@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     type=click.Choice(["session", "image", "rating", "coordinate"]),
     help="Show the rows of this table that differ.",
 )
-@click.option("--verdicts", is_flag=True, help="Show whose verdict changed, and why.")
+@click.option(
+    "--verdicts", is_flag=True, help="Show the scans whose verdict changed, and the rows behind it."
+)
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write one self-contained page with old and new pictures side by side.",
+    help="Write a single HTML page with old and new pictures side by side.",
 )
 @click.option(
     "--pixels/--no-pixels",
@@ -53,11 +55,11 @@ def diff(
     """Report what changed between two releases.
 
     OLD and NEW are databases (SQLite files or URLs, of any revision) or release folders. The report
-    counts the rows, pictures and verdicts that differ, and names differences of the schema; --table
-    and --verdicts list them, and --format json contains everything. The exit code is 0 when nothing
-    differs in what was asked for, 1 when something does. Verdicts follow the rule that the options
-    describe, as in `dirtmodel exclusions`, with the same defaults; conditions such as --step and
-    --sub concern verdicts only.
+    counts the rows, pictures and verdicts that differ, and names differences of the schema. --table
+    and --verdicts list the differences; --format json contains everything. The exit code is 1 if
+    there is a difference of the requested kind, else 0. Verdicts follow an exclusion rule, with the
+    options and defaults of `dirtmodel exclusions`. Conditions such as --step and --sub apply to
+    verdicts only.
 
     Example: dirtmodel diff release-3.0.db release-3.1.db --verdicts
     """
@@ -65,11 +67,11 @@ def diff(
     from dirtmodel.queries.exclusions import Exclusions
 
     if table and verdicts:
-        raise click.UsageError("--table and --verdicts do not go together; use one at a time")
+        raise click.UsageError("--table and --verdicts cannot be used together; use one of them")
     output.refuse_existing(html, migration)
     shows_rows = bool(table or verdicts or output.path or output.asked)
     with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
-        # At least one side has what a condition names.
+        # Every value of a condition must occur on one side at least.
         found.rule.require(found.old.session.connection(), found.new.session.connection())
         if migration is not None:
             drift = found.new.extension.less(found.old.extension)

@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 _BIDS_FILTER: Final = "bids-filter"
 _SAME_IN_EVERY_ROW: Final = frozenset({"rule", "release"})
-"""Shown once below a table, whose lines are long enough."""
-_KIT_TAKES: Final = frozenset({"kit", "db", "columns", "format_", "path", "replace", "quiet"})
+"""Columns that a table leaves out to save width; the message below it has their values."""
+_KIT_OPTIONS: Final = frozenset({"kit", "db", "columns", "format_", "path", "replace", "quiet"})
+"""The options that can be used with --kit."""
 
 
 @click.command(cls=rules.RuleCommand)
 @selection.targets
 @rules.exclusion_rule
 @rules.status
-@click.option("--kit", is_flag=True, help="Exactly the starter kit's table: sub, task, run.")
+@click.option("--kit", is_flag=True, help="Print exactly the starter kit's table: sub, task, run.")
 @options.database
 @results(
     _BIDS_FILTER,
-    help_="Write to FILE instead of stdout; a .tsv gets its .json sidecar beside it. "
-    "With --format bids-filter, a folder (or a name that ends in /) gets a file per participant.",
+    help_="Write to FILE instead of stdout; a .json sidecar is written beside a .tsv. "
+    "With --format bids-filter, FILE may be a folder (or end in /) for one file per participant.",
 )
 @click.pass_context
 def exclusions(
@@ -46,7 +47,7 @@ def exclusions(
 ) -> None:
     """List the scans to leave out of an analysis, and the evidence.
 
-    Not reviewed is not passed: --status all shows the unreviewed beside the excluded and the kept.
+    Unreviewed does not mean passed: --status all lists excluded, kept and unreviewed scans.
 
     Example: dirtmodel exclusions --step fmap_coregistration --rule majority -o excluded.tsv
     """
@@ -67,7 +68,8 @@ def exclusions(
     query = Exclusions(**rule)
     if output.asked == _BIDS_FILTER and "status" in given:
         raise UsageError(
-            "--status does not go with --format bids-filter, which names what remains; leave it out"
+            "--status cannot be used with --format bids-filter, which selects the runs that "
+            "remain; leave it out"
         )
     with options.opened(db) as session:
         query.require(session.connection())
@@ -86,7 +88,7 @@ def exclusions(
 
 
 def _summary(query: "Exclusions", n: "dict[Status, int]", session: "orm.Session") -> str:
-    """Count in one sentence what is excluded of what was reviewed."""
+    """Return a sentence with the numbers of excluded and reviewed units."""
     from dirtmodel.queries.inventory import RELEASE_LABEL
     from dirtmodel.queries.rules import Status
 
@@ -100,10 +102,10 @@ def _summary(query: "Exclusions", n: "dict[Status, int]", session: "orm.Session"
 
 def _check_kit(ctx: click.Context, given: set[str], output: Output) -> None:
     """Reject options that the kit's own rule would ignore."""
-    ignored = [param.opts[0] for param in ctx.command.params if param.name in given - _KIT_TAKES]
+    ignored = [param.opts[0] for param in ctx.command.params if param.name in given - _KIT_OPTIONS]
     if ignored:
         raise UsageError(
-            f"--kit is the kit's own rule and does not go with {', '.join(ignored)}; "
+            f"--kit is the kit's own rule and cannot be used with {', '.join(ignored)}; "
             "leave out one or the other"
         )
     if output.asked == _BIDS_FILTER:
@@ -114,7 +116,7 @@ def _check_kit(ctx: click.Context, given: set[str], output: Output) -> None:
 
 
 def _emit(rows: "Rows[Any]", output: Output) -> None:
-    """Write the rows, and a tsv's sidecar with it."""
+    """Write the rows and, beside a .tsv file, its sidecar."""
     from dirtmodel import outputs
     from dirtmodel.queries.results import Rows
     from dirtmodel.queries.sidecar import sidecar
@@ -134,7 +136,7 @@ def _emit(rows: "Rows[Any]", output: Output) -> None:
 
 
 def _emit_filters(query: "Exclusions", session: "orm.Session", output: Output) -> None:
-    """Write the filters, and list on stderr what they cannot express."""
+    """Write the filters, and list on stderr the exclusions that they cannot express."""
     from dirtmodel.queries.bids_filters import BidsFilters, limits
 
     found = BidsFilters(query).run(session)
@@ -159,6 +161,6 @@ def _fill(folder: Path, filters: dict[str, Any], without: list[str], output: Out
     stale = [name for sub in without if (folder / (name := f"sub-{sub}.json")).exists()]
     if stale:
         output.warn(
-            "No filter was written for these, whose older files are still in "
-            f"{folder}: {', '.join(stale)}"
+            f"{folder} still contains older files of participants without a filter: "
+            f"{', '.join(stale)}"
         )

@@ -1,4 +1,4 @@
-"""The command that writes a database out as a release."""
+"""The command that writes a database as a release."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from dirtmodel.cli.command import Command
 @click.command(cls=Command)
 @click.argument("release", metavar="RELEASE", type=click.Path(file_okay=False, path_type=Path))
 @selection.targets
-@click.option("--no-users", is_flag=True, help="Leave out who the raters were.")
+@click.option("--no-users", is_flag=True, help="Leave out the names of raters.")
 @options.pseudonyms
 @options.database
 @options.quiet
@@ -27,9 +27,9 @@ def export(
 ) -> None:
     """Write a database as a release: the four parquet files.
 
-    RELEASE is a new folder, which receives the files in the documented layout. The conditions
-    select images, with their reviews and the sessions of these reviews. Loading the release makes
-    an equal database.
+    RELEASE is a new folder for the files in the documented layout. The conditions select images,
+    their reviews, and the sessions of these reviews. Loading the release results in an equal
+    database.
 
     Example: dirtmodel export fmap-only --step fmap_coregistration --no-users
     """

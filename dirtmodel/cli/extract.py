@@ -18,8 +18,8 @@ from dirtmodel.cli.command import Command
 def extract(*, path: Path, replace: bool, db: str, quiet: bool, **conditions: Any) -> None:
     """Write the original pictures to a folder, byte for byte.
 
-    An image meets all conditions. Files are named by participant, session,
-    task, run, step, display, slice and image. Nothing is written outside of the folder.
+    Images that meet all conditions are written. File names contain the participant, session, task,
+    run, step, display, slice and image id. No file is written outside of the folder.
 
     Example: dirtmodel extract --step mask --sub 10003 -o pictures/
     """

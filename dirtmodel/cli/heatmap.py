@@ -1,4 +1,4 @@
-"""The command that draws where reviewers click."""
+"""The command that draws a heat map of clicks."""
 
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from dirtmodel.cli.command import Command
 @options.database
 @options.quiet
 def heatmap(*, path: Path, replace: bool, db: str, quiet: bool, **chosen: Any) -> None:
-    """Draw where reviewers click, over the mean of the pictures.
+    """Draw the density of clicks over the mean of the pictures.
 
     There is one panel for each slice. The scale is in clicks per ring area, a disc of radius 10
-    pixels; the axes are in pixels. Pictures of another size than most are scaled, and counted.
+    pixels; the axes are in pixels. Pictures of different sizes are scaled to the most frequent
+    size, and their number is shown.
 
     Example: dirtmodel heatmap --step mask --display x --slice 3 -o clicks.png
     """

@@ -17,10 +17,10 @@ from dirtmodel.cli.command import Command
 def image(id: int, *, path: Path, replace: bool, db: str, pseudonyms: bool | bytes) -> None:  # noqa: A002 - the argument's name
     """Draw one picture, with rings where reviewers clicked.
 
-    ID is the image's; `dirtmodel exclusions` names them in image_ids. A rater has the same colour
-    in all pictures of a database; the only rater of one is drawn in gold. An animation stays one in
-    a .gif or .apng file; in a .png file its frames stand side by side. With -o - the picture is
-    written to stdout, in its own format.
+    ID is the id of the image, as in the column image_ids of `dirtmodel exclusions`. A rater has the
+    same colour in all pictures of a database; if a database has only one rater, the rings are gold.
+    An animation stays animated in a .gif or .apng file; a .png file has its frames side by side.
+    With -o - the picture is written to stdout, in its own format.
 
     Example: dirtmodel image 15820 -o fail.png
     """

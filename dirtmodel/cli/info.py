@@ -30,7 +30,7 @@ def info(db: str, format_: str) -> None:
         Output().emit_json(described)
         return
     for line in _info_lines(described):
-        # A label or a path with a line break must not look like a further line.
+        # Escape line breaks in a label or a path.
         click.echo(escape_control(line))
 
 

@@ -12,13 +12,13 @@ from dirtmodel.cli.command import Command
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace the release that is there; what users added to the database is kept.",
+    help="Replace the loaded release; tables, views and other objects of users are kept.",
 )
 @click.option("--label", help="Name of the release.  [default: the name of its folder]")
 @click.option(
     "--quarantine",
     is_flag=True,
-    help="Load the rows that are sound; keep the others in the table `quarantine`.",
+    help="Load the rows without errors; put the others into the table `quarantine`.",
 )
 @options.extend
 @options.quiet
@@ -35,9 +35,9 @@ def load(
     """Load a release, completely or not at all.
 
     RELEASE is the folder with the four parquet files, or any folder above it in the documented
-    layout; or DIRT's own database, a SQLite file or a URL, which is only read. If the release has
-    errors, they are listed and nothing is loaded, unless --quarantine is given. Columns that DIRT
-    does not have are kept; numbers that it does not define need --extend.
+    layout. It can also be DIRT's own database, a SQLite file or a URL, which is only read. If the
+    release has errors, they are listed and nothing is loaded, unless --quarantine is given. Columns
+    that DIRT does not have are kept. Numbers that DIRT does not define need --extend.
 
     Example: dirtmodel load path/to/release --label 3.0
     """

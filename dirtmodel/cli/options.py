@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     _ParamType = click.ParamType[Any]
 else:
-    # Generic in recent versions of click only.
+    # Only recent versions of click have a generic class.
     _ParamType = click.ParamType
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 PLACE: Final = click.Path(readable=False)
-"""A path or a URL, unchecked; the shell completes paths."""
+"""A path or a URL, which is not checked; the shell completes paths."""
 
 EXISTING_RELEASE: Final = click.argument("release", metavar="RELEASE", type=PLACE)
 
@@ -39,7 +39,7 @@ database: Final = click.option(
 )
 
 
-replace: Final = click.option("--replace", is_flag=True, help="Replace files that exist.")
+replace: Final = click.option("--replace", is_flag=True, help="Replace existing files.")
 
 report_format: Final = click.option(
     "--format",
@@ -47,12 +47,12 @@ report_format: Final = click.option(
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="For people, or for programs.",
+    help="Text for people, or JSON for programs.",
 )
 
 
 def _silence(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
-    """Silence what the library logs, for as long as the command runs."""
+    """Silence the log of the library while the command runs."""
     if value:
         logger = logging.getLogger("dirtmodel")
         ctx.call_on_close(functools.partial(logger.setLevel, logger.level))
@@ -77,7 +77,7 @@ extend: Final = click.option(
 
 
 def _new_revision(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """Reject a file that no revision can be written to before anything is read."""
+    """Check the name of the file early, before a release is read."""
     if path is not None:
         from dirtmodel.drift import check_path
 
@@ -90,7 +90,7 @@ migration: Final = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_new_revision,
     metavar="FILE",
-    help="Write an Alembic revision for what the schema lacks, such as 0004_release_4.py.",
+    help="Write an Alembic revision that adds what the schema lacks, such as 0004_release_4.py.",
 )
 
 
@@ -109,7 +109,7 @@ class EnumParam(_ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> enum.IntEnum:
-        """Find the member, or say which there are."""
+        """Return the member, or fail with a message that lists all members."""
         from dirtmodel.models import member_of
 
         try:
@@ -123,7 +123,7 @@ class EnumParam(_ParamType):
         param: click.Parameter,  # noqa: ARG002 - click's signature
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Offer the members' names to the shell."""
+        """Return the names of members that the shell can complete."""
         names = (member.name.lower() for member in self._enum())
         return [CompletionItem(name) for name in names if name.startswith(incomplete.lower())]
 
@@ -133,7 +133,7 @@ DISPLAY: Final = EnumParam("DisplayMode")
 
 
 def _key(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> bytes | None:
-    """Read the key; a line break at its end, which editors add, is not part of it."""
+    """Return the contents of the file, without the line break that editors add at its end."""
     if path is None:
         return None
     try:
@@ -146,14 +146,15 @@ def _key(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> byt
 
 
 _PSEUDONYMS: Final = click.option(
-    "--pseudonyms", is_flag=True, help="Call raters rater-01 and so on, and omit notes."
+    "--pseudonyms", is_flag=True, help="Replace names of raters by rater-01, …, and omit notes."
 )
 _PSEUDONYMS_KEY: Final = click.option(
     "--pseudonyms-key",
     type=click.Path(path_type=Path),
     callback=_key,
     metavar="FILE",
-    help="Number them with the key in FILE.  [default: a key that everyone with the release has]",
+    help="Number the raters with the secret key in FILE.  [default: a key that everyone with the "
+    "release has]",
 )
 
 
@@ -170,7 +171,7 @@ def pseudonyms(command: _Command) -> _Command:
 
 @contextlib.contextmanager
 def opened(db: str, pseudonyms: bool | bytes = False) -> "Iterator[orm.Session]":
-    """Open the database read-only, with pseudonyms of raters where they are wanted."""
+    """Open the database read-only, with pseudonyms of raters if requested."""
     from dirtmodel import opening
     from dirtmodel.pseudonyms import use_pseudonyms
 
@@ -185,7 +186,7 @@ def warn(message: str) -> None:
 
 
 def missing_step(session: "orm.Session") -> str:
-    """List the steps to choose from, and how much of each has been reviewed."""
+    """Return a message that lists the steps and their numbers of reviews."""
     from dirtmodel.queries.coverage import Coverage
 
     steps = ", ".join(

@@ -1,4 +1,4 @@
-"""What a command prints or writes, and the options that say where and how."""
+"""Print or write the results of a command, and the options for that."""
 
 import contextlib
 import functools
@@ -23,22 +23,22 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Output:
-    """Where and how the results of a command leave it.
+    """The destination and format of the results of a command.
 
     Parameters
     ----------
     path
         The file to write; None for stdout.
     asked
-        The format that was asked for; None to choose by the suffix of the file.
+        The value of --format; None to choose by the suffix of the file.
     columns
         The columns of rows, in this order; None for all.
     replace
-        Whether files that exist may be replaced.
+        True if existing files may be replaced.
     quiet
-        Whether messages are left out.
+        True if no messages are printed.
     is_folder
-        Whether `path` names a folder, for a format that has a file per participant.
+        True if `path` is a folder, for a format that has a file per participant.
     """
 
     path: Path | None = None
@@ -56,14 +56,14 @@ class Output:
         return format_of(self.path, self.asked)
 
     def emit(self, rows: "Rows[Any]") -> None:
-        """Write a query's rows."""
+        """Write the rows of a query."""
         schema = rows.schema if self.format == "parquet" else None
         self.emit_rows(rows.columns, rows.values(), schema=schema)
 
     def emit_rows(
         self, names: Sequence[str], rows: Iterable[Sequence[Any]], *, schema: Any = None
     ) -> None:
-        """Write the chosen columns of rows; to a file, completely or not at all."""
+        """Write the chosen columns of rows; a file is written completely or not at all."""
         from dirtmodel import outputs
 
         names, rows, schema = self._select(names, rows, schema)
@@ -72,7 +72,7 @@ class Output:
                 outputs.write(names, rows, self.format, file, schema=schema)
             return
         if self.format == "parquet" and sys.stdout.isatty():
-            raise click.UsageError("parquet is not for terminals; add -o FILE")
+            raise click.UsageError("parquet cannot be printed on a terminal; add -o FILE")
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         stdout = sys.stdout.buffer
         left_out = outputs.write(names, rows, self.format, stdout, schema=schema, width=width)
@@ -89,7 +89,7 @@ class Output:
         self.emit_text(outputs.dumps(value, indent=2) + "\n")
 
     def emit_text(self, text: str) -> None:
-        """Write a text; to a file, completely or not at all."""
+        """Write a text; a file is written completely or not at all."""
         self.refuse_columns()
         if self.path is None:
             click.echo(text, nl=False)
@@ -98,29 +98,29 @@ class Output:
             file.write(text.encode())
 
     def destination(self, path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """Open a file that takes its name only when it is complete, by the rule of `outputs`."""
+        """Open a file that gets its name when it is complete; see `outputs.destination`."""
         from dirtmodel import outputs
 
         return outputs.destination(path, replace=self.replace)
 
     def refuse_existing(self, *paths: Path | None) -> None:
-        """Refuse files that exist, before anything is computed for them."""
+        """Raise an error if a file exists and `replace` is false, before anything is computed."""
         from dirtmodel import outputs
 
         outputs.refuse_existing([path for path in paths if path], replace=self.replace)
 
     def warn(self, message: str) -> None:
-        """Print a message on stderr, unless it is to be quiet there."""
+        """Print a message on stderr, unless `quiet` is true."""
         if not self.quiet:
             options.warn(message)
 
     def chosen(self, available: Sequence[str]) -> list[str]:
-        """Return the columns that `--columns` names, or all that are available.
+        """Return the columns that `--columns` names, by default all available ones.
 
         Raises
         ------
         UsageError
-            If there is no such column, or more than one.
+            If a column does not exist, or several have the same name.
         """
         if self.columns is None:
             return list(available)
@@ -135,7 +135,7 @@ class Output:
         return list(self.columns)
 
     def refuse_columns(self) -> None:
-        """Refuse `--columns` where no rows are printed."""
+        """Raise UsageError if `--columns` is given, for output that is not rows."""
         if self.columns is not None:
             raise UsageError(
                 "--columns is for rows; choose another --format, such as csv, or leave it out"
@@ -144,7 +144,7 @@ class Output:
     def _select(
         self, available: Sequence[str], rows: Iterable[Sequence[Any]], schema: Any
     ) -> tuple[list[str], Iterable[Sequence[Any]], Any]:
-        """Reduce rows, and their Arrow schema if there is one, to the chosen columns."""
+        """Return the names, rows and Arrow schema of the chosen columns."""
         names = self.chosen(available)
         if names == list(available):
             return names, rows, schema
@@ -170,9 +170,9 @@ def results(
     Parameters
     ----------
     formats
-        Formats beside the common ones, which may write to a folder.
+        Further formats of the command; if there are any, -o may be a folder.
     help_
-        The help of -o.
+        The help text of -o.
     """
     path_type = click.Path(dir_okay=bool(formats))
     added = (
@@ -205,7 +205,7 @@ def results(
             **given: Any,
         ) -> Any:
             place = None if path in {None, "-"} else Path(str(path))
-            # A path forgets that it ended in a slash.
+            # `Path` drops a slash at the end.
             is_folder = bool(formats and place and (str(path).endswith("/") or place.is_dir()))
             output = Output(place, format_, columns, replace, quiet, is_folder)
             if not is_folder:
@@ -221,11 +221,11 @@ def results(
 
 
 def write_migration(extension: "Extension", name: str, path: Path, output: Output) -> None:
-    """Write what the schema lacks as an Alembic revision, or say that it lacks nothing."""
+    """Write an Alembic revision that adds what the schema lacks, if anything."""
     from dirtmodel.drift import migration_text
 
     if not extension:
-        output.warn(f"The schema lacks nothing; {path} was not written.")
+        output.warn(f"The schema needs no change; {path} was not written.")
         return
     text = migration_text(extension, name, path)
     with output.destination(path) as file:

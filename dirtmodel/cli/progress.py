@@ -14,7 +14,7 @@ from dirtmodel.cli import terminal
 def of_release(
     label: str, release: str, *, quiet: bool
 ) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Show a bar on stderr, on a terminal only, that fills with the bytes of pictures."""
+    """Show a progress bar of the bytes of pictures, if stderr is a terminal."""
     from dirtmodel.release import opened
 
     stderr = terminal.unprotected(sys.stderr)
@@ -36,7 +36,7 @@ def of_release(
 
 @contextlib.contextmanager
 def of_images(label: str, n_images: int, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """Show a bar on stderr, on a terminal only."""
+    """Show a progress bar of the number of images, if stderr is a terminal."""
     stderr = terminal.unprotected(sys.stderr)
     if quiet or not stderr.isatty():
         yield None

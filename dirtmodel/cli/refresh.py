@@ -10,10 +10,10 @@ from dirtmodel.cli.command import Command
 @options.database
 @options.quiet
 def refresh(db: str, *, quiet: bool) -> None:
-    """Recompute the derived tables after another program wrote.
+    """Recompute the derived tables after another program changed the database.
 
-    These are target, picture, review and tally. A load, an upgrade and a session of
-    dirtmodel.open keep them up to date by themselves.
+    These are target, picture, review and tally. A load, an upgrade and a session of dirtmodel.open
+    keep them up to date automatically.
 
     Example: dirtmodel refresh --db dirt.db
     """

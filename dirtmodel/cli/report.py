@@ -19,7 +19,7 @@ from dirtmodel.cli import options, rules, selection
     default=150,
     show_default=True,
     metavar="N",
-    help="Largest number of pictures of excluded scans.",
+    help="The most pictures of excluded scans.",
 )
 @click.option(
     "--megabytes",
@@ -27,7 +27,7 @@ from dirtmodel.cli import options, rules, selection
     default=15,
     show_default=True,
     metavar="MB",
-    help="Largest size of the page; it has fewer pictures if need be.",
+    help="Largest size of the page; the number of pictures is reduced if necessary.",
 )
 @selection.output("report.html", ".html", what="reports are")
 @options.replace
@@ -48,9 +48,9 @@ def report(
 ) -> None:
     """Write one HTML page that shows the quality control of a release.
 
-    It has the coverage, the exclusions with their worst pictures, the agreement between raters,
-    clicks, time, findings and a methods paragraph. The page is one file, needs no network and no
-    script, and can be printed.
+    It shows the coverage, the exclusions with their worst pictures, the agreement between raters,
+    heat maps of clicks, the reviews per week, findings and a methods paragraph. The page is one
+    file, needs no network and no scripts, and can be printed.
 
     Example: dirtmodel report --step fmap_coregistration --pseudonyms -o report.html
     """

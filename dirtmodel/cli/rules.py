@@ -12,29 +12,29 @@ from dirtmodel.cli.command import Command
 if TYPE_CHECKING:
     _Choice = click.Choice[Any]
 else:
-    # Generic in recent versions of click only.
+    # Only recent versions of click have a generic class.
     _Choice = click.Choice
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Rule(_Choice):
-    """A rule; `min-fails` may bring its number along."""
+    """A rule, which may be `min-fails N`."""
 
     name = "rule"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Let `min-fails N` pass as it is."""
+        """Return `min-fails N` unchanged; other values must be one of the choices."""
         if re.fullmatch(r"min-fails[ =:]+\d+", str(value)):
             return value
         return super().convert(value, param, ctx)
 
 
 class RuleCommand(Command):
-    """Takes `--rule min-fails 2` without quotes, too."""
+    """A command that also accepts `--rule min-fails 2` without quotes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join the number to its rule before the options are read."""
+        """Join the number to the rule before the options are read."""
         joined: list[str] = []
         for before, argument in itertools.pairwise(["", *args]):
             is_rule = joined[-2:] == ["--rule", "min-fails"] or before == "--rule=min-fails"
@@ -52,7 +52,7 @@ _OPTIONS: Final = (
         default="any-fail",
         show_default=True,
         metavar="RULE",
-        help="On steps judged by verdict (fmap_coregistration, dtifit): an image is bad by "
+        help="On steps judged by verdict (fmap_coregistration, dtifit): when an image is bad: "
         "any-fail, majority, unanimous, or min-fails N.",
     ),
     click.option("--min-fails", type=int, metavar="N", help="The N of --rule min-fails N."),
@@ -61,7 +61,7 @@ _OPTIONS: Final = (
         type=click.Choice(["pass", "fail", "ignore"], case_sensitive=False),
         default="ignore",
         show_default=True,
-        help="On steps judged by verdict: what an UNSURE counts as.",
+        help="On steps judged by verdict: how UNSURE is counted.",
     ),
     click.option(
         "--min-clicks",
@@ -79,20 +79,20 @@ _OPTIONS: Final = (
         show_default=True,
         metavar="N",
         help="On steps judged by clicks: an image is bad with N bad reviews or more; if N is above "
-        "1, by different raters with a name.",
+        "1, they must be by N different named raters.",
     ),
-    click.option("--latest", is_flag=True, help="Only each rater's latest review of an image."),
+    click.option("--latest", is_flag=True, help="Use only each rater's latest review of an image."),
     click.option(
         "--source-data-issue",
         is_flag=True,
-        help="Also exclude where the raw data were flagged.",
+        help="Also exclude targets whose raw data a reviewer flagged.",
     ),
     click.option(
         "--level",
         type=click.Choice(["target", "scan", "session", "participant"], case_sensitive=False),
         default="scan",
         show_default=True,
-        help="What is excluded as a whole when a target in it is.",
+        help="The unit that is excluded as a whole if a target in it is excluded.",
     ),
     click.option(
         "--images",
@@ -118,7 +118,7 @@ status: Final = click.option(
     default=["excluded"],
     show_default=True,
     callback=_every,
-    help="Which rows to return; may be repeated.",
+    help="The rows to return; may be repeated.",
 )
 
 

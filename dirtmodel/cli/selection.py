@@ -1,4 +1,4 @@
-"""Which targets and images a command is about, and where it writes pictures."""
+"""Options for the targets and images of a command, and for the file that it writes."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ def output(
     Parameters
     ----------
     example
-        What messages propose to write.
+        The file or folder that messages suggest.
     suffixes
-        Those that a file may have; none for a folder.
+        The suffixes that the file may have; none for a folder.
     stdout
-        Whether - may stand for stdout, if that is not a terminal.
+        True if - means stdout, unless stdout is a terminal.
     what
-        What is written, and the verb, for messages.
+        The noun for the output and its verb, for messages.
     """
     names = " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
     metavar = "FILE" if suffixes else "FOLDER"
@@ -56,7 +56,7 @@ def output(
         metavar=metavar,
         type=click.Path(dir_okay=not suffixes, file_okay=bool(suffixes), path_type=Path),
         callback=check,
-        help=f"Write to this {names or 'folder'}{' file' if suffixes else ', made if need be'}"
+        help=f"Write to this {names or 'folder'}{' file' if suffixes else ', created if necessary'}"
         f"{'; - is stdout' if stdout else ''}.",
     )
 
@@ -72,15 +72,15 @@ def save(data: bytes, path: Path, *, replace: bool) -> None:
 
 
 class _StepsParam(options.EnumParam):
-    """A step, or `all` of them."""
+    """A step, or `all`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Find the step; `all` is None."""
+        """Return the step, or None for `all`."""
         return None if str(value).lower() == "all" else super().convert(value, param, ctx)
 
 
 def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """Return the values of a condition, or None where it does not restrict anything."""
+    """Return the values of a condition, or None if there is no restriction."""
     return None if not values or None in values else values
 
 
@@ -122,8 +122,8 @@ _IMAGES: Final = (
     _condition(
         "--status",
         type_=_STATUS,
-        only="targets of this status by the default rule of `dirtmodel exclusions`, and of "
-        "excluded ones the bad images",
+        only="images of targets with this status by the default rule of `dirtmodel exclusions`; of "
+        "excluded targets, only bad images",
     ),
     _condition("--id", metavar="ID", only="this image"),
 )

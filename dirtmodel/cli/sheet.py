@@ -1,4 +1,4 @@
-"""The command that lays pictures out on sheets."""
+"""The command that draws contact sheets."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from dirtmodel.cli.command import Command
 
 @click.command(cls=Command)
 @selection.images
-@click.option("--title", help="Heading of every page.  [default: what was asked for]")
+@click.option("--title", help="Heading of every page.  [default: the conditions]")
 @click.option(
     "--size",
     type=click.IntRange(64, 2000),
     default=300,
     show_default=True,
     metavar="PIXELS",
-    help="Width of a picture on the sheet; larger ones are fewer on a page.",
+    help="Width of a picture; a page has fewer pictures if they are larger.",
 )
 @selection.output("failures.png", ".png")
 @options.replace
@@ -36,12 +36,12 @@ def sheet(
     quiet: bool,
     **conditions: Any,
 ) -> None:
-    """Lay pictures out on one or more pages, with rings and labels.
+    """Draw pictures side by side on one or more pages, with rings and labels.
 
-    An image meets all conditions. A frame shows the worst verdict on a
-    picture: red for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so
-    that they stay visible. Several pages are called failures-01.png, failures-02.png and so on. A
-    damaged picture is an empty cell that says so.
+    Images that meet all conditions are drawn. A border shows the worst verdict on a picture: red
+    for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so that they stay
+    visible. Several pages are called failures-01.png, failures-02.png and so on. The cell of a
+    damaged picture states the reason.
 
     Example: dirtmodel sheet --step fmap_coregistration --status excluded -o failures.png
     """

@@ -1,4 +1,4 @@
-"""Signals that end a command: each ends it as Ctrl-C does, so that it cleans up after itself."""
+"""Handle signals: each ends a command as Ctrl-C does, so that it removes temporary files."""
 
 import contextlib
 import logging
@@ -8,29 +8,29 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, `kill`, and a terminal that closes."""
+"""The signals of Ctrl-C, of `kill`, and of a terminal that is closed."""
 
 _PAUSE: Final = 0.01
-"""Seconds after which an interrupt that Python ignored is repeated."""
+"""Seconds before an interrupt that Python ignored is raised again."""
 
 _arrived: list[int] = []
-"""The signal that arrived; at most one."""
+"""The signal that arrived, if any; later ones are not added."""
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Turn the first signal into KeyboardInterrupt, as long as the block runs.
+    """Turn the first signal into KeyboardInterrupt while the block runs.
 
-    Until the process has ended, a closing terminal may send more of them, which must not keep it
-    from cleaning up; a second Ctrl-C ends it at once.
+    A closing terminal may send more signals. They are ignored, so that the process can clean up; a
+    second Ctrl-C ends it immediately.
     """
-    # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background.
+    # A signal that the caller ignores stays ignored: SIGHUP under nohup, SIGINT in the background.
     caught = [n for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     _arrived.clear()
 
     def interrupt(number: int, _frame: object) -> NoReturn:
         _arrived.append(number)
-        # SQLAlchemy would log that it cannot close the cursors of a connection that it has closed.
+        # Otherwise SQLAlchemy logs that it cannot close the cursors of a closed connection.
         sqlalchemy.setLevel(logging.CRITICAL)
         for other in caught:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
@@ -51,8 +51,8 @@ def handled() -> Iterator[None]:
 
     for number in caught:
         signal.signal(number, interrupt)
-    # Python ignores exceptions in callbacks, which a driver or the garbage collector may be calling
-    # when a signal arrives.
+    # Python ignores exceptions in callbacks of drivers and of the garbage collector. If a signal
+    # arrives in one, the exception is raised again after a pause.
     sys.unraisablehook = repeat
     signal.signal(signal.SIGALRM, raise_again)
     try:
@@ -60,7 +60,7 @@ def handled() -> Iterator[None]:
     finally:
         sqlalchemy.setLevel(level)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # Nothing is left to clean up, and Python has no use for exceptions while it exits.
+        # Everything is cleaned up; exceptions while Python exits would only print a traceback.
         for number in caught:
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, signal.SIG_DFL)
@@ -68,9 +68,9 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Raise KeyboardInterrupt instead of any error that follows from it.
+    """Raise KeyboardInterrupt instead of any error that follows a signal.
 
-    A driver that is interrupted may raise an error of its own.
+    An interrupted driver may raise its own error.
     """
     try:
         yield

@@ -35,7 +35,8 @@ from dirtmodel.errors import UsageError
 @click.option(
     "--tables",
     is_flag=True,
-    help="List the tables, views and columns: of the database if it exists, else of any.",
+    help="List the tables, views and columns of the database or, if it does not exist, of a new "
+    "one.",
 )
 @click.option(
     "--timeout",
@@ -48,7 +49,7 @@ from dirtmodel.errors import UsageError
 @click.option(
     "--trust",
     is_flag=True,
-    help="Run it as a Postgres role with powers over the server, all of which it can use.",
+    help="Allow a Postgres role with powers over the server; the statement can use them.",
 )
 @options.database
 @results()
@@ -65,16 +66,17 @@ def sql(
 ) -> None:
     """Print the result of one SQL statement that only reads.
 
-    Without STATEMENT, or with -, it is read from stdin. It may contain :name for the values of -p.
-    It cannot change the database, read other files or run programs. Tables contain DIRT's numbers
-    for steps, displays and verdicts; the views that end in _labels contain their names. Pictures
-    are written to parquet, described in a table, and refused by the other formats.
+    Without STATEMENT, or if it is -, the statement is read from stdin. It may contain :name for the
+    values of -p. It cannot change the database, read other files or run programs. Tables contain
+    DIRT's numbers for steps, displays and verdicts; the views that end in _labels contain their
+    names. The format parquet contains pictures, a table describes them, and other formats refuse
+    them.
 
     Example: dirtmodel sql "SELECT sub, verdict FROM review JOIN target ON target.id = target_id
     WHERE rater = :who" -p who ada --format csv
     """
     if sum((statement is not None, script is not None, tables)) > 1:
-        raise UsageError("STATEMENT, -f FILE and --tables do not go together; use one of them")
+        raise UsageError("STATEMENT, -f FILE and --tables cannot be used together; use one of them")
     if tables:
         from dirtmodel import database
         from dirtmodel.sql.catalogue import Described, describe
@@ -88,7 +90,7 @@ def sql(
         return
     from dirtmodel.sql import ask
 
-    # Arrow's own allocator keeps what it once had; it reads this when it is first imported.
+    # Arrow's default allocator does not return memory. Arrow reads this setting on its import.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     text = _text(statement, script)
     with ask(db, text, _by_name(parameters), timeout=timeout or None, trust=trust) as answer:

@@ -1,7 +1,7 @@
-"""What reaches a terminal: text in which control characters of the data are visible, not obeyed.
+"""Escape control characters on terminals, so that they are shown and have no effect.
 
-Everything that a command prints passes here if, and only if, it goes to a terminal: rows in any
-format, messages, paths and names in errors. Files and pipes receive the data unchanged.
+This applies to everything that a command prints on a terminal: rows in any format, messages, and
+paths and names in errors. Files and pipes receive the data unchanged.
 """
 
 import codecs
@@ -16,13 +16,13 @@ _KEPT: Final = "\n\t"
 
 
 def protect() -> None:
-    """Replace stdout and stderr by streams that escape, where they are terminals."""
+    """Replace stdout and stderr by streams that escape, if they are terminals."""
     sys.stdout = _protected(sys.stdout)
     sys.stderr = _protected(sys.stderr)
 
 
 def unprotected(stream: TextIO) -> TextIO:
-    """Return the stream below, for a progress bar or a colour: control characters of our own."""
+    """Return the original stream, for the control characters of progress bars and colours."""
     below = getattr(stream, "buffer", None)
     return below.terminal if isinstance(below, _Escaping) else stream
 
@@ -30,7 +30,7 @@ def unprotected(stream: TextIO) -> TextIO:
 def _protected(stream: TextIO) -> TextIO:
     if not (isinstance(stream, io.TextIOWrapper) and stream.isatty()):
         return stream
-    # Bytes of a name that are not UTF-8 pass as such, and are shown as escapes.
+    # Bytes of file names that are not UTF-8 are passed on and shown as escapes.
     return io.TextIOWrapper(
         _Escaping(stream),  # type: ignore[type-var]  # reading is not needed
         "utf-8",
@@ -40,7 +40,7 @@ def _protected(stream: TextIO) -> TextIO:
 
 
 class _Escaping(io.BufferedIOBase):
-    """Takes UTF-8, and writes it to a terminal in the encoding that the terminal has."""
+    """A stream that takes UTF-8 and writes it to a terminal in the terminal's own encoding."""
 
     def __init__(self, terminal: io.TextIOWrapper) -> None:
         terminal.reconfigure(errors="backslashreplace")

@@ -13,7 +13,7 @@ from dirtmodel.cli.command import Command
 def upgrade(db: str, *, dry_run: bool, quiet: bool) -> None:
     """Bring a database of an earlier version to the current schema.
 
-    All or nothing: a failed upgrade leaves the database unchanged.
+    If the upgrade fails, the database is left unchanged.
 
     Example: dirtmodel upgrade --db dirt.db
     """
@@ -28,6 +28,6 @@ def upgrade(db: str, *, dry_run: bool, quiet: bool) -> None:
     if quiet:
         return
     if before == after:
-        options.warn(f"{database.display(url)} is at revision {after} already.")
+        options.warn(f"{database.display(url)} is already at revision {after}.")
     else:
         options.warn(f"Upgraded {database.display(url)} from revision {before} to {after}.")
