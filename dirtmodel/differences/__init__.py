@@ -1,14 +1,14 @@
-"""Release against release: what changed, and which scans changed their verdict.
+"""Compare two releases: changed rows and pictures, and scans whose verdict changed.
 
-- `sides`: a database, or a release folder in a temporary one
-- `rows`: two ordered streams of one table, merged
-- `pixels`: whether two pictures show the same
-- `verdicts`: what an exclusion rule makes of both sides, and the rows behind a change
-- `stale`: reviews that judged another picture
-- `schema`: revisions, and columns that DIRT does not have
-- `comparison`: all of it
-- `report`: all of it as JSON, in lines for people, or as flat rows
-- `page`, `gallery`: all of it as one HTML page, with pictures
+- `sides`: opens a database, or loads a release into a temporary one
+- `rows`: compares the rows of a table, as two ordered streams
+- `pixels`: compares the pixels of two pictures
+- `verdicts`: compares the results of an exclusion rule, and finds the rows behind a change
+- `stale`: finds reviews that judged an earlier picture
+- `schema`: compares revisions, and columns and numbers that DIRT does not define
+- `comparison`: all comparisons together
+- `report`: the differences as JSON, as lines of text, or as flat rows
+- `page`, `gallery`: the differences as one HTML page, with pictures
 """
 
 from dirtmodel.differences.comparison import Differences, diff

@@ -1,4 +1,4 @@
-"""Two releases compared: rows, pictures, verdicts, schema."""
+"""Compare the rows, pictures, verdicts and schemas of two releases."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ from dirtmodel.release import Column
 
 @dataclass(repr=False)
 class Differences(Report):
-    """What differs between two opened releases; each method streams again.
+    """The differences between two opened releases; each method reads the databases again.
 
-    A notebook shows its `text()`. It is a context manager, which closes both sides at the end.
+    A notebook shows its `text()`. As a context manager, it closes both sides at the end.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Differences(Report):
     rule
         The exclusion rule behind the verdicts.
     pixels
-        Whether pictures whose bytes differ are read, to find those with equal pixels.
+        If true, read pictures whose bytes differ, to find those with equal pixels.
     """
 
     old: Side
@@ -45,7 +45,7 @@ class Differences(Report):
     rule: Exclusions = DEFAULT_RULE
     pixels: bool = True
     counts: dict[str, Counts] = field(default_factory=dict)
-    """By table, once its `rows` have been exhausted."""
+    """The counts of each table whose `rows` have been read to the end."""
 
     _moved: dict[int, int] | None = None
     _same: dict[tuple[int, int], bool] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Differences(Report):
         return f"<Differences between {self.old.place} and {self.new.place}>"
 
     def text(self) -> str:
-        """Return what `dirtmodel diff` prints."""
+        """Return the text that `dirtmodel diff` prints."""
         from dirtmodel.differences import report
 
         counts = table_text(report.COUNT_COLUMNS, list(report.count_rows(self)))
@@ -80,8 +80,7 @@ class Differences(Report):
         names = tuple(column.name for column in extra)
         old, new = (side.rows(table, extra=extra) for side in (self.old, self.new))
         if table == "image":
-            found = compare_images(old, new, counts, self._same_pixels, names)
-            yield from self._image_rows(found)
+            yield from self._image_rows(compare_images(old, new, counts, self._same_pixels, names))
         else:
             moved = self.moved if table in {"rating", "coordinate"} else {}
             yield from compare_by_id(table, old, new, counts, moved, names)
@@ -97,19 +96,19 @@ class Differences(Report):
 
     @property
     def moved(self) -> dict[int, int]:
-        """New ids of re-keyed images by their old ones."""
+        """The new id of each re-keyed image, by its old id."""
         if self._moved is None:
             for _ in self.rows("image"):
                 pass
-        assert self._moved is not None  # noqa: S101 - the loop has just seen to it
+        assert self._moved is not None  # noqa: S101 - the loop has just set it
         return self._moved
 
     def verdicts(self) -> Iterator[VerdictChange]:
-        """Yield the units whose verdict changed, with the rows that caused it."""
+        """Yield the units whose verdict changed, with the rows that caused the change."""
         return compare_verdicts(self.old, self.new, self.rule, self.moved, self._same_pixels)
 
     def stale_reviews(self) -> Iterator[StaleReview]:
-        """Yield the reviews of the new release that judged another picture."""
+        """Yield the reviews of the new release that judged an earlier picture."""
         redrawn = (row for row in self.rows("image") if "img" in row.columns and not row.re_encoded)
         return stale_reviews(self.old, self.new, redrawn)
 
@@ -118,7 +117,7 @@ class Differences(Report):
         return compare_schemas(self.old, self.new)
 
     def are_there(self) -> bool:
-        """Return whether the releases differ at all."""
+        """Return true if the releases differ in rows or in their schemas."""
         return any(counts.n_differences for counts in self.count().values()) or any(
             True for _ in self.schema()
         )
@@ -159,8 +158,8 @@ def diff(
     ----------
     old, new
         An open session, the path of a SQLite file, a SQLAlchemy URL, or the folder of a release
-        (loaded into a temporary database that is removed afterwards). The engines may differ. What
-        a session has not committed is not compared.
+        (loaded into a temporary database that is removed afterwards). The engines may differ.
+        Changes that a session has not committed are not compared.
     rule
         The exclusion rule behind the verdicts; its `status` does not matter.
     pixels

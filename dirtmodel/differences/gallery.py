@@ -1,4 +1,4 @@
-"""Which pictures illustrate the differences, and how they are drawn: small, ringed, as WebP."""
+"""Select and draw the pictures of the page: small, with rings, as WebP."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dirtmodel.pictures.fetch import History, histories, pens_of
 from dirtmodel.queries.images import Reviews
 
 Ids = tuple[int | None, int | None]
-"""Of an image in the old and in the new release."""
+"""The ids of an image in the old and in the new release."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Half:
 
 @dataclass
 class Pair:
-    """An image whose picture or reviews differ, on both sides."""
+    """An image whose picture or reviews differ, as it is on both sides."""
 
     why: list[str]
     old: Half | None
@@ -35,12 +35,12 @@ class Pair:
 
 
 class Gallery:
-    """Pictures behind changed verdicts, then redrawn ones, then those with other reviews.
+    """Pictures behind changed verdicts, then changed pictures, then those with changed reviews.
 
     Parameters
     ----------
     most
-        Largest number of pairs that are kept; the others are only counted.
+        The most pairs to keep; further pairs are only counted.
     """
 
     def __init__(self, found: Differences, most: int) -> None:
@@ -53,23 +53,23 @@ class Gallery:
 
     @property
     def n_shown(self) -> int:
-        """How many pairs are kept."""
+        """The number of pairs that are kept."""
         return len(self._why)
 
     @property
     def n_left_out(self) -> int:
-        """How many pairs are not kept."""
+        """The number of pairs that are not kept."""
         return len(self._left_out)
 
     def __iter__(self) -> Iterator[Pair]:
-        """Yield the pairs; their images and reviews are read at once."""
+        """Yield the pairs; all their images and reviews are read at the beginning."""
         olds = _halves(self._found.old, [old for old, _ in self._why if old is not None])
         news = _halves(self._found.new, [new for _, new in self._why if new is not None])
         for (old_id, new_id), why in self._why.items():
             old = None if old_id is None else olds.get(old_id)
             new = None if new_id is None else news.get(new_id)
             if old and new and image_key(old.image) != image_key(new.image):
-                # The id belongs to another image now.
+                # The id now belongs to another image.
                 old = None
             if old or new:
                 yield Pair(why, old, new)
@@ -105,23 +105,23 @@ class Gallery:
 
 
 def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
-    found: dict[int, History] = {}
-    for some in in_batches(ids):
-        found.update(histories(side.session, Reviews(some)))
-    chosen = pens_of(side.session)
+    by_image: dict[int, History] = {}
+    for batch in in_batches(ids):
+        by_image.update(histories(side.session, Reviews(batch)))
+    pens = pens_of(side.session)
     return {
-        image.id: Half(image, found.get(image.id, History([], [])), chosen)
+        image.id: Half(image, by_image.get(image.id, History([], [])), pens)
         for image in side.rows("image", ids)
     }
 
 
 def draw_half(side: Side, half: Half) -> bytes:
-    """Draw a picture small, with its clicks as rings; of an animation, a few frames.
+    """Return a small picture with its clicks as rings; of an animation, a few frames.
 
     Raises
     ------
     PictureError
-        If it is damaged.
+        If the picture is damaged.
     """
     from dirtmodel.draw.captions import rings_of
     from dirtmodel.draw.thumbnails import thumbnail

@@ -1,4 +1,4 @@
-"""Differences as one self-contained HTML page: no script, no file, no network."""
+"""Write differences as a single HTML page, without scripts and links to other files."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _NUMBERS: Final = frozenset(range(1, len(COUNT_COLUMNS)))
 
 
 class HalfShown(NamedTuple):
-    """A picture of one side, and what reviewers found on it."""
+    """A picture of one side, and the results of its reviews."""
 
     picture: Picture
     caption: str = ""
@@ -37,7 +37,7 @@ class HalfShown(NamedTuple):
 
 
 class PairShown(NamedTuple):
-    """An image on both sides, and why it is shown."""
+    """An image on both sides, and the reason for showing it."""
 
     file: str
     place: str
@@ -48,7 +48,10 @@ class PairShown(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """What the page contains, in the order of its sections; pictures and rows are read late."""
+    """The contents of the page, in the order of its sections.
+
+    Pictures and rows are read while the page is written.
+    """
 
     title: str
     sides: tuple[tuple[str, str, str | None], ...]
@@ -70,18 +73,18 @@ def write(found: Differences, file: IO[bytes], *, most_pictures: int = MOST_PICT
     Parameters
     ----------
     most_pictures
-        Largest number of pairs of pictures; the page says how many it leaves out.
+        The most pairs of pictures; the page states how many it leaves out.
     """
     pages.write("diff.html", file, page=describe(found, most_pictures))
 
 
 def describe(found: Differences, most_pictures: int) -> Page:
-    """Collect what the page contains."""
+    """Return the contents of the page."""
     gallery = Gallery(found, most_pictures)
     left = gallery.n_left_out
     n_encoded = found.count()["image"].re_encoded
     return Page(
-        title=f"{_called(found.old)} → {_called(found.new)}",
+        title=f"{_name(found.old)} → {_name(found.new)}",
         sides=tuple(
             (name, side.place, side.revision)
             for name, side in (("old", found.old), ("new", found.new))
@@ -99,12 +102,12 @@ def describe(found: Differences, most_pictures: int) -> Page:
     )
 
 
-def _called(side: Side) -> str:
+def _name(side: Side) -> str:
     return side.label or side.place
 
 
 def _changes(found: Differences, changes: list[VerdictChange]) -> Iterator[Section]:
-    """Yield the units whose verdict changed, each once, below its first kind of change."""
+    """Yield a section per kind of change; a unit is only in the section of its first kind."""
     for kind in KINDS:
         chosen = [change for change in changes if change.kinds[0] == kind]
         if not chosen:

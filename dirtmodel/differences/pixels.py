@@ -1,4 +1,4 @@
-"""Compare the pixels of two pictures, whatever their bytes."""
+"""Compare the pixels of two pictures."""
 
 import itertools
 
@@ -6,18 +6,18 @@ from dirtmodel.errors import PictureError
 
 
 def show_the_same(old: bytes, new: bytes, old_id: int, new_id: int) -> bool:
-    """Compare pictures pixel by pixel: sizes, frames, and how long each frame stays.
+    """Return true if two pictures have equal sizes, frames, durations and pixels.
 
-    What lies under full transparency counts, too. A damaged picture is like no other.
+    The colours of fully transparent pixels count, too. A damaged picture equals no other.
     """
     from PIL import ImageChops
 
     from dirtmodel.draw import decode
 
-    nothing = object()
+    missing = object()
     try:
         pairs = itertools.zip_longest(
-            decode.frames(old, old_id), decode.frames(new, new_id), fillvalue=nothing
+            decode.frames(old, old_id), decode.frames(new, new_id), fillvalue=missing
         )
         return all(
             isinstance(one, decode.Frame)

@@ -1,4 +1,4 @@
-"""Differences as JSON, as lines for people, and as flat rows."""
+"""Differences as JSON, as lines of text, and as flat rows."""
 
 import shutil
 import tempfile
@@ -13,7 +13,9 @@ from dirtmodel.queries.exclusions import Exclusions
 
 _COUNTED: Final = ("added", "removed", "changed", "rekeyed", "unchanged")
 _IN_MEMORY: Final = 16 << 20
-_CAUSES_TOLD: Final = 5
+"""Bytes of JSON from which rows wait in a temporary file."""
+_MAX_CAUSES: Final = 5
+"""The most rows to name as the cause of a change."""
 
 COUNT_COLUMNS: Final = ("table", *_COUNTED)
 ROW_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -22,11 +24,11 @@ ROW_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "rating": ("img_id", "session", "rating", "created"),
     "coordinate": ("img_id", "session", "x", "y", "created"),
 }
-"""Shown of every row, whatever differs in it."""
+"""The columns that are shown of every row, whether they differ or not."""
 
 
 def count_rows(found: Differences) -> Iterator[tuple[Any, ...]]:
-    """Yield one row per table: how many rows were added, removed and so on."""
+    """Yield one row per table: the numbers of added rows, removed rows and so on."""
     for table, counts in found.count().items():
         yield table, *(getattr(counts, name) for name in _COUNTED)
 
@@ -38,7 +40,7 @@ def row_columns(table: str) -> tuple[str, ...]:
 
 
 def flat_rows(table: str, rows: Iterable[RowDifference]) -> Iterator[tuple[Any, ...]]:
-    """Yield one row per changed column, and one without a column for any other difference."""
+    """Yield one row per changed column; added, removed and re-keyed rows may have no column."""
     for row in rows:
         start = (
             row.change.value,
@@ -53,7 +55,7 @@ def flat_rows(table: str, rows: Iterable[RowDifference]) -> Iterator[tuple[Any, 
 
 
 def text_of(value: Any) -> str | None:
-    """Write one value, of whatever type, as text.
+    """Return a value of any type as text.
 
     >>> text_of("FAIL"), text_of(True), text_of(None)
     ('FAIL', 'true', None)
@@ -67,7 +69,7 @@ def verdict_columns(rule: Exclusions) -> tuple[str, ...]:
 
 
 def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
-    """Yield one row per unit with all its kinds of change, in the order of the first of them."""
+    """Yield one row per unit with all its kinds of change, sorted by the first of them."""
     for change in sorted(changes, key=lambda change: KINDS.index(change.kinds[0])):
         statuses = (side and side["status"] for side in (change.old, change.new))
         kinds = list(change.kinds)
@@ -75,14 +77,14 @@ def verdict_rows(changes: list[VerdictChange]) -> Iterator[tuple[Any, ...]]:
 
 
 def causes(change: VerdictChange) -> str:
-    """Describe the rows that changed a verdict, the first few of them."""
-    named = [cause(row) for row in change.rows[:_CAUSES_TOLD]]
-    left = len(change.rows) - len(named)
-    return "; ".join([*named, *([f"and {left:,} more"] if left else [])])
+    """Describe the first few rows that changed a verdict."""
+    described = [cause(row) for row in change.rows[:_MAX_CAUSES]]
+    left = len(change.rows) - len(described)
+    return "; ".join([*described, *([f"and {left:,} more"] if left else [])])
 
 
 def cause(row: RowDifference) -> str:
-    """Describe what became of a row."""
+    """Describe the change of a row."""
     if row.columns:
         shown = ", ".join(
             "img re-encoded"
@@ -103,7 +105,7 @@ def _worded(value: Any) -> str:
 
 
 def lines(found: Differences) -> Iterator[str]:
-    """Yield what differs beside the counts, as lines for people."""
+    """Yield lines of text about all differences that are not in the counts."""
     for entry in found.schema():
         if entry["change"] == "revision":
             text = f"revision {entry['revision']}: {entry['message']}"
@@ -128,7 +130,7 @@ def lines(found: Differences) -> Iterator[str]:
 
 
 def counted(n: int, noun: str) -> str:
-    """Write a number of things.
+    """Return a number with its noun.
 
     >>> counted(1, "scan"), counted(1_234, "scan")
     ('1 scan', '1,234 scans')
@@ -137,7 +139,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def write_json(found: Differences, file: IO[bytes]) -> None:
-    """Write everything as one JSON object, its rows one to a line and never all in memory."""
+    """Write all differences as one JSON object, with one row per line and little memory."""
 
     def put(text: str) -> None:
         file.write(text.encode())
@@ -161,7 +163,7 @@ def write_json(found: Differences, file: IO[bytes]) -> None:
 
 
 def _write_table(found: Differences, table: str, file: IO[bytes]) -> None:
-    """Write the counts first although they are known last: the rows wait in a file."""
+    """Write the counts and then the rows, which wait in a file until the counts are known."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as waiting:
         _write_list((row.as_json() for row in found.rows(table)), waiting)
         counts = found.counts[table]

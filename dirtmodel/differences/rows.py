@@ -1,10 +1,10 @@
-"""Row by row: two ordered streams of one table, merged.
+"""Compare the rows of a table: two ordered streams, which are merged.
 
-Nothing here needs a database. Memory does not grow with the number of rows.
+This module needs no database. Memory does not grow with the number of rows.
 
-Rows are compared as they are stored, without converting their values to Python's enums, booleans
-and datetimes: millions are compared, few are reported (see `readable`). `created` is UTC text with
-microseconds, which has the same order as the times.
+Rows are compared as they are stored, because converting the values of millions of rows to enums,
+booleans and datetimes is slow. Only the rows that differ are converted, by `readable`. `created` is
+UTC text with microseconds, which sorts like the times.
 """
 
 import datetime as dt
@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple
 from dirtmodel.models import DisplayMode, Ratings, Step
 
 TABLES: Final = ("session", "image", "rating", "coordinate")
-"""In the order in which they are compared: re-keyed images explain what reviews point to."""
+"""In the order of comparison: reviews are compared after images, whose ids may have changed."""
 
 
-# `extra` holds the values of the columns that both sides have and DIRT does not.
+# In all row types, `extra` has the values of columns that both sides have and DIRT does not.
 
 
 class SessionRow(NamedTuple):
@@ -35,7 +35,7 @@ class SessionRow(NamedTuple):
 
 
 class ImageRow(NamedTuple):
-    """A row of `image`, with the SHA-256 of the picture in the picture's place."""
+    """A row of `image`; `img` is the SHA-256 of the picture."""
 
     id: int
     slice: int | None
@@ -92,7 +92,7 @@ _ENUMS: Final[dict[str, type[enum.IntEnum]]] = {
 
 
 class Change(enum.StrEnum):
-    """What became of a row."""
+    """The kind of change of a row."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -114,13 +114,13 @@ class RowDifference:
     Parameters
     ----------
     old, new
-        The row on either side; None where it is not.
+        The row on each side; None if that side does not have it.
     columns
-        What differs between the two, by column; `img` as SHA-256. The id of a re-keyed image and
-        what follows it are not among them.
+        The values that differ, by column; `img` as SHA-256. The changed id of a re-keyed image, and
+        references to it, are left out.
     re_encoded
-        Of an image whose bytes differ: whether its pixels are the same. None where that was not
-        looked at.
+        For a picture whose bytes differ: true if its pixels are equal, None if they were not
+        compared.
     extra
         The names of the columns in `extra` of the rows.
     """
@@ -135,11 +135,11 @@ class RowDifference:
 
     @property
     def row(self) -> Any:
-        """The row as it is now, or as it last was."""
+        """The new row, or the old one if it was removed."""
         return self.old if self.new is None else self.new
 
     def as_json(self) -> dict[str, Any]:
-        """Return the difference as the JSON report shows it."""
+        """Return the difference as an object of the JSON report."""
         shown: dict[str, Any] = {
             "change": self.change.value,
             "old_id": None if self.old is None else self.old.id,
@@ -168,7 +168,7 @@ class RowDifference:
 
 @dataclass
 class Counts:
-    """How many rows of a table were added, removed, changed and so on."""
+    """The numbers of rows of a table that were added, removed, changed and so on."""
 
     added: int = 0
     removed: int = 0
@@ -176,11 +176,11 @@ class Counts:
     rekeyed: int = 0
     unchanged: int = 0
     re_encoded: int = 0
-    """Those of the others whose picture has other bytes and the same pixels."""
+    """Of these, the rows whose picture has different bytes and equal pixels."""
 
     @property
     def n_differences(self) -> int:
-        """Rows that are not the same on both sides."""
+        """The number of rows that differ."""
         return self.added + self.removed + self.changed + self.rekeyed
 
     def count(self, difference: RowDifference) -> RowDifference:
@@ -192,7 +192,7 @@ class Counts:
 
 
 def _printed(value: Any) -> Any:
-    """Return a value of an extra column as reports show it: bytes by their SHA-256, as `img`."""
+    """Return a value of an extra column as reports show it: bytes as their SHA-256, like `img`."""
     return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
 
 
@@ -217,7 +217,7 @@ ImageKey = tuple[int, str, int, bool, int]
 
 
 def image_key(row: ImageRow) -> ImageKey:
-    """Return what identifies an image, NULL equal to NULL, in the order of the sides' images."""
+    """Return the key of an image, in which NULLs are equal; images are sorted by it."""
     return row.step, row.file1, row.display, row.slice is None, row.slice or 0
 
 
@@ -230,13 +230,14 @@ def compare_images(
 ) -> Iterator[RowDifference]:
     """Compare images ordered by `image_key` and id.
 
-    Among images of equal key, equal ids belong together; what is left over is paired in the order
-    of the ids.
+    Of the images with equal keys, those with equal ids are compared with each other. The remaining
+    ones are paired in the order of their ids.
 
     Parameters
     ----------
     same_pixels
-        Returns whether the pictures of an old and a new id have equal pixels; None if unknown.
+        A function that returns true if the pictures of an old and a new id have equal pixels, and
+        None if that is unknown.
     extra
         Names of the columns in `extra`.
     """
@@ -259,7 +260,7 @@ def compare_images(
 def _groups(
     old: Iterable[ImageRow], new: Iterable[ImageRow]
 ) -> Iterator[tuple[list[ImageRow], list[ImageRow]]]:
-    """Bring the images of one key together."""
+    """Yield the old and new images of each key."""
     left, right = itertools.groupby(old, image_key), itertools.groupby(new, image_key)
     one, other = _next_group(left), _next_group(right)
     while one is not None or other is not None:
@@ -303,12 +304,13 @@ def compare_by_id(
     moved: Mapping[int, int],
     extra: tuple[str, ...] = (),
 ) -> Iterator[RowDifference]:
-    """Compare rows ordered by id; an id with another `created` is another row.
+    """Compare rows ordered by id; rows with equal ids and different `created` are different rows.
 
     Parameters
     ----------
     moved
-        New ids of re-keyed images by their old ones: a review that follows its image is the same.
+        The new id of each re-keyed image, by its old id. A review whose `img_id` changed in this
+        way is unchanged.
     extra
         Names of the columns in `extra`.
     """
@@ -373,5 +375,5 @@ def _differing(
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Return whether two values are equal; a NaN, which Postgres can hold, equals itself here."""
+    """Return true if two values are equal; NaN, which Postgres can store, equals NaN."""
     return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - only NaN differs from itself

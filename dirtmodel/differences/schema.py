@@ -1,4 +1,4 @@
-"""How the schemas of two releases differ: revisions, columns, and numbers of the enums."""
+"""Compare the schemas of two releases: revisions, columns, and numbers of the enums."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dirtmodel.models import lookups
 from dirtmodel.release.layout import file_name
 
 _ABOUT_COLUMNS: Final = frozenset({"no-notes", "unkept-column"})
-"""Codes of findings about columns that a database does not have."""
+"""Codes of findings about columns that are missing or were not kept."""
 
 
 def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
@@ -19,8 +19,8 @@ def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
     before, after = (
         [f for f in side.findings() if f.code in _ABOUT_COLUMNS] for side in (old, new)
     )
-    for found, others, where in ((before, after, "old"), (after, before, "new")):
-        for finding in found:
+    for findings, others, where in ((before, after, "old"), (after, before, "new")):
+        for finding in findings:
             if finding not in others:
                 yield {
                     "change": finding.code,
@@ -33,7 +33,7 @@ def compare_schemas(old: Side, new: Side) -> Iterator[dict[str, Any]]:
 
 def _revisions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
     path = database.known_revisions()
-    # A release folder has no schema but this version's.
+    # A release folder is loaded into the schema of this version.
     one, other = (path.index(side.revision or path[-1]) for side in (old, new))
     for revision in path[min(one, other) + 1 : max(one, other) + 1]:
         yield {
@@ -69,7 +69,7 @@ def _extensions(old: Side, new: Side) -> Iterator[dict[str, Any]]:
 
 
 def _message(revision: str) -> str:
-    """Return the first line of a migration, read from its file: alembic is slow to import."""
+    """Return the first line of a migration, read from its file because alembic loads slowly."""
     (file,) = (database.migrations_folder() / "versions").glob(f"{revision}_*.py")
     documentation = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return documentation.partition("\n")[0]

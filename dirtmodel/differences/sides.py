@@ -1,7 +1,7 @@
 """One side of a comparison: a database of this version, or a temporary one.
 
-A release folder, a database of an earlier revision and DIRT's own database are loaded into a
-temporary file, which is removed afterwards; they themselves are left unchanged.
+Release folders, databases of an earlier revision and DIRT's own databases are loaded into a
+temporary file, which is removed afterwards. The originals are left unchanged.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ _MODELS: Final[dict[str, Any]] = {
 
 
 class FindingRow(NamedTuple):
-    """What the check found in a release, as the database remembers it."""
+    """A finding of the check of a release, as it is stored in the database."""
 
     code: str
     file: str
@@ -70,13 +70,13 @@ class Side:
     Parameters
     ----------
     place
-        Where it is, for people: without passwords.
+        The path or URL to print, without a password.
     revision
-        That of the database as it was found, None of a release folder.
+        The revision of the database before any conversion; None for a release folder.
     session
-        On a database of this version's revision.
+        A session on a database of this version's revision.
     extension
-        What the database has beyond the schema of this version.
+        The columns and numbers that the database has beyond the schema of this version.
     """
 
     place: str
@@ -86,11 +86,11 @@ class Side:
 
     @property
     def label(self) -> str | None:
-        """The release's name, where it is known."""
+        """The label of the release; None if it is not recorded."""
         return self.session.scalar(RELEASE_LABEL)
 
     def as_json(self) -> dict[str, Any]:
-        """Describe the side."""
+        """Return the place, label and revision."""
         return {"place": self.place, "label": self.label, "revision": self.revision}
 
     def rows(
@@ -101,9 +101,10 @@ class Side:
         Parameters
         ----------
         of
-            Only images with these ids, reviews of these images, or sessions with these ids.
+            Ids of images (for `session`, of sessions). If given, return only rows with these ids or
+            reviews of these images.
         extra
-            Columns that DIRT does not have, for `extra` of the rows.
+            Columns that DIRT does not have, to be read into `extra` of the rows.
         """
         if table == "image":
             yield from self._images(of, extra)
@@ -161,7 +162,7 @@ class Side:
         return bytes(self.session.scalars(sa.select(Image.img).where(Image.id == img_id)).one())
 
     def images_by_unit(self, rule: Exclusions, columns: tuple[str, ...]) -> Iterator[Any]:
-        """Stream (image id, key columns of the rule's level) of the images that a rule looks at."""
+        """Stream (image id, key columns of the rule's level) of the images that a rule covers."""
         target = Target.__table__.c
         return self._stream(
             sa.select(Picture.img_id, *(target[name] for name in columns))
@@ -170,11 +171,11 @@ class Side:
         )
 
     def findings(self) -> list[FindingRow]:
-        """What was found when the release was loaded."""
-        found = self.session.execute(
+        """Return the findings of the load."""
+        rows = self.session.execute(
             sa.select(Finding.code, Finding.file, Finding.examples).order_by(Finding.id)
         )
-        return [FindingRow(code, file, tuple(examples)) for code, file, examples in found]
+        return [FindingRow(code, file, tuple(examples)) for code, file, examples in rows]
 
     def _stream(self, statement: Any) -> Iterator[Any]:
         return itertools.chain.from_iterable(
@@ -183,7 +184,7 @@ class Side:
 
 
 class _UtcText(sa.ColumnElement[str]):
-    """A time as UTC text with microseconds: SQLite stores it, Postgres must format it."""
+    """A time as UTC text with microseconds, which SQLite stores and Postgres must format."""
 
     inherit_cache = True
     _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
@@ -196,7 +197,7 @@ class _UtcText(sa.ColumnElement[str]):
 @compiles(_UtcText)
 def _kept(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
     column = compiler.process(element.column, **options)
-    # Other programs may leave out microseconds that are zero.
+    # Other programs may store a time without microseconds.
     return f"(CASE length({column}) WHEN 19 THEN {column} || '.000000' ELSE {column} END)"
 
 
@@ -207,7 +208,7 @@ def _written(element: _UtcText, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def _raw(column: Any) -> Any:
-    """Select a value as it is stored, the same on both engines."""
+    """Return an expression for a stored value that is equal on both engines."""
     if isinstance(column.type, UTCDateTime):
         return _UtcText(column).label(column.name)
     if isinstance(column.type, IntEnumType | sa.Boolean):
@@ -216,19 +217,19 @@ def _raw(column: Any) -> Any:
 
 
 def _extra_column(model: Any, column: Column) -> Any:
-    """Select a column that the model does not have; tables that are joined may have one, too."""
+    """Return a column that the model does not have, qualified with the name of the table."""
     return sa.column(column.name, column.sql_type, _selectable=model.__table__)
 
 
 @contextlib.contextmanager
 def opened(place: Place) -> Iterator[Side]:
-    """Open a database; anything else is loaded into a temporary one first.
+    """Open a database of this version; load anything else into a temporary one first.
 
     Raises
     ------
     DatabaseError
-        If it is missing, unreachable, of another program, newer than this version, or if another
-        program added images to it.
+        If the database is missing, unreachable, not one of dirtmodel or DIRT, or newer than this
+        version, or if another program added images to it.
     ReleaseError
         If a release has errors.
     """
@@ -245,7 +246,7 @@ def opened(place: Place) -> Iterator[Side]:
 
 
 def _require_pictures(session: orm.Session, place: str) -> None:
-    """Make sure that every image has its row in `picture`, which holds what is compared."""
+    """Raise DatabaseError if an image has no row in `picture`, which has its SHA-256."""
     n_images, n_pictures = (
         session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
         for model in (Image, Picture)
@@ -258,9 +259,9 @@ def _require_pictures(session: orm.Session, place: str) -> None:
 
 
 def _look(url: sa.URL) -> tuple[str | None, bool]:
-    """Return a database's revision, and whether it must be loaded before it can be queried.
+    """Return the revision of a database, and true if it must be loaded into a temporary one.
 
-    A database of an earlier revision lacks what the queries need, and DIRT's own has none of it.
+    Databases of earlier revisions and DIRT's own lack tables or columns that the queries need.
     """
     with database.reach(url) as connection:
         revision = database.current_revision(connection)
@@ -281,7 +282,7 @@ def _loaded(place: str | sa.URL | os.PathLike[str]) -> Iterator[orm.Session]:
 
 @contextlib.contextmanager
 def _snapshot(url: sa.URL) -> Iterator[orm.Session]:
-    """Open a database such that all statements see the same state, whoever writes to it."""
+    """Open a database so that all statements see the same state, even if other programs write."""
     with opening.open(url) as session:
         database.take_snapshot(session.connection())
         yield session

@@ -1,4 +1,4 @@
-"""Reviews that judged another picture than the present one."""
+"""Find reviews that judged an earlier picture than the present one."""
 
 import datetime as dt
 import itertools
@@ -17,7 +17,7 @@ OLDER: Final = "made before the picture was"
 
 
 class StaleReview(NamedTuple):
-    """A review of the new release whose picture is not the one that was judged."""
+    """A review of the new release that judged an earlier picture of its image."""
 
     table: str
     ids: list[int]
@@ -38,8 +38,8 @@ def stale_reviews(old: Side, new: Side, redrawn: Iterable[RowDifference]) -> Ite
     Parameters
     ----------
     redrawn
-        Images whose pixels differ. Reviews of them are stale where the old release has them too, or
-        where they are older than the new picture's `created`.
+        Images whose pixels differ. A review of such an image is stale if the old release has it
+        too, or if it is older than `created` of the new image.
     """
     remaining = iter(redrawn)
     while images := list(itertools.islice(remaining, _IMAGES_AT_A_TIME)):
@@ -56,9 +56,9 @@ def _of_kind(
         rows[row.img_id, row.session].append(row)
     by_id = {image.new.id: image.new for image in images}
     place = {img_id: n for n, img_id in enumerate(by_id)}
-    found = [review for review in Reviews(by_id).run(new.session) if review.kind == kind]
-    # In the order of the images, not of their ids.
-    for review in sorted(found, key=lambda review: place[review.img_id]):
+    reviews = [review for review in Reviews(by_id).run(new.session) if review.kind == kind]
+    # Sort in the order of the images, not of their ids.
+    for review in sorted(reviews, key=lambda review: place[review.img_id]):
         image = by_id[review.img_id]
         own = rows[review.img_id, review.session_id]
         if kind == "rating":

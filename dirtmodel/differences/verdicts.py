@@ -1,4 +1,4 @@
-"""Units whose verdict under an exclusion rule changed, and the rows that caused it."""
+"""Find units whose verdict under an exclusion rule changed, and the rows behind the change."""
 
 import itertools
 from collections import defaultdict
@@ -26,7 +26,7 @@ KINDS: Final = (
     "newly_reviewed",
     "no_longer_present",
 )
-"""The kinds of change; one unit can have several, such as newly reviewed and newly excluded."""
+"""The kinds of change; a unit can have several, such as newly reviewed and newly excluded."""
 
 DEFAULT_RULE: Final = Exclusions()
 
@@ -44,14 +44,15 @@ class VerdictChange:
     Parameters
     ----------
     kinds
-        Some of `KINDS`.
+        The kinds of change, from `KINDS`.
     unit
-        The keys of the rule's level, by column: `sub`, `ses` and so on.
+        The values that identify the unit, by column of the rule's level: `sub`, `ses` and so on.
     old, new
-        Status and evidence on each side, as in `Exclusions`; None where the unit is missing.
+        Status and evidence on each side, as in `Exclusions`; None if the unit is missing.
     rows
-        The differences that caused it, those that decide first: FAIL and clicks, then UNSURE, then
-        other reviews, then pictures and sessions; each by place and slice.
+        The differences that caused the change, the most relevant first: FAIL and clicks, then
+        UNSURE, then other reviews, then pictures and sessions. Rows of the same relevance are in
+        the order of their images.
     """
 
     kinds: tuple[str, ...]
@@ -61,7 +62,7 @@ class VerdictChange:
     rows: list[RowDifference] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the change as the JSON report shows it."""
+        """Return the change as an object of the JSON report."""
         rows = [{"table": row.table, **row.as_json()} for row in self.rows]
         return {**self.unit, "old": self.old, "new": self.new, "rows": rows}
 
@@ -69,7 +70,7 @@ class VerdictChange:
 def compare_verdicts(
     old: Side, new: Side, rule: Exclusions, moved: Mapping[int, int], same_pixels: SamePixels
 ) -> Iterator[VerdictChange]:
-    """Apply the rule to both sides; yield what changed, in the order of the level's columns."""
+    """Apply the rule to both sides and yield the units that changed, sorted by their columns."""
     whole = replace(rule, status=None)
     names = unit_columns(whole)
     before, after = (_by_unit(side, whole, names) for side in (old, new))
@@ -80,23 +81,23 @@ def compare_verdicts(
     ]
     remaining = iter(changes)
     images = _Images(old, new, whole, names, {tuple(change.unit.values()) for change in changes})
-    while some := list(itertools.islice(remaining, _UNITS_AT_A_TIME)):
-        _Causes(old, new, whole, moved, same_pixels).find(some, images)
-        yield from some
+    while batch := list(itertools.islice(remaining, _UNITS_AT_A_TIME)):
+        _Causes(old, new, whole, moved, same_pixels).find(batch, images)
+        yield from batch
 
 
 def unit_columns(rule: Exclusions) -> tuple[str, ...]:
-    """Return the columns that a rule's level distinguishes."""
+    """Return the columns that identify a unit of the rule's level."""
     return KEYS[Level(rule.level)]
 
 
 def _by_unit(side: Side, rule: Exclusions, names: tuple[str, ...]) -> dict[Unit, dict[str, Any]]:
-    found = {}
+    evidence = {}
     for row in rule.run(side.session):
         values = row._asdict()
         unit = tuple(values[name] for name in names)
-        found[unit] = {k: value for k, value in values.items() if k not in _NOT_EVIDENCE}
-    return found
+        evidence[unit] = {k: value for k, value in values.items() if k not in _NOT_EVIDENCE}
+    return evidence
 
 
 def _kinds(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[str, ...]:
@@ -125,16 +126,16 @@ class _Images:
     def _of(
         side: Side, rule: Exclusions, names: tuple[str, ...], wanted: set[Unit]
     ) -> dict[Unit, list[int]]:
-        found: dict[Unit, list[int]] = defaultdict(list)
+        images: dict[Unit, list[int]] = defaultdict(list)
         if wanted:
             for img_id, *unit in side.images_by_unit(rule, names):
                 if tuple(unit) in wanted:
-                    found[tuple(unit)].append(img_id)
-        return found
+                    images[tuple(unit)].append(img_id)
+        return images
 
 
 class _Causes:
-    """Finds the rows behind changed verdicts, for many units at once."""
+    """Finds the rows behind the changed verdicts of many units."""
 
     def __init__(
         self,
@@ -154,24 +155,24 @@ class _Causes:
         ]
 
     def find(self, changes: list[VerdictChange], images: _Images) -> None:
-        """Fill in the rows of these changes."""
+        """Add the rows to these changes."""
         units = [tuple(change.unit.values()) for change in changes]
-        # By image, which of the changes it belongs to.
+        # On each side, the position of the change of each image.
         places = tuple(
-            {img_id: n for n, unit in enumerate(units) for img_id in known.get(unit, ())}
-            for known in (images.old, images.new)
+            {img_id: n for n, unit in enumerate(units) for img_id in of_unit.get(unit, ())}
+            for of_unit in (images.old, images.new)
         )
         self._find_reviews(changes, places)
         olds, news = (
             list(side.rows("image", place.keys()))
             for side, place in zip(self._sides, places, strict=True)
         )
-        for found in compare_images(olds, news, Counts(), self._same_pixels):
-            _attach(changes, found, places, lambda row: row.id)
-        # An id of the new release says more than the same id of the old one.
+        for difference in compare_images(olds, news, Counts(), self._same_pixels):
+            _attach(changes, difference, places, lambda row: row.id)
+        # If both releases use an id, the image of the new release counts.
         keys = {image.id: image_key(image) for image in (*olds, *news)}
         for change in changes:
-            change.rows.sort(key=lambda found: _relevance(found, keys))
+            change.rows.sort(key=lambda row: _relevance(row, keys))
 
     def _find_reviews(
         self, changes: list[VerdictChange], places: tuple[dict[int, int], ...]
@@ -179,43 +180,45 @@ class _Causes:
         in_session: tuple[dict[int, set[int]], ...] = (defaultdict(set), defaultdict(set))
         for table in self._tables:
             olds, news = (
-                _noting(side.rows(table, place.keys()), place, sessions)
+                _with_sessions(side.rows(table, place.keys()), place, sessions)
                 for side, place, sessions in zip(self._sides, places, in_session, strict=True)
             )
-            for found in compare_by_id(table, olds, news, Counts(), self._moved):
-                _attach(changes, found, places, lambda row: row.img_id)
-        # A session that only one of the sides refers to may still be in both.
+            for difference in compare_by_id(table, olds, news, Counts(), self._moved):
+                _attach(changes, difference, places, lambda row: row.img_id)
+        # Both sides may have a session of which only one has reviews.
         ids = in_session[0].keys() | in_session[1].keys()
         olds, news = (side.rows("session", ids) for side in self._sides)
-        for found in compare_by_id("session", olds, news, Counts(), {}):
-            for n in sorted(in_session[0][found.row.id] | in_session[1][found.row.id]):
-                changes[n].rows.append(found)
+        for difference in compare_by_id("session", olds, news, Counts(), {}):
+            session_id = difference.row.id
+            for n in sorted(in_session[0][session_id] | in_session[1][session_id]):
+                changes[n].rows.append(difference)
 
 
-def _relevance(found: RowDifference, keys: Mapping[int, ImageKey]) -> tuple[Any, ...]:
-    """Sort what decides first, and the rows of an image in the order of its slices."""
-    if found.table in {"session", "image"}:
-        rank = {"image": 4, "session": 5}[found.table]
-    elif found.columns and not found.columns.keys() & {"rating", "x", "y"}:
+def _relevance(difference: RowDifference, keys: Mapping[int, ImageKey]) -> tuple[Any, ...]:
+    """Return a key that sorts the most relevant rows first, and then by image."""
+    table, row = difference.table, difference.row
+    if table in {"session", "image"}:
+        rank = {"image": 4, "session": 5}[table]
+    elif difference.columns and not difference.columns.keys() & {"rating", "x", "y"}:
         rank = 3
     else:
-        rank = min(_severity(row) for row in (found.old, found.new) if row is not None)
-    img_id = found.row.id if found.table == "image" else getattr(found.row, "img_id", None)
+        rank = min(_severity(one) for one in (difference.old, difference.new) if one is not None)
+    img_id = row.id if table == "image" else getattr(row, "img_id", None)
     key = None if img_id is None else keys.get(img_id)
-    return rank, key is None, key or (), found.table, found.row.id
+    return rank, key is None, key or (), table, row.id
 
 
 def _severity(review: Any) -> int:
-    """Return 0 for a review against the image, 1 for an unsure one, 2 for others."""
+    """Return 0 for a FAIL or a click, 1 for an UNSURE, and 2 for other reviews."""
     if hasattr(review, "rating"):
         return {Ratings.FAIL: 0, Ratings.UNSURE: 1}.get(review.rating, 2)
     return 2 if review.x is None or review.y is None else 0
 
 
-def _noting(
+def _with_sessions(
     rows: Iterable[Any], place: Mapping[int, int], sessions: dict[int, set[int]]
 ) -> Iterator[Any]:
-    """Pass reviews on, noting which changes each session has to do with."""
+    """Yield the reviews unchanged, and add the position of their change to that of sessions."""
     for row in rows:
         sessions[row.session].add(place[row.img_id])
         yield row
@@ -223,10 +226,11 @@ def _noting(
 
 def _attach(
     changes: list[VerdictChange],
-    found: RowDifference,
+    difference: RowDifference,
     places: tuple[dict[int, int], ...],
     img_id: Callable[[Any], int],
 ) -> None:
-    both = zip((found.old, found.new), places, strict=True)
+    """Append a difference to the changes of its image on both sides."""
+    both = zip((difference.old, difference.new), places, strict=True)
     for n in sorted({place[img_id(row)] for row, place in both if row is not None}):
-        changes[n].rows.append(found)
+        changes[n].rows.append(difference)
