@@ -1,4 +1,4 @@
-"""A relational home for the manual QC of A2CPS neuroimaging derivatives.
+"""Load and query the manual QC of A2CPS neuroimaging derivatives.
 
 >>> import dirtmodel as dm
 >>> with dm.open(demo_db) as db:
@@ -166,7 +166,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `dirtmodel --help` does not wait for SQLAlchemy."""
+    """Import a public name on first use, so that `dirtmodel --help` does not load SQLAlchemy."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _MODULES:

@@ -182,7 +182,10 @@ class TestStatements:
         answer = asyncio.run(site.client.get("/dirt"))
 
         assert answer.status_code == 400
-        assert answer.text == "This needs more memory than a page may use; ask for less.\n"
+        assert (
+            answer.text
+            == "This needs more memory than a page may use; select fewer rows or columns.\n"
+        )
 
 
 class TestFiles:

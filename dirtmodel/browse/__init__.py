@@ -1,15 +1,15 @@
-"""Datasette on a database, for browsing instead of typing.
+"""Show a database in the web browser, with Datasette.
 
-Only a browser on this machine that has the token can read it. No statement sees a picture's bytes:
-a page names an address for each picture that it shows, and the browser asks for those that come
-into view.
+Only a browser on this machine that has the token can read the pages. SQL statements cannot read the
+bytes of pictures. A page has a link to each picture instead, and the browser requests the pictures
+that come into view.
 
-- `access`: the token, and requests that are refused
-- `limits`: what one statement may take
+- `access`: the token, and the requests that are refused
+- `limits`: limits of time, sizes and memory for one statement
 - `describing`: titles, descriptions, facets and canned queries
-- `showing`: what our own pages show
-- `templates`: these pages, and changes to Datasette's
-- `server`: Datasette on a file, and how it is served
+- `showing`: the contents of the pages that we add
+- `templates`: these pages, and changes to Datasette's own
+- `server`: makes and serves a Datasette for a file
 - `plugin`: hooks of Datasette
 """
 
@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 
 
 def application(path: Path) -> "Datasette":
-    """Make the Datasette that shows the database in a file.
+    """Return a Datasette application for the database in a file.
 
     Raises
     ------
@@ -51,14 +51,14 @@ def application(path: Path) -> "Datasette":
 
 
 def check(db: str | os.PathLike[str]) -> Path:
-    """Make sure that a database can be shown, and return its file.
+    """Check that a database can be shown, and return the path of its file.
 
     Raises
     ------
     UsageError
-        If it is not a file.
+        If the database is not a SQLite file.
     DatabaseError
-        If it is missing, of another program, or of another revision.
+        If the database is missing, not one of dirtmodel, or of another revision.
     """
     url = database.parse_url(db)
     if not database.is_sqlite(url):
@@ -71,12 +71,12 @@ def check(db: str | os.PathLike[str]) -> Path:
 
 
 def listen(port: int) -> socket.socket:
-    """Take a port of this machine's own address; 0 takes a free one."""
+    """Listen on a port of 127.0.0.1; 0 chooses a free port."""
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((HOST, port))
-        # From now on, connections wait for an answer instead of being refused.
+        # Connections now wait until the server starts, instead of being refused.
         taken.listen()
     except OSError as error:
         taken.close()
@@ -87,12 +87,12 @@ def listen(port: int) -> socket.socket:
 
 
 def new_token() -> str:
-    """Return a token that cannot be guessed, to be part of an address."""
+    """Return a random token for the address."""
     return secrets.token_urlsafe(32)
 
 
 def serve(site: "Datasette", taken: socket.socket, token: str) -> None:
-    """Answer requests that have the token until interrupted."""
+    """Answer requests that have the token, until Ctrl-C."""
     from dirtmodel.browse import server
 
     server.serve(site, taken, token)

@@ -1,4 +1,4 @@
-"""Who may read the pages: a browser that was opened with the token, on this machine."""
+"""Access control: only a browser on this machine that has the token may read the pages."""
 
 import hmac
 import re
@@ -11,11 +11,11 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# With any port, because a tunnel may begin at another one.
+# Any port is allowed, because a tunnel may begin at another port.
 _LOCAL: Final = re.compile(rb"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 _HEADERS: Final = {
-    # Datasette's own pages contain scripts and styles; nothing may come from elsewhere.
+    # Datasette's own pages contain inline scripts and styles; other origins are not allowed.
     b"content-security-policy": b"default-src 'self'; script-src 'self' 'unsafe-inline'; "
     b"style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
     b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -28,25 +28,26 @@ _NOT_HERE: Final = "This is for 127.0.0.1 only.\n"
 _NOT_OPENED: Final = (
     "Open the address that `dirtmodel browse` printed when it started, with its token.\n"
 )
-_FOREIGN: Final = "A page of another site cannot ask for this. Open the address by itself.\n"
+_FOREIGN: Final = "Another site cannot request this page. Open the address directly.\n"
 _ONLY_READING: Final = "Pages can only be read.\n"
 
 
 @dataclass(frozen=True)
 class Guard:
-    """An ASGI application that lets through who may read another one.
+    """An ASGI application that passes permitted requests to another one and refuses the rest.
 
-    A request is answered if its address contains the token, or if it has the cookie that such an
-    answer sets and does not come from a page of another site.
+    A request is permitted if its address contains the token. The answer then sets a cookie, with
+    which later requests are permitted, unless they come from a page of another site.
 
     Parameters
     ----------
     app
-        The application that answers.
+        The application that answers permitted requests.
     token
-        What the address contains.
+        The secret token.
     port
-        The port that the server listens on; cookies of another server do not replace ours.
+        The port of the server. It is part of the name of the cookie, so that two servers do not
+        replace each other's cookies.
     """
 
     app: App
@@ -67,7 +68,7 @@ class Guard:
             if event["type"] == "http.response.start":
                 headers = _with_defaults(event["headers"])
                 if named:
-                    # A page that the browser takes from its cache would set no cookie.
+                    # A page from the cache of the browser would not set a cookie.
                     headers = [pair for pair in headers if pair[0].lower() != b"cache-control"]
                     headers += [(b"cache-control", b"no-store"), (b"set-cookie", cookie.encode())]
                 event = {**event, "headers": headers}
@@ -86,7 +87,7 @@ class Guard:
         return hmac.compare_digest(text, self.token.encode())
 
     def _refusal_of_page(self, scope: Scope) -> str | None:
-        """Return why a request without the token is refused."""
+        """Return the reason for refusing a request without the token; None to permit it."""
         pairs = (
             pair.strip().partition(b"=")
             for cookies in _values(scope, b"cookie")
@@ -105,9 +106,9 @@ class Guard:
 
 
 def _refusal_of_request(scope: Scope) -> str | None:
-    """Return why a request is refused whoever sends it."""
+    """Return the reason for refusing a request whatever its token; None to permit it."""
     hosts = _values(scope, b"host")
-    # A page elsewhere can make its own host name point here.
+    # Another site can make its own host name point to this machine (DNS rebinding).
     if len(hosts) != 1 or not _LOCAL.fullmatch(hosts[0]):
         return _NOT_HERE
     return None if scope["method"] in {"GET", "HEAD"} else _ONLY_READING
@@ -126,7 +127,7 @@ def _values(scope: Scope, name: bytes) -> list[bytes]:
 
 
 def _with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Add those of `_HEADERS` that are missing."""
+    """Add the headers of `_HEADERS` that are missing."""
     given = {name.lower() for name, _ in headers}
     return [*headers, *((name, value) for name, value in _HEADERS.items() if name not in given)]
 

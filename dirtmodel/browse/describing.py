@@ -1,4 +1,4 @@
-"""How Datasette describes each table, and the canned queries that it offers."""
+"""Datasette's descriptions of tables, and its canned queries."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from dirtmodel import database
 from dirtmodel.models import Ratings, Step, lookups, views
 
 NAME: Final = "dirt"
-"""What Datasette calls the database in addresses, whatever the name of its file."""
+"""The name of the database in addresses, whatever the name of its file."""
 
 FACETS: Final = {
     "session": ["step", "user"],
@@ -28,7 +28,7 @@ SHOWN: Final = (
     *(view.name for view in views.LABELS),
     *("target", "image", "session", "rating", "coordinate", "review", "release", "finding"),
 )
-"""Tables that people ask for, the views with names for numbers first; others are hidden."""
+"""The tables to show, beginning with the views that have names for numbers; others are hidden."""
 
 LABELS: Final = {
     "session": "user",
@@ -64,7 +64,7 @@ QUERIES: Final = {
     },
     "coverage": {
         "title": "How much has been reviewed?",
-        "description": "Not reviewed is not passed.",
+        "description": "Unreviewed does not mean passed.",
         "sql": "SELECT s.name AS step, count(*) AS n_images, sum(y.n_reviews > 0) AS n_reviewed\n"
         "FROM tally AS y JOIN target AS t ON t.id = y.target_id\n"
         "JOIN step AS s ON s.id = t.step\n"
@@ -74,7 +74,7 @@ QUERIES: Final = {
 
 
 def metadata() -> dict[str, Any]:
-    """Return the metadata for the database."""
+    """Return Datasette's metadata for the database."""
     tables: dict[str, dict[str, Any]] = {}
     for table in _relations():
         described = {column.name: column.comment for column in table.columns}
@@ -97,13 +97,13 @@ def metadata() -> dict[str, Any]:
 
 
 def overview() -> list[tuple[str, str]]:
-    """Return the tables that people ask for and what they hold."""
+    """Return the names of the tables to show, and their descriptions."""
     comments = {table.name: str(table.comment) for table in _relations()}
     return [(name, comments[name]) for name in SHOWN]
 
 
 def lookup_of(table: str, column: str) -> str | None:
-    """Return the lookup table that names the numbers of a column."""
+    """Return the lookup table that has the names for the numbers of a column; None if none has."""
     for relation in database.tables():
         if relation.name == table and column in relation.columns:
             keys = relation.columns[column].foreign_keys

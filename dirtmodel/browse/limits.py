@@ -1,4 +1,4 @@
-"""What one statement of a page may take: time, sizes of values and results, memory."""
+"""Limits for one statement of a page: time, sizes of values and results, memory."""
 
 import sqlite3
 import weakref
@@ -7,22 +7,25 @@ from typing import Any, Final
 
 SETTINGS: Final = {
     "max_returned_rows": 5_000,
-    # The server answers others meanwhile only if a statement leaves a thread to them.
+    # With several threads, other pages do not wait for a slow statement.
     "num_sql_threads": 3,
     "sql_time_limit_ms": 5_000,
     "max_csv_mb": 100,
     "cache_size_kb": 16_000,
-    # They cost a statement for each column.
+    # Suggestions would run one statement per column.
     "suggest_facets": False,
 }
 """Settings of Datasette."""
 
 LARGEST_VALUE: Final = 1_000_000
+"""The most bytes of one value."""
 _PATTERN: Final = 1_000
-"""Matching takes the length of the text times that of the pattern, without a look at the clock."""
+"""The most bytes of a LIKE pattern; the time limit does not interrupt the matching of one value."""
 
 LARGEST_RESULT: Final = 20_000_000
+"""The most bytes of a result."""
 _HEAP: Final = 500_000_000
+"""The most bytes of memory that SQLite may use."""
 
 
 def limit_heap() -> None:
@@ -41,10 +44,10 @@ def limit_connection(connection: sqlite3.Connection) -> None:
 
 
 class _Rows:
-    """Makes the rows of one statement after the other, and adds up their sizes."""
+    """A row factory that adds up the sizes of the rows of each statement."""
 
     def __init__(self) -> None:
-        # Weakly, because a cursor that is kept would keep a lock on the file.
+        # A weak reference, because a cursor keeps a lock on the file.
         self._cursor: Callable[[], sqlite3.Cursor | None] = lambda: None
         self._size = 0
 

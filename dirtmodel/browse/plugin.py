@@ -1,4 +1,4 @@
-"""Hooks of Datasette: limits of statements, pages of ours, and pictures and links in cells."""
+"""Hooks of Datasette: limits of statements, our own pages, and pictures and links in cells."""
 
 import asyncio
 import sqlite3
@@ -20,10 +20,10 @@ from dirtmodel.pictures.fetch import pens_of
 
 _INERT: Final = {"content-security-policy": "default-src 'none'; sandbox"}
 _UNBOUNDED: Final = frozenset({"printf", "format"})
-"""Functions that can run for minutes without a look at the clock: `printf('%.*c', 2e9, 'x')`."""
+"""Functions that the time limit does not interrupt, as in `printf('%.*c', 2e9, 'x')`."""
 
 _READING: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="page")
-"""Few at a time, because each picture may need much memory."""
+"""Few threads, because each picture may need much memory."""
 
 _PICTURE: Final = Markup(
     '<a href="/dirt/image/{0}"><img src="/-/picture/{0}" alt="image {0} with its clicks" '
@@ -41,7 +41,7 @@ _LINKED: Final = {
     "session": "session",
     "session_id": "session",
 }
-"""Columns that hold ids, and the tables whose rows they name."""
+"""Columns with ids, and the tables that they refer to."""
 
 _ROW_PAGES: Final = {
     "row-dirt-image.html": showing.image,
@@ -51,7 +51,7 @@ _ROW_PAGES: Final = {
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def prepare_connection(conn: sqlite3.Connection) -> None:
-    """Let statements read NULL instead of pictures, no other file, and nothing huge."""
+    """Limit statements: they read NULL for pictures, no other files, and no huge values."""
     limits.limit_connection(conn)
     conn.set_authorizer(_authorize)
 
@@ -70,7 +70,7 @@ def _authorize(
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def prepare_jinja2_environment(env: Any) -> None:
-    """Let templates include those of the other pages."""
+    """Let templates include the templates of `dirtmodel.pages`."""
     import jinja2
 
     pages = jinja2.PrefixLoader({"pages": jinja2.PackageLoader("dirtmodel.pages")}, delimiter=":")
@@ -79,8 +79,8 @@ def prepare_jinja2_environment(env: Any) -> None:
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def render_cell(row: Any, value: Any, column: str, table: str | None, datasette: Any) -> Any:
-    """Show a picture where a row has an `img` and the id of its image; link ids; name numbers."""
-    # Without an alias, SQLite calls a column that is not to be read by its qualified name.
+    """Show a picture in the column `img`, links for ids, and names for numbers."""
+    # SQLite gives a column that must not be read its qualified name, unless it has an alias.
     if column.rpartition(".")[2] == "img":
         names = row.keys()
         key = next((name for name in ("img_id", "id") if name in names), None)
@@ -103,7 +103,7 @@ async def _name(datasette: Any, lookup: str, number: int) -> Markup:
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 async def extra_template_vars(template: str, request: Any, datasette: Any) -> Any:
-    """Provide what the pages of an image and of a target show beside their rows."""
+    """Return the contents of the pages of an image and of a target, apart from their rows."""
     show = _ROW_PAGES.get(template)
     if show is None:
         return {}
@@ -128,7 +128,7 @@ async def start(request: Any, datasette: Any) -> Any:
 
 
 async def pictures(request: Any, datasette: Any) -> Any:
-    """Answer with the pictures that meet some conditions."""
+    """Answer with a page of the pictures that meet some conditions."""
     wanted = {name: request.args[name] for name in request.args}
     try:
         found = await _asked(datasette, showing.pictures, wanted)
@@ -138,7 +138,7 @@ async def pictures(request: Any, datasette: Any) -> Any:
 
 
 async def _asked(datasette: Any, question: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a function with a session on the file, in a thread."""
+    """Run a function with a session on the file, in a thread of its own pool."""
 
     def run() -> Any:
         with opening.open(file_of(datasette)) as session:
@@ -162,7 +162,7 @@ async def picture(request: Any, datasette: Any) -> Any:
 
 
 def draw(session: orm.Session, img_id: int) -> bytes | None:
-    """Draw the clicks on an image as rings; None where there is no such image."""
+    """Return the picture of an image with its clicks as rings; None if the image does not exist."""
     from dirtmodel.draw.annotate import Notes, annotate
     from dirtmodel.draw.captions import rings_of
 
@@ -176,9 +176,11 @@ def draw(session: orm.Session, img_id: int) -> bytes | None:
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def handle_exception(exception: Exception) -> Any:
-    """Explain a statement that needs too much memory."""
+    """Answer with an explanation if a statement needs too much memory."""
     if not isinstance(exception, MemoryError):
         return None
     return Response.text(
-        "This needs more memory than a page may use; ask for less.\n", status=400, headers=_INERT
+        "This needs more memory than a page may use; select fewer rows or columns.\n",
+        status=400,
+        headers=_INERT,
     )

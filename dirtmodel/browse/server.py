@@ -1,4 +1,4 @@
-"""Datasette on one file, and the server that answers with it."""
+"""Make a Datasette for one file, and serve it."""
 
 import logging
 import os
@@ -23,12 +23,12 @@ _PATIENCE: Final = 1
 
 
 class File(Database):  # type: ignore[misc]  # Datasette has no types
-    """A SQLite file, whatever characters its name has."""
+    """A SQLite file; its name may contain any characters."""
 
     def __init__(self, site: Datasette, path: Path) -> None:
-        # Not immutable: `dirtmodel upgrade` may change the file meanwhile, and Datasette would
-        # read all of it, gigabytes, to show its hash.
-        # What pages show of the name is text, even if the name itself is not UTF-8.
+        # Not immutable: `dirtmodel upgrade` may change the file in the meantime, and Datasette
+        # would read the whole file to show its hash.
+        # Pages show the name as text, even if it is not UTF-8.
         shown = os.fsencode(path).decode("utf-8", "replace")
         super().__init__(site, shown, is_mutable=True)
         self.file = path
@@ -50,21 +50,21 @@ class File(Database):  # type: ignore[misc]  # Datasette has no types
         return self.file.stat().st_size
 
     def interrupt(self) -> None:
-        """End the statements that run."""
+        """Interrupt all running statements."""
         for connection in self._opened:
             connection.interrupt()
 
 
 def make_site(path: Path) -> Datasette:
-    """Make a Datasette that shows a file as `describing.NAME`."""
-    # Where Rich is installed, each bad statement would print all local variables to stdout.
+    """Return a Datasette that shows a file as `describing.NAME`."""
+    # If Rich is installed, each wrong statement would print all local variables to stdout.
     datasette.handle_exception.rich = None
     made = Datasette(
         metadata=describing.metadata(),
         template_dir=str(Path(__file__).parent / "templates"),
         settings={"allow_download": False, "default_page_size": 50, **limits.SETTINGS},
     )
-    # It has no file so far, and would offer a database in memory instead.
+    # Datasette starts with a database in memory, because it has no file yet.
     made.remove_database("_memory")
     made.add_database(File(made, path), name=describing.NAME)
     return made
@@ -76,7 +76,7 @@ def file_of(site: Datasette) -> Path:
 
 
 def serve(site: Datasette, taken: socket.socket, token: str) -> None:
-    """Answer requests with the token until interrupted."""
+    """Answer requests with the token, until Ctrl-C."""
     limits.limit_heap()
     guard = Guard(site.app(), token, port=taken.getsockname()[1])
     config = uvicorn.Config(
@@ -97,7 +97,7 @@ def serve(site: Datasette, taken: socket.socket, token: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server whose statements end with it."""
+    """A server that interrupts running statements when it ends."""
 
     def __init__(self, config: uvicorn.Config, file: File) -> None:
         super().__init__(config)
@@ -105,7 +105,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End on a signal."""
-        # Answers that are cut off from now on are not errors.
+        # Do not log the answers that are now cut off as errors.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.interrupt()
         super().handle_exit(sig, frame)

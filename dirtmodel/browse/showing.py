@@ -1,4 +1,4 @@
-"""What our own pages show: the release, pictures by participant or scan, and one image."""
+"""Contents of the pages that we add: the start page, pages of pictures, targets and images."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ CONDITIONS: Final = ("step", "sub", "ses", "scan", "status")
 """Conditions of a page of pictures, as in `Images`."""
 
 _PER_PAGE: Final = 63
-"""All pictures of a target fit."""
+"""Pictures on a page; all pictures of a target fit."""
 
 _EXAMPLES: Final = 6
 
@@ -35,7 +35,7 @@ class Card(NamedTuple):
 
 
 def start(session: orm.Session) -> dict[str, Any]:
-    """Return what the start page shows."""
+    """Return the contents of the start page."""
     worst = sa.select(Tally.img_id).order_by(Tally.n_fail.desc(), Tally.n_clicks.desc())
     examples = session.scalars(worst.where(Tally.n_fail + Tally.n_clicks > 0).limit(_EXAMPLES))
     participants = sa.func.count(Target.sub.distinct())
@@ -52,17 +52,17 @@ def start(session: orm.Session) -> dict[str, Any]:
 
 
 def pictures(session: orm.Session, wanted: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a page of pictures shows.
+    """Return the contents of a page of pictures.
 
     Parameters
     ----------
     wanted
-        Values of `CONDITIONS`; and `from`, how many pictures the pages before show.
+        Values of `CONDITIONS`, and `from`: the number of pictures on the pages before this one.
 
     Raises
     ------
     UsageError
-        If a condition cannot be read.
+        If a condition has a wrong value.
     """
     given = {name: wanted[name].strip() for name in CONDITIONS if wanted.get(name, "").strip()}
     first = _number(wanted.get("from", "0"))
@@ -80,12 +80,12 @@ def pictures(session: orm.Session, wanted: Mapping[str, str]) -> dict[str, Any]:
 
 
 def target(session: orm.Session, target_id: int) -> dict[str, Any]:
-    """Return what the page of a target shows beside its row: all its pictures."""
+    """Return the contents of the page of a target, apart from its row: all its pictures."""
     return {"cards": _cards(session, _images_of(session, target_id))}
 
 
 def image(session: orm.Session, img_id: int) -> dict[str, Any]:
-    """Return what the page of an image shows beside its row."""
+    """Return the contents of the page of an image, apart from its row."""
     (found,) = fetch.find(session, [img_id])
     reviews = list(Reviews([img_id]).run(session))
     pens = fetch.pens_of(session)
@@ -105,7 +105,7 @@ def image(session: orm.Session, img_id: int) -> dict[str, Any]:
 
 
 def _neighbours(session: orm.Session, target_id: int, img_id: int) -> tuple[int | None, int | None]:
-    """Return the images before and after one, those of other targets included."""
+    """Return the ids of the previous and the next image, which may belong to other targets."""
     images = _images_of(session, target_id)
     place = images.index(img_id)
     before = images[place - 1] if place else None
@@ -148,7 +148,7 @@ def _finding(review: ImageReview) -> Chip:
 
 
 def _choices(session: orm.Session) -> dict[str, Any]:
-    """Return what the form that looks for pictures offers."""
+    """Return the choices of the form that selects pictures."""
     names = session.scalars(sa.select(lookups.STEP.c.name).order_by(lookups.STEP.c.id))
     return {"step_names": list(names), "statuses": [str(status) for status in Status]}
 

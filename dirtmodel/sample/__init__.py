@@ -1,8 +1,8 @@
 """A synthetic release in the documented layout: for the demo, the tests and the benchmarks.
 
-The pictures look like DIRT's and show no real person. Raters of differing strictness judge one true
-quality per image, and click where a bad picture visibly goes wrong. Every hazard of a real
-release is in it (`HAZARDS`), unless switched off.
+The pictures look like DIRT's, but do not show real people. Each image has a true quality, which
+raters of different strictness judge. They click where a bad picture has its fault. The release
+contains every hazard of a real release (`HAZARDS`), unless it is switched off.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -22,10 +22,11 @@ __all__ = ["HAZARDS", "Recipe", "Style", "make_tables", "write_release", "write_
 
 
 def make_tables(**options: Any) -> dict[str, Any]:
-    """Make the four logical tables, to look at or to alter before `write_tables`.
+    """Return the four logical tables, which tests can change before `write_tables`.
 
-    Returns pyarrow tables by name, columns in the documented order, in canonical types: int64,
-    double, bool, large_string, large_binary and timestamp[us, UTC]. All pictures are in memory.
+    The result has pyarrow tables by name, with columns in the documented order and in canonical
+    types: int64, double, bool, large_string, large_binary and timestamp[us, UTC]. All pictures are
+    in memory.
 
     Parameters
     ----------
@@ -44,17 +45,17 @@ def make_tables(**options: Any) -> dict[str, Any]:
 
 
 def write_release(folder: Path, *, style: Style = "polars", **options: Any) -> Path:
-    """Make a release below `folder`, which is returned, without holding its pictures in memory.
+    """Write a release below `folder` and return `folder`; few pictures are in memory at a time.
 
-    Equal options give equal rows whatever the style, and the same rows as `make_tables`.
+    Equal options result in equal rows in every style, and in the rows of `make_tables`.
 
     Parameters
     ----------
     folder
-        Receives `pre-surgery/mris/derivatives/qc/*.parquet`.
+        The folder in which `pre-surgery/mris/derivatives/qc/*.parquet` is written.
     style
-        Whose writer to imitate. "polars", as published: one row group, large types, zstd, three
-        empty rows at the end of each file. "duckdb": several row groups, int32, naive
+        The library whose files to imitate. "polars", as published: one row group, large types,
+        zstd, three empty rows at the end of each file. "duckdb": several row groups, int32, naive
         timestamps. "pandas": small row groups, int32, doubles for integers with NULLs,
         nanoseconds, pandas' metadata.
     options

@@ -1,7 +1,7 @@
-"""Pictures that look like DIRT's, of synthetic brains: ellipses, folded by smooth noise.
+"""Draw pictures like DIRT's, of synthetic brains: ellipses that are folded by smooth noise.
 
-Each picture is a function of the recipe and its image alone, so that any of them can be drawn at
-any time, in any order, with equal bytes.
+A picture depends only on the recipe and its image. Pictures can therefore be drawn in any order,
+and always have the same bytes.
 
 Coordinates are in half picture heights from the centre, x right and y down, as in `Images.fault`.
 """
@@ -29,25 +29,25 @@ X, Y, Z = range(3)
 _PNG_HEADER_BYTES: Final = 33
 _DTIFIT_SIZE: Final = (332 / 480, 389 / 480)
 _VOXELS: Final = {FMAP: 80, DTIFIT: 83}
-"""Columns of the voxel grid, 160 elsewhere: DIRT draws voxels of 2 to 3 mm as visible squares."""
+"""Columns of the voxel grid (160 for other steps); DIRT draws voxels of 2 to 3 mm as squares."""
 _LOBES: Final = (
     ((-0.40, 0.46, 0.32, 0.24), (-0.06, 0.56, 0.12, 0.36)),
     ((-0.34, 0.36, 0.29, 0.28), (0.34, 0.36, 0.29, 0.28), (0.0, 0.55, 0.15, 0.30)),
     (),
 )
-"""What bulges out of the main ellipse per display: centre x and y, half width and half height."""
+"""Ellipses that bulge out of the main one, per display: centre x, y, half width, half height."""
 _COARSE: Final = (18, 24)
 """Rows and columns of the noise that folds a brain."""
 _N_LEVELS: Final = 6
-"""Levels per channel of a directional map, whose colours then fit into a GIF."""
+"""Levels per channel of a directional map; its colours then fit into a GIF."""
 _GREEN, _BLUE, _RED = (40, 150, 60), (40, 50, 230), (200, 30, 30)
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _VISIBLE: Final = 0.3
-"""The severity from which a fault can be seen."""
+"""The severity from which a fault is visible."""
 
 
 def make_painter(images: Images, recipe: Recipe) -> Callable[[int], bytes]:
-    """Return the function that makes the picture of the image at a position."""
+    """Return the function that encodes the picture of the image at a position."""
     if recipe.pictures == "drawn":
         return lambda at: _Drawing(images, recipe, at).encoded()
     png = encode.png(Image.new("1", recipe.picture_size))
@@ -69,9 +69,9 @@ def _with_noise(png: bytes, recipe: Recipe, at: int) -> bytes:
 
 
 class _Brain(NamedTuple):
-    """One slice through a brain, voxel by voxel.
+    """One slice through a brain; each field has one number per voxel.
 
-    `depth` is 0 on the surface and 1 in the centre; the others are from 0 to 1.
+    `depth` is 0 on the surface and 1 in the centre; `white` and `fluid` are from 0 to 1.
     """
 
     depth: Field
@@ -84,14 +84,14 @@ class _Brain(NamedTuple):
 
 
 class _Drawing(NamedTuple):
-    """The picture of one image: `at` is its position in `images`."""
+    """The picture of the image at position `at` of `images`."""
 
     images: Images
     recipe: Recipe
     at: int
 
     def encoded(self) -> bytes:
-        """Draw the picture and encode it as DIRT stores it."""
+        """Draw the picture and encode it in the format of DIRT."""
         step = int(self.images.step[self.at])
         size = self.recipe.picture_size
         if step == DTIFIT:
@@ -114,7 +114,7 @@ class _Drawing(NamedTuple):
         return encode.png(picture.convert("RGBA"))
 
     def _overlaid(self, step: int, x: Field, y: Field) -> Colours:
-        """Draw a brain with what is judged on it: mask, outline of the template, or surfaces."""
+        """Draw a brain with its mask, the outline of the template, or its surfaces."""
         fault = self._side * self._fault(x, y)
         brain = self._brain(x, y, warp=0.5 * fault if step == NORMALIZATION else 0)
         grey = brain.brightness(0.78, 0.5, 0.12) + self._grain(x.shape, 0.04)
@@ -134,7 +134,7 @@ class _Drawing(NamedTuple):
         return colours
 
     def _coregistration(self, x: Field, y: Field) -> list[Colours]:
-        """Draw the functional scan and the fieldmap, both with the outline of the first."""
+        """Draw the functional scan and the fieldmap, both with the outline of the scan."""
         still = self._brain(x, y)
         moved = self._brain(x, y, warp=self._side * 0.55 * self._fault(x, y))
         frames = []
@@ -145,7 +145,7 @@ class _Drawing(NamedTuple):
         return frames
 
     def _fibres(self, x: Field, y: Field) -> list[Colours]:
-        """Draw slices of a directional map: red runs left-right, green front-back, blue up-down."""
+        """Draw slices of a directional map (red: left-right, green: front-back, blue: up-down)."""
         kept = 1 - np.minimum(1.3 * self._fault(x, y), 1)
         red = np.exp(-((x / 0.2) ** 2))
         blue = np.exp(-(((np.abs(x) - 0.26) / 0.1) ** 2) - (y / 0.45) ** 2)
@@ -172,7 +172,7 @@ class _Drawing(NamedTuple):
         number: int | None = None,
         n_slices: int | None = None,
     ) -> _Brain:
-        """Cut through a brain; `warp` moves its surface outward where positive."""
+        """Return a slice of a brain; positive values of `warp` move its surface outward."""
         target = self.images.targets[int(self.images.target[self.at])]
         display = int(self.images.display[self.at])
         number = int(self.images.slice[self.at]) if number is None else number
@@ -189,7 +189,7 @@ class _Drawing(NamedTuple):
             lobe = np.hypot((x / scale - right) / half_width, (y / scale - below) / half_height)
             depth = np.maximum(depth, 0.6 * (1 - lobe))
         depth = depth + 0.02 * folds + warp
-        # A sulcus runs where the noise changes sign; grey matter lines it, as it lines the surface.
+        # A sulcus is where the noise changes sign. Like the surface, it is lined by grey matter.
         from_sulcus = np.abs(folds) + 3 * np.maximum(depth - 0.26, 0)
         white = _step((depth - 0.13) * 16) * _step((from_sulcus - 0.42) * 5)
         fluid = np.maximum(_step((0.15 - from_sulcus) * 6) * 0.9, _ventricles(x, y, display))
@@ -200,11 +200,11 @@ class _Drawing(NamedTuple):
 
     @property
     def _side(self) -> int:
-        """Whether this target's fault bulges out (1) or bites in (-1)."""
+        """1 if the fault of this target bulges outward, -1 if it goes inward."""
         return 1 if int(self.images.target[self.at]) % 3 else -1
 
     def _fault(self, x: Field, y: Field) -> Field:
-        """Raise a bump over the fault, as high as it is bad; hardly visible in good images."""
+        """Return a bump at the fault, as high as its severity; it is hardly visible if small."""
         severity = float(self.images.severity[self.at])
         right, down = self.images.fault[self.at]
         bump: Field = np.exp(-((x - right) ** 2 + (y - down) ** 2) / (2 * 0.16**2))
@@ -216,7 +216,7 @@ class _Drawing(NamedTuple):
         return (grain - np.float32(0.5)) * np.float32(strength)
 
     def _label(self, picture: Image.Image) -> None:
-        """Write where the slice lies and, where it shows both, which side is which."""
+        """Write the position of the slice and, if the cut shows both sides, L and R."""
         width, height = picture.size
         margin, display = height // 40, int(self.images.display[self.at])
         n_slices = self.images.targets[int(self.images.target[self.at])].n_slices
@@ -228,11 +228,11 @@ class _Drawing(NamedTuple):
             _write(picture, (width * 5 // 6, margin), "R", _WHITE)
 
 
-@functools.lru_cache(maxsize=64)  # a subject's slices come again in each of its targets
+@functools.lru_cache(maxsize=64)  # all targets of a subject have the same slices
 def _folds(seed: tuple[int, int, int], shape: tuple[int, int], position: float) -> Field:
-    """Return smooth noise, to a standard deviation of about 1; the sides mirror each other.
+    """Return smooth, symmetric noise with a standard deviation of about 1.
 
-    The position of the slice turns one noise into another, so that neighbours resemble each other.
+    The position of the slice blends two noises, so that neighbouring slices are similar.
     """
     rng = np.random.default_rng(seed)
     one, other = rng.standard_normal((2, *_COARSE)).astype(np.float32)
@@ -258,13 +258,13 @@ def _ventricles(x: Field, y: Field, display: int) -> Field:
 
 
 def _step(field: Field) -> Field:
-    """Step softly: 0 below -0.5, 1 above 0.5, straight between."""
+    """Return 0 below -0.5, 1 above 0.5, and a linear transition between."""
     stepped: Field = np.clip(field + np.float32(0.5), 0, 1)
     return stepped
 
 
 def _edge(inside: Bools) -> Bools:
-    """Find the voxels of a shape that touch its outside."""
+    """Return the voxels of a shape that touch its outside."""
     core = inside.copy()
     core[1:] &= inside[:-1]
     core[:-1] &= inside[1:]
@@ -274,19 +274,19 @@ def _edge(inside: Bools) -> Bools:
 
 
 def _grey(brightness: Field) -> Colours:
-    """Return greys in steps of 2, so that a GIF has room for other colours."""
+    """Return greys in steps of 2, so that the palette of a GIF has room for other colours."""
     grey = np.clip(brightness * 255, 0, 255).astype(np.uint8) & 0xFE
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 
 
 def _tint(colours: Colours, where: Bools, tint: tuple[int, int, int], strength: float) -> None:
-    """Lay a translucent colour over part of a picture."""
+    """Blend a translucent colour into a part of a picture."""
     under = colours[where].astype(np.float32)
     colours[where] = under + (np.array(tint, dtype=np.float32) - under) * np.float32(strength)
 
 
 def _paletted(colours: Colours) -> Image.Image:
-    """Turn at most 254 colours into a palette, which leaves room for labels."""
+    """Return an image with a palette; at most 254 colours leave room for those of labels."""
     codes = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     used, places = np.unique(codes, return_inverse=True)
     image = Image.fromarray(places.reshape(codes.shape).astype(np.uint8))

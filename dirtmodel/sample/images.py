@@ -1,4 +1,4 @@
-"""The image table without its pictures: which targets, displays and slices there are."""
+"""The image table without its pictures: the targets, displays and slices."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,12 +14,14 @@ Floats = npt.NDArray[np.float64]
 NO_SLICE: Final = -1
 RUNS: Final = tuple((task, run) for task in ("rest", "cuff") for run in (1, 2))
 MISSING_RUNS: Final = 0.05
+"""Share of runs that are missing."""
 BAD_TARGETS: Final = 0.15
+"""Share of targets that are bad."""
 START: Final = 1_753_500_000_000_000
-"""When the first picture was rendered: 26 July 2025, in microseconds since 1970."""
+"""The time of the first picture: 26 July 2025, in microseconds since 1970."""
 
 HALF_AXES: Final = ((0.84, 0.60), (0.64, 0.66), (0.60, 0.80))
-"""Of the brain in displays X, Y and Z, in half picture heights."""
+"""Half axes of the brain in displays X, Y and Z, in half picture heights."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Target:
 class Images:
     """All images, column by column, in DIRT's order of creation.
 
-    `severity` (0 flawless to 1) is what the raters judge, and `fault` (n × 2) is where the flaw
-    lies, in half picture heights from the centre, x right and y down.
+    `severity` is the true quality that raters judge, from 0 (flawless) to 1. `fault` (n × 2) is the
+    place of the flaw, in half picture heights from the centre, x right and y down.
     """
 
     targets: tuple[Target, ...]
@@ -56,25 +58,25 @@ class Images:
 
 
 def ids(n: int, recipe: Recipe, rng: np.random.Generator) -> Ints:
-    """Ascending ids, with gaps where the recipe wants them."""
+    """Return ascending ids, with gaps if the recipe has this hazard."""
     gaps = rng.integers(1, 4, n)
     return np.cumsum(gaps) if recipe.has("id_gaps") else np.arange(1, n + 1)
 
 
 def row_order(n: int, recipe: Recipe, rng: np.random.Generator) -> Ints:
-    """In which order rows lie in their file."""
+    """Return the order of rows in their file."""
     shuffled = rng.permutation(n)
     return shuffled if recipe.has("unordered_rows") else np.arange(n)
 
 
 def shrinkage(slice_: int | Ints, n_slices: int | Ints) -> Floats:
-    """How much smaller the brain is in this slice than in its middle."""
+    """Return the size of the brain in a slice, relative to its middle."""
     off_centre = 2 * (np.asarray(slice_) + 0.5) / n_slices - 1
     return np.asarray(1 - 0.3 * off_centre**2)
 
 
 def make_images(recipe: Recipe, rng: np.random.Generator) -> Images:
-    """Lay out targets and images and decide which are bad, and where."""
+    """Return all images, with random severities and places of faults."""
     targets = _targets(recipe, rng)
     steps = np.array([t.step for t in targets], dtype=np.int64)
     n_slices = np.array([t.n_slices for t in targets], dtype=np.int64)
@@ -104,7 +106,7 @@ def make_images(recipe: Recipe, rng: np.random.Generator) -> Images:
 
 
 def _severities(steps: Ints, rng: np.random.Generator) -> Floats:
-    """How bad each target is: most are fine, some are plainly not, in every step at least one."""
+    """Return the severity of each target: most are low, some are high, one per step at least."""
     fine = rng.beta(1.5, 9, len(steps))
     bad = rng.random(len(steps)) < BAD_TARGETS
     for step in np.unique(steps):
@@ -113,7 +115,7 @@ def _severities(steps: Ints, rng: np.random.Generator) -> Floats:
 
 
 def _targets(recipe: Recipe, rng: np.random.Generator) -> list[Target]:
-    """All targets, step by step as DIRT's renderers go through them."""
+    """Return all targets, step by step, in the order of DIRT's renderers."""
     numbers = np.sort(rng.choice(np.arange(10_000, 100_000), recipe.subjects, replace=False))
     has_run = rng.random((recipe.subjects, len(RUNS))) >= MISSING_RUNS
     has_run[:, 0] = True
@@ -148,8 +150,8 @@ def _of_subject(
                 fieldmap,
                 slices,
             )
-            for (task, run), there in zip(RUNS, has_run, strict=True)
-            if there
+            for (task, run), exists in zip(RUNS, has_run, strict=True)
+            if exists
         ]
     file1, file2, n_slices = {
         MASK: (f"{sub}_desc-brain_mask.nii.gz", f"{sub}_T1w.nii.gz", slices),

@@ -1,4 +1,4 @@
-"""What a synthetic release contains."""
+"""The description of a synthetic release."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 MASK, NORMALIZATION, SURFACE, FMAP, DTIFIT = STEPS = range(5)
-"""DIRT's steps, spelt out here rather than taken from the models, which they help to test."""
+"""DIRT's steps; they are not imported from the models, because they serve to test these."""
 
 Pictures = Literal["drawn", "noise", "tiny"]
 
 HAZARDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "id_gaps": "ids skip numbers in all four tables",
-        "unordered_rows": "rows lie in no particular order",
+        "unordered_rows": "rows are in no particular order",
         "null_users": "the earliest sessions have no user",
         "double_submit": "one review twice, 180 ms apart, in the same session",
         "changed_mind": "a second, different review 40 s later in the same session",
@@ -29,49 +29,48 @@ HAZARDS: Final[Mapping[str, str]] = MappingProxyType(
         "equal_dtifit_keys": "two DTIFIT images alike in slice (NULL), file1, display and step",
     }
 )
-"""Everything of a real release that code may stumble over, by name.
+"""Oddities of real releases that can break code, by name.
 
-Always there, being no trouble: images that nobody reviewed, a missing run, NULL file2, reviews
-without clicks (x and y NULL), submissions of several clicks a few microseconds apart, and
-`source_data_issue` set now and then.
+Every synthetic release also has what is normal: unreviewed images, a missing run, NULL file2,
+reviews without clicks (x and y NULL), submissions of several clicks a few microseconds apart, and
+some reviews with `source_data_issue`.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a synthetic release contains; equal recipes produce equal releases.
+    """The description of a synthetic release; equal recipes produce equal releases.
 
     Parameters
     ----------
     seed
-        Everything random derives from it.
+        The seed of all random numbers.
     subjects, slices
-        Each subject has up to 8 targets: mask, normalisation, surface, four runs of fieldmap
-        coregistration (a few are missing) and dtifit. The first three and each run have
-        3 displays × `slices` pictures (normalisation at most 3 slices), dtifit has one.
-        136 pictures a subject with DIRT's own 7 slices.
+        Numbers of subjects, and of slices per display. Each subject has up to 8 targets: mask,
+        normalisation, surface, four runs of fieldmap coregistration (a few are missing) and dtifit.
+        dtifit has one picture, the other targets have 3 displays × `slices` pictures (normalisation
+        at most 3 slices). With DIRT's own 7 slices, a subject has 136 pictures.
     steps
-        The steps that are in it at all.
+        The steps of the release.
     raters
-        From the most lenient to the strictest, and about one true quality per image.
+        Number of raters, from the most lenient to the strictest.
     reviews_per_image
-        Mean number of raters that review a reviewed image.
+        Mean number of raters who review a reviewed image.
     reviewed
-        Share of images reviewed in each step but fieldmap coregistration, which is always
-        reviewed exhaustively.
+        Share of reviewed images in each step; all images of fieldmap coregistration are reviewed.
     session_length
-        Reviews in one sitting.
+        The most reviews in one session.
     hazards
-        True for all of `HAZARDS`, False for none, or the names of some.
+        True for all of `HAZARDS`, False for none, or a collection of names.
     pictures
-        "drawn" like DIRT's; "noise": black PNGs of `picture_bytes`, which differ in bytes that
-        viewers ignore, made at thousands a second; "tiny": one small PNG and one GIF for all.
+        "drawn": like DIRT's. "noise": black PNGs of `picture_bytes`, which differ in bytes that
+        viewers ignore; thousands are made per second. "tiny": the same small PNG or GIF for all.
     picture_size
-        Width and height in pixels of all but dtifit, which keeps its own proportions.
+        Width and height in pixels. Pictures of dtifit have the proportions of DIRT's.
     frames
-        Frames of a drawn dtifit GIF.
+        Number of frames of a drawn dtifit GIF.
     picture_bytes
-        Size of a "noise" picture.
+        Size of a "noise" picture in bytes.
     """
 
     seed: int = 0
@@ -89,7 +88,7 @@ class Recipe:
     picture_bytes: int = 25_000
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be made, rather than make something else."""
+        """Raise ValueError if a field has a wrong value."""
         if not isinstance(self.hazards, bool) and (unknown := set(self.hazards) - set(HAZARDS)):
             raise ValueError(f"unknown hazards {sorted(unknown)}: choose from {sorted(HAZARDS)}")
         if not set(self.steps) <= set(STEPS):
@@ -104,7 +103,7 @@ class Recipe:
             )
 
     def has(self, hazard: str) -> bool:
-        """Whether this release is to contain the hazard."""
+        """Return true if the release contains this hazard."""
         if hazard not in HAZARDS:
             raise KeyError(hazard)
         return self.hazards if isinstance(self.hazards, bool) else hazard in self.hazards

@@ -1,6 +1,6 @@
-"""Raters of differing strictness who sit down in sessions and judge images.
+"""The sessions and reviews of raters of different strictness.
 
-All is vectorised: a million reviews take seconds.
+The code is vectorised, so that a million reviews take seconds.
 """
 
 from dataclasses import dataclass, replace
@@ -17,11 +17,14 @@ Bools = npt.NDArray[np.bool_]
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 UNSURE_FROM, FAIL_FROM = 0.38, 0.60
+"""The scores from which a rater chooses UNSURE and FAIL."""
 STRICTNESS: Final = 0.12
+"""The score that the strictest rater adds to the severity, and the most lenient one subtracts."""
 DISAGREEMENT: Final = 0.06
+"""Standard deviation of the random part of a score."""
 NO_NOTE: Final = -1
 NOTED, BLAMED = 0.08, 0.15
-"""Shares of reviews with a note, and of unfavourable ones that blame the source data."""
+"""Shares of reviews with a note, and of unfavourable reviews that report a source data issue."""
 
 _REVIEW_COLUMNS: Final = ("image", "session", "created", "score", "by_verdict")
 
@@ -54,7 +57,7 @@ AWKWARD_NOTES: Final = (
 
 @dataclass(frozen=True)
 class Sessions:
-    """All sessions in the order they began; `rater` is an index, -1 where no user is recorded."""
+    """All sessions in the order of their beginning; `rater` is an index, or -1 without a user."""
 
     id: Ints
     step: Ints
@@ -66,7 +69,7 @@ class Sessions:
 class Reviews:
     """All reviews, one row each, before they become rows of `rating` or `coordinate`.
 
-    `session` and `image` are positions in their tables; `score` is how bad the rater finds it.
+    `session` and `image` are positions in their tables. `score` is the severity that a rater sees.
     """
 
     image: Ints
@@ -79,24 +82,24 @@ class Reviews:
         return len(self.image)
 
     def take(self, which: Ints) -> "Reviews":
-        """Pick some of the reviews."""
+        """Return the reviews at these positions."""
         return Reviews(*(getattr(self, column)[which] for column in _REVIEW_COLUMNS))
 
     def plus(self, other: "Reviews") -> "Reviews":
-        """Both together."""
+        """Return these reviews, followed by the other ones."""
         both = ((getattr(self, c), getattr(other, c)) for c in _REVIEW_COLUMNS)
         return Reviews(*(np.concatenate(pair) for pair in both))
 
 
 def rater_names(n: int) -> list[str]:
-    """User names, the most lenient rater's first."""
+    """Return the names of n users, from the most lenient to the strictest."""
     return [*RATERS[:n], *(f"rater{i}" for i in range(len(RATERS) + 1, n + 1))]
 
 
 def make_reviews(
     images: Images, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Sessions, Reviews]:
-    """Who judged what, when, in which session."""
+    """Return all sessions and reviews."""
     image, rater = _assignments(images, recipe, rng)
     step = images.step[image]
     order = np.lexsort((rng.random(len(image)), step, rater))
@@ -132,7 +135,7 @@ def make_reviews(
 
 
 def _assignments(images: Images, recipe: Recipe, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Pairs of (image, rater), each once."""
+    """Return the image and the rater of each review; no pair occurs twice."""
     n = len(images)
     chosen = (images.step == FMAP) | (rng.random(n) < recipe.reviewed)
     chosen[np.flatnonzero(images.step != FMAP)[:1]] = False
@@ -145,12 +148,12 @@ def _assignments(images: Images, recipe: Recipe, rng: np.random.Generator) -> tu
 
 
 def _runs(keys: Ints) -> Ints:
-    """Count through the runs of equal neighbours: 5 5 9 2 2 → 0 0 1 2 2."""
+    """Number the runs of equal neighbours: 5 5 9 2 2 → 0 0 1 2 2."""
     return np.cumsum(np.diff(keys, prepend=keys[:1]) != 0)
 
 
 def _starts(runs: Ints) -> Ints:
-    """Where each element's run starts, for run numbers as `_runs` gives them."""
+    """Return the position at which the run of each element starts, for numbers from `_runs`."""
     return np.flatnonzero(np.diff(runs, prepend=-1))[runs]
 
 
@@ -161,13 +164,13 @@ def _with_hazards(
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> tuple[Sessions, Reviews]:
-    """Add repeated, crossed and misplaced reviews, and forget the earliest users."""
-    some = max(8, len(reviews) // 50)
+    """Add repeated, crossed and misplaced reviews, and remove the users of early sessions."""
+    n_picked = max(8, len(reviews) // 50)
     base = reviews
     verdict_steps = np.isin(images.step[base.image], (FMAP, DTIFIT))
 
     def pick() -> Reviews:
-        return base.take(rng.choice(len(base), min(some, len(base)), replace=False))
+        return base.take(rng.choice(len(base), min(n_picked, len(base)), replace=False))
 
     if recipe.has("double_submit"):
         again = pick()
@@ -201,9 +204,9 @@ def _with_hazards(
                 )
             )
     if recipe.has("null_users"):
-        forgotten = np.arange(len(sessions.id)) < max(1, len(sessions.id) // 8)
+        unknown = np.arange(len(sessions.id)) < max(1, len(sessions.id) // 8)
         sessions = Sessions(
-            sessions.id, sessions.step, np.where(forgotten, -1, sessions.rater), sessions.created
+            sessions.id, sessions.step, np.where(unknown, -1, sessions.rater), sessions.created
         )
     return sessions, reviews
 
@@ -211,18 +214,18 @@ def _with_hazards(
 def _repeated_sessions(
     sessions: Sessions, reviews: Reviews, shift: int, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Sessions, Reviews]:
-    """Assign reviews after the end of their session to a later sitting of the same rater."""
+    """Add later sessions of the same raters, for reviews whose session index is beyond the end."""
     n = len(sessions.id)
     again = np.unique(reviews.session[reviews.session >= n])
     number = np.where(
         reviews.session < n, reviews.session, n + np.searchsorted(again, reviews.session)
     )
-    held = again - n
+    original = again - n
     repeated = Sessions(
         id=np.concatenate([sessions.id, sessions.id[-1] + ids(len(again), recipe, rng)]),
-        step=np.concatenate([sessions.step, sessions.step[held]]),
-        rater=np.concatenate([sessions.rater, sessions.rater[held]]),
-        created=np.concatenate([sessions.created, sessions.created[held] + shift]),
+        step=np.concatenate([sessions.step, sessions.step[original]]),
+        rater=np.concatenate([sessions.rater, sessions.rater[original]]),
+        created=np.concatenate([sessions.created, sessions.created[original] + shift]),
     )
     return repeated, replace(reviews, session=number)
 
@@ -230,7 +233,7 @@ def _repeated_sessions(
 def rating_columns(
     reviews: Reviews, images: Images, sessions: Sessions, recipe: Recipe, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Rows of `rating`, in the order of submission; `notes` are positions in `note_texts`."""
+    """Return the columns of `rating`, by time; `notes` has positions in `note_texts`."""
     chosen = reviews.take(np.flatnonzero(reviews.by_verdict))
     chosen = chosen.take(np.argsort(chosen.created, kind="stable"))
     n = len(chosen)
@@ -248,7 +251,7 @@ def rating_columns(
 def coordinate_columns(
     reviews: Reviews, images: Images, sessions: Sessions, recipe: Recipe, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Rows of `coordinate`, in the order of submission; x and y are NaN where NULL."""
+    """Return the columns of `coordinate`, by time; x and y are NaN for NULL."""
     chosen = reviews.take(np.flatnonzero(~reviews.by_verdict))
     chosen = chosen.take(np.argsort(chosen.created, kind="stable"))
     excess = np.maximum(chosen.score - UNSURE_FROM, 0)
@@ -281,7 +284,7 @@ def _blames_source(reviews: Reviews, rng: np.random.Generator) -> Bools:
 
 
 def _stray_clicks(pixels: Floats, recipe: Recipe) -> None:
-    """Move some real clicks where no click should be."""
+    """Replace coordinates of some clicks by hazardous ones."""
     clicks = iter(np.flatnonzero(~np.isnan(pixels[:, 0])))
     below = recipe.picture_size[1] + 0.2
     stray = {
@@ -296,12 +299,12 @@ def _stray_clicks(pixels: Floats, recipe: Recipe) -> None:
 
 
 def note_texts(recipe: Recipe) -> list[str]:
-    """All texts that notes draw from."""
+    """Return all texts of notes."""
     return [*NOTES, *AWKWARD_NOTES] if recipe.has("awkward_notes") else list(NOTES)
 
 
 def _notes(n: int, recipe: Recipe, rng: np.random.Generator) -> Ints:
-    """Positions in `note_texts`, mostly none; the first rows go through all texts once."""
+    """Return n positions in `note_texts`, mostly `NO_NOTE`; the first rows have each text once."""
     texts = len(note_texts(recipe))
     notes = np.where(rng.random(n) < NOTED, rng.integers(0, len(NOTES), n), NO_NOTE)
     each = np.arange(min(texts, n))

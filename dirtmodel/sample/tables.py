@@ -21,19 +21,19 @@ _PICTURES_PER_BATCH = 256
 
 
 class LogicalRelease:
-    """A release that is not written yet; its pictures are drawn on demand.
+    """The tables of a release before it is written; pictures are drawn on demand.
 
     Parameters
     ----------
     recipe
-        What is to be in it.
+        The description of the release.
 
     Attributes
     ----------
     session, rating, coordinate
-        Whole pyarrow tables.
+        The complete pyarrow tables.
     image
-        The image table with NULL in place of the pictures.
+        The image table with NULL instead of pictures.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -54,7 +54,7 @@ class LogicalRelease:
         self.coordinate = _shuffled(_review_table(coordinate, texts), recipe, rows)
 
     def image_batches(self) -> Iterator[Any]:
-        """Record batches of the image table with its pictures, a few megabytes each."""
+        """Yield record batches of the image table with its pictures, a few megabytes each."""
         import pyarrow as pa
 
         at = self.image.column_names.index("img")
@@ -72,7 +72,7 @@ def _moments(microseconds: Ints) -> Any:
 
 
 def _chosen(texts: list[str | None], which: Ints) -> Any:
-    """Look up the texts at these positions, NULL where negative."""
+    """Return the texts at these positions; NULL for negative positions."""
     import pyarrow as pa
 
     return pa.array(texts, pa.large_string()).take(pa.array(which, mask=which < 0))

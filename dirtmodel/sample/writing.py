@@ -1,4 +1,4 @@
-"""The four files of a release, as Polars, DuckDB or pandas would have written them."""
+"""Write the four files of a release as Polars, DuckDB or pandas do."""
 
 import json
 import tempfile
@@ -10,7 +10,7 @@ Style = Literal["polars", "duckdb", "pandas"]
 
 FOLDER: Final = Path("pre-surgery", "mris", "derivatives", "qc")
 EMPTY_ROWS: Final = 3
-"""What `pg_dump` leaves at a table's end: the terminator and two blank lines."""
+"""Empty rows at the end of a table, from the terminator and two blank lines of `pg_dump`."""
 
 _INT32_MAX: Final = 2**31 - 1
 _ROW_GROUP: Final = {"duckdb": 2048, "pandas": 500}
@@ -25,15 +25,16 @@ def write_tables(
 ) -> Path:
     """Write logical tables as the files of a release and return `folder`.
 
-    A column whose type is not one of the canonical ones (because a test made it so) is written as
-    it is. `empty_rows` at the end of each file are the style's own unless given.
+    A column that is not of a canonical type (because a test has changed it) is written unchanged.
 
     Parameters
     ----------
     tables
-        pyarrow tables by name, as `make_tables` gives them.
+        pyarrow tables by name, as returned by `make_tables`.
     folder
-        Becomes the top of the documented layout.
+        The top folder of the documented layout.
+    empty_rows
+        Number of empty rows at the end of each file; by default that of the style.
     """
     for name, table in tables.items():
         schema = physical_schema(table, style)
@@ -42,7 +43,7 @@ def write_tables(
 
 
 def physical_schema(table: Any, style: Style) -> Any:
-    """Return the schema in which a writer of this style would store a logical table."""
+    """Return the schema of a logical table in a file of this style."""
     import pyarrow as pa
 
     fields = [
@@ -76,7 +77,7 @@ def _physical_type(column: Any, style: Style) -> Any:
 
 
 def _pandas_metadata(schema: Any, n_rows: int) -> dict[str, str]:
-    """Describe a schema as `DataFrame.to_parquet` does."""
+    """Return the metadata that `DataFrame.to_parquet` writes for a schema."""
     numpy_types = {
         "string": "object",
         "binary": "object",
@@ -120,7 +121,7 @@ def write_batches(
     style: Style,
     empty_rows: int | None = None,
 ) -> None:
-    """Write one file of a release from batches, holding few of them in memory."""
+    """Write one file of a release from batches, with few of them in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -139,8 +140,8 @@ def write_batches(
             for batch in rows:
                 writer.write_batch(batch, row_group_size=_ROW_GROUP[style])
         return
-    # pyarrow writes each batch it is given as a row group of its own. For one row group of any
-    # size, the batches go to a scratch file whose mapped pages the system can drop at will.
+    # pyarrow writes each batch as a separate row group. To write a single row group of any size,
+    # write the batches to a temporary file first and map it into memory.
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         spool = Path(scratch, "rows.arrow")
         with pa.ipc.new_file(spool, schema) as sink:
