@@ -1,8 +1,8 @@
-"""Time loads and questions, and compare them with other ways to handle the same rows.
+"""Time loads and queries, and compare them with other programs on the same rows.
 
-Each comparison is made in one run on one machine, so that its ratio means something where the
-seconds do not. The releases are synthetic, in a scratch folder that is removed at the end. Run by
-hand, never in CI.
+Each comparison is made in one run on one machine, so that ratios can be compared between machines
+although seconds cannot. The releases are synthetic, in a temporary folder that is removed at the
+end. Run it by hand, not in CI.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MB_PER_SUBJECT = 3.4
 QUESTIONS = 30
 COLUMN = 34
 
-# The kit's rule as DuckDB says it.
+# The kit's rule in DuckDB's SQL.
 KIT = """
     SELECT DISTINCT regexp_extract(file1, 'sub-([0-9]{{5}})', 1)::int AS sub,
         regexp_extract(file1, 'cuff|rest') AS task, regexp_extract(file1, 'run-0([1|2])', 1) AS run
@@ -46,7 +46,7 @@ KIT = """
     WHERE image.step = 3 AND rating.rating = 2 ORDER BY ALL
 """
 
-# The exclusions of fieldmap coregistration with all their evidence, likewise.
+# The exclusions of fieldmap coregistration with all their evidence, in DuckDB's SQL.
 EVIDENCE = """
     WITH image AS (
         SELECT id, regexp_extract(file1, 'sub-([a-zA-Z0-9]+)', 1) AS sub,
@@ -81,7 +81,7 @@ EVIDENCE_COLUMNS = (
 
 
 def main() -> None:
-    """Run the parts asked for."""
+    """Run the parts that are named on the command line."""
     parts: dict[str, Callable[[argparse.Namespace, Path], None]] = {
         "sqlite": bench_sqlite,
         "postgres": bench_postgres,
@@ -95,8 +95,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(parts)}; all by default")
     parser.add_argument("--mb", type=int, default=650, help="size of the pictures to load (650)")
-    parser.add_argument("--rounds", type=int, default=3, help="the best of so many counts (3)")
-    parser.add_argument("--folder", type=Path, help="where to work (the system's scratch folder)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds, the best of which counts (3)"
+    )
+    parser.add_argument("--folder", type=Path, help="where to work (the system's temporary folder)")
     asked = parser.parse_args()
     unknown = set(asked.parts) - set(parts)
     if unknown:
@@ -109,7 +111,7 @@ def main() -> None:
 
 
 def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
-    """Load into SQLite, against bare sqlite3, a flat file, SQLAlchemy Core and pandas."""
+    """Compare a load into SQLite with plain sqlite3, a flat file, SQLAlchemy Core and pandas."""
     release = make_release(folder, asked.mb)
     db, other = folder / "dirt.db", folder / "other.db"
     report_load(
@@ -129,7 +131,7 @@ def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
-    """Load into Postgres, against SQLAlchemy Core and the server's own COPY."""
+    """Compare a load into Postgres with SQLAlchemy Core and the server's own COPY."""
     release = make_release(folder, asked.mb)
     with postgres(folder) as server:
         url = server.update_query_dict({"options": "-csearch_path=bench"})
@@ -154,7 +156,7 @@ def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
-    """Ask for the kit's exclusions, against DuckDB on the release's own files."""
+    """Compare the kit's exclusions with DuckDB on the files of the release."""
     release = sample.write_release(
         folder / "release",
         subjects=735,
@@ -182,7 +184,7 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
-    """Ask for exclusions with their evidence, against DuckDB on the release's own files."""
+    """Compare exclusions with their evidence with DuckDB on the files of the release."""
     for name, subjects in (("small", 120), ("large", 1200)):
         release = reviewed_release(folder / name, subjects)
         dm.load(release, folder / f"{name}.db")
@@ -203,7 +205,7 @@ def reviewed_release(folder: Path, subjects: int) -> Path:
 
 
 def compare_exclusions(release: Path, db: Path) -> None:
-    """Time exclusions by several options, and DuckDB's answer to the first of them."""
+    """Time exclusions with several options, and DuckDB with the first of them."""
     options: dict[str, dict[str, Any]] = {
         "dirtmodel exclusions --step 3": {},
         "... --latest --rule majority": {"latest": True, "rule": "majority"},
@@ -234,7 +236,7 @@ def compare_exclusions(release: Path, db: Path) -> None:
 
 
 def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
-    """Compute the derived tables anew."""
+    """Recompute the derived tables."""
     db = folder / "dirt.db"
     dm.load(reviewed_release(folder / "release", 1200), db)
     with dm.open(db) as session:
@@ -249,7 +251,7 @@ def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_start(asked: argparse.Namespace, folder: Path) -> None:
-    """Start the program, and ask one question of a small database."""
+    """Start the program, and run one query on a small database."""
     db = folder / "dirt.db"
     dm.load(reviewed_release(folder / "release", 5), db)
     print("\nwhole processes, median")
@@ -297,7 +299,7 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
 
 
 def bench_report(_asked: argparse.Namespace, folder: Path) -> None:
-    """Write the report of a large release, in a process of its own."""
+    """Write the report of a large release in a separate process."""
     release = sample.write_release(
         folder / "release",
         subjects=735,
@@ -322,7 +324,7 @@ def bench_report(_asked: argparse.Namespace, folder: Path) -> None:
 
 
 def sizes(session: orm.Session) -> tuple[int, int]:
-    """Numbers of images and ratings."""
+    """Return the numbers of images and ratings."""
     n_images, n_ratings = (
         session.scalars(sa.select(sa.func.count(key))).one() for key in (dm.Image.id, dm.Rating.id)
     )
@@ -330,7 +332,7 @@ def sizes(session: orm.Session) -> tuple[int, int]:
 
 
 def make_release(folder: Path, megabytes: int) -> Path:
-    """Write a release with so many megabytes of incompressible pictures."""
+    """Write a release with this size of incompressible pictures, in megabytes."""
     return sample.write_release(
         folder / "release",
         subjects=max(1, round(megabytes / MB_PER_SUBJECT)),
@@ -346,10 +348,10 @@ def report_load(
     ways: dict[str, Callable[[], object]],
     before_each: Callable[[], None] = lambda: None,
 ) -> None:
-    """Time each way in turn, and print seconds, rate, and how much longer than ours it takes.
+    """Time each way in turn, and print its seconds, its rate, and its ratio to the first way.
 
-    On a busy machine the seconds of processor time tell more than those on the clock; a server's
-    are not among them.
+    On a busy machine, processor time is more reliable than elapsed time. It does not include the
+    time of a server.
     """
     n_bytes = next(release.rglob("image.parquet")).stat().st_size
     print(f"\n{n_bytes / 1e6:,.0f} MB of pictures, best of {rounds}")
@@ -370,26 +372,26 @@ def report_load(
         show(name, f"{taken:7.2f} s  {rate}  {taken / ours:6.2f} ×  {processor}")
 
 
-def show(name: str, found: str) -> None:
+def show(name: str, result: str) -> None:
     """Print one line of results."""
-    print(f"  {name:<{COLUMN}}{found}", flush=True)
+    print(f"  {name:<{COLUMN}}{result}", flush=True)
 
 
 def timed(way: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     way()
     return time.perf_counter() - start
 
 
 def typical(way: Callable[[], object], questions: int = QUESTIONS) -> float:
-    """Median seconds of a call once it is warm."""
+    """Return the median seconds of a call, after a first call that is not counted."""
     way()
     return statistics.median(timed(way) for _ in range(questions))
 
 
 def insert_blobs(release: Path, path: Path) -> None:
-    """Insert the pictures as a load does, and nothing else: no checks, no hashes, no index."""
+    """Insert the pictures as a load does, without checks, hashes and indexes."""
     path.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in ("journal_mode=OFF", "synchronous=OFF"):
@@ -412,7 +414,7 @@ def insert_blobs(release: Path, path: Path) -> None:
 
 
 def write_flat_file(release: Path, path: Path) -> None:
-    """Write what no load can do without: the pictures' bytes, one after the other."""
+    """Write only the bytes of the pictures, which is the least that a load must do."""
     with path.open("wb") as file:
         for batch in batches(release, "image", ["img"]):
             for img in batch.column(0):
@@ -423,7 +425,7 @@ def write_flat_file(release: Path, path: Path) -> None:
 
 
 def insert_by_core(release: Path, engine: sa.Engine) -> None:
-    """Insert rows as dictionaries, as most programs would."""
+    """Insert rows as dictionaries, as most programs do."""
     with engine.begin() as connection:
         for name in TABLES:
             insert = sa.insert(plain_table(name))
@@ -434,7 +436,7 @@ def insert_by_core(release: Path, engine: sa.Engine) -> None:
 
 
 def plain_table(name: str) -> sa.TableClause:
-    """A table whose columns have SQLAlchemy's own types: ours would check each value again."""
+    """Return a table with SQLAlchemy's own types; our types would check each value again."""
     columns = []
     for column in Base.metadata.tables[name].columns:
         own = isinstance(column.type, sa.TypeDecorator)
@@ -453,20 +455,20 @@ def insert_by_pandas(release: Path, engine: sa.Engine) -> None:
 
 
 def batches(release: Path, table: str, columns: list[str] | None = None) -> Iterator[Any]:
-    """Read a file in bounded memory."""
+    """Yield the batches of a file, with little memory."""
     path = next(release.rglob(f"{table}.parquet"))
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         yield from file.iter_batches(256 if table == "image" else 16_384, columns=columns)
 
 
 def fresh_sqlite(path: Path) -> sa.Engine:
-    """An empty database with our schema, and SQLite's own settings."""
+    """Return an empty database with our schema and SQLite's default settings."""
     path.unlink(missing_ok=True)
     return make_schema(database.parse_url(path))
 
 
 def make_schema(url: sa.URL) -> sa.Engine:
-    """Our tables, without the indexes that a load creates at its end."""
+    """Create our tables, without the indexes that a load creates at its end."""
     engine = database.engine(url)
     with engine.begin() as connection:
         if not database.is_sqlite(url):
@@ -481,12 +483,12 @@ def make_schema(url: sa.URL) -> sa.Engine:
 
 
 def peak_of(call: str, *arguments: Path) -> float:
-    """Megabytes resident at most, in a process that does nothing but one call."""
+    """Return the peak resident memory in megabytes of a process that only makes one call."""
     program = (
         "import re, sys, dirtmodel as dm\n"
         "from pathlib import Path\n"
         f"{call}\n"
-        # Not ru_maxrss, which a process inherits from the one that started it.
+        # Not ru_maxrss, which includes the memory of the parent process before exec.
         "status = Path('/proc/self/status').read_text()\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
     )
@@ -498,7 +500,7 @@ def peak_of(call: str, *arguments: Path) -> float:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[sa.URL]:
-    """Start a Postgres of the benchmark's own."""
+    """Start a Postgres server for the benchmark."""
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
@@ -513,7 +515,7 @@ def postgres(folder: Path) -> Iterator[sa.URL]:
 
 
 def fresh_postgres(server: sa.URL) -> None:
-    """Drop the schema of the benchmark, and let the server write down what it has to."""
+    """Drop the schema of the benchmark, and let the server write its changes to disk."""
     engine = database.engine(server).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("DROP SCHEMA IF EXISTS bench CASCADE")
@@ -522,7 +524,7 @@ def fresh_postgres(server: sa.URL) -> None:
 
 def copy_out(url: sa.URL, folder: Path) -> None:
     """Let the server write all tables to files."""
-    # The server may run as a user of its own.
+    # The server may run as another user.
     folder.mkdir()
     folder.chmod(0o777)
     for parent in (folder.parent, folder.parent.parent):
@@ -534,7 +536,7 @@ def copy_out(url: sa.URL, folder: Path) -> None:
 
 
 def copy_in(engine: sa.Engine, folder: Path) -> None:
-    """Let the server read them without checking references, about the least a load could take."""
+    """Let the server read all tables without checking references, which is the fastest load."""
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         for table in database.tables():

@@ -54,7 +54,7 @@ def printed(code: str, names: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def participants(db: Path) -> Iterator[None]:
-    """Work in a folder that has a participants.tsv."""
+    """Change to a temporary folder with a participants.tsv."""
     with dm.open(db) as session:
         rows = session.execute(
             dm.Target.__table__.select().with_only_columns(dm.Target.sub).distinct()

@@ -36,7 +36,7 @@ RATES: Final = [(0.05, 10, 5, 2), (0.05, 10, 21, 3), (0.08, 30, 10, 2), (0.08, 6
 
 
 def design(fail: float, n_subjects: int, n_twice: int) -> irr.Design:
-    """Make raters who rate FAIL that often: 30 % of it are false alarms on good images."""
+    """Return a design with this share of FAIL ratings, 30 % of which are false alarms."""
     false_alarm = 0.3 * fail
     bad = (fail - false_alarm) / (SENSITIVITY - false_alarm)
     confusion = rates(SENSITIVITY, false_alarm)
@@ -51,12 +51,12 @@ def design(fail: float, n_subjects: int, n_twice: int) -> irr.Design:
 
 
 def rates(sensitivity: float, false_alarm: float) -> list[list[float]]:
-    """Return a rater's table of error rates, the true verdict down."""
+    """Return a rater's table of error rates; its rows are the true verdicts."""
     return [[1 - false_alarm, false_alarm], [1 - sensitivity, sensitivity]]
 
 
 def main() -> None:
-    """Print the table that is asked for."""
+    """Print the table that the options select."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -147,7 +147,7 @@ def raters(asked: argparse.Namespace) -> str:
 
 
 def identified(drawn: irr.Simulated) -> list[bool]:
-    """Return whether the last rater stands out by each measure."""
+    """Return for each measure if it identifies the last rater as the one who differs."""
     left = irr.leave_one_out(drawn.ratings, categories=[0, 1])
     changes = [-np.inf if row.change.value is None else row.change.value for row in left]
     fitted = irr.dawid_skene(drawn.ratings, n_units=len(drawn.truth), n_categories=2)
@@ -159,12 +159,12 @@ def identified(drawn: irr.Simulated) -> list[bool]:
 
 
 def table(rows: list[list[str]], head: list[str]) -> str:
-    """Lay out a table."""
+    """Return a table as text."""
     return tabulate(rows, headers=head, disable_numparse=True, colalign=("left", "left"))
 
 
 def percent(share: float | None) -> str:
-    """Write a share in percent."""
+    """Return a share in percent as text."""
     return "-" if share is None else f"{100 * share:.0f}"
 
 

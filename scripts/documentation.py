@@ -1,4 +1,4 @@
-"""Write the pages that are generated from the code, so that they stay up to date."""
+"""Write the pages of the documentation that are generated from the code."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +23,14 @@ SCHEMA_INTRODUCTION = """\
 |---|---|
 | `step`, `display`, `verdict` | what each number for a step, a display and a verdict means |
 | `session`, `image`, `rating`, `coordinate` | the release, with its names of tables and columns |
-| `target`, `picture`, `review`, `tally` | what follows from the release |
-| `release`, `release_file`, `finding`, `quarantine` | what was loaded, and what was unusual in it |
+| `target`, `picture`, `review`, `tally` | rows that are computed from the release |
+| `release`, `release_file`, `finding`, `quarantine` | what was loaded, and its findings |
 | `image_labels`, `rating_labels`, … (views) | the same rows with names for numbers, and more |
 | `ratings_session`, `ratings_image`, … (views) | the release under DIRT's own names, read-only |
 
-A load, and `dirtmodel refresh`, compute what follows from the release. A database may have further
-columns and numbers, if the release that was loaded had them: see [new releases](new-release.md).
+A load and `dirtmodel refresh` compute the rows of `target`, `picture`, `review` and `tally`. A
+database has further columns and numbers if the loaded release had them: see
+[new releases](new-release.md).
 
 - In tables, steps, displays and verdicts are DIRT's numbers (`step = 3`). In the views that end in
   `_labels` they are names (`step = 'FMAP_COREGISTRATION'`).
@@ -43,9 +44,9 @@ CLI_INTRODUCTION = """\
 
 # The command line
 
-Data goes to stdout, everything else to stderr. The exit code is 0 when done, 1 when the answer is
-"no" (`diff` found differences, `check` found errors), 2 when it could not be done, and 130 after
-Ctrl-C.
+Data goes to stdout, everything else to stderr. The exit code is 0 if the command succeeded, 1 if it
+succeeded and the answer is "no" (`diff` found differences, `check` found errors), 2 if it failed,
+and 130 after Ctrl-C.
 
 ## Completion in the shell
 
@@ -68,7 +69,7 @@ _DIRTMODEL_COMPLETE=fish_source dirtmodel | source
 
 
 def schema() -> str:
-    """Write the page on tables and views."""
+    """Return the page about tables and views."""
     return "\n".join([SCHEMA_INTRODUCTION, *_diagram(), *_tables()])
 
 
@@ -114,7 +115,7 @@ MAPPERS = {mapper.local_table: mapper for mapper in Base.registry.mappers}
 
 
 def _class(mapper: orm.Mapper[Any]) -> str:
-    """Name the class of a table and what its rows lead to."""
+    """Return a phrase with the class of a table and its relationships."""
     related = ", ".join(f"`{name}`" for name in sorted(mapper.relationships.keys()))
     name = f"`dirtmodel.{mapper.class_.__name__}`"
     return f"{name}, whose objects lead to others as {related}" if related else name
@@ -133,7 +134,7 @@ def commands(
 
 
 def reference() -> str:
-    """Write the page on the command line."""
+    """Return the page about the command line."""
     parts = [CLI_INTRODUCTION]
     for path, command in commands():
         context = click.Context(

@@ -43,14 +43,14 @@ def chance(rng: random.Random, share: float) -> bool:
 
 
 def mutate(release: Path, folder: Path, rng: random.Random) -> list[str]:
-    """Copy a release and damage the copy; return what was done to it.
+    """Copy a release, damage the copy, and return a description of the damage.
 
     Parameters
     ----------
     release
         The folder with the four files.
     folder
-        Receives the damaged copy; it must not exist.
+        The folder of the damaged copy; it must not exist.
     """
     shutil.copytree(release, folder)
     done = []
@@ -66,14 +66,14 @@ def mutate(release: Path, folder: Path, rng: random.Random) -> list[str]:
                 table = pq.read_table(path, use_threads=False)
                 write(way(table, rng), path, rng)
             except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError):
-                # A type that these values do not fit, or a file that is damaged already.
+                # The values do not fit the new type, or the file is already damaged.
                 continue
         done.append(f"{path.name} {way.__name__.strip('_')}")
     return done
 
 
 def write(table: pa.Table, path: Path, rng: random.Random) -> None:
-    """Write a table as one of many writers would."""
+    """Write a table with random options of the parquet format."""
     pq.write_table(
         table,
         path,
@@ -100,7 +100,7 @@ def _flip_bits(data: bytes, rng: random.Random) -> bytes:
 
 
 def _flip_footer(data: bytes, rng: random.Random) -> bytes:
-    """Damage the end, which says where everything else is."""
+    """Damage the footer, which has the positions of everything else."""
     end = min(len(data), 4000)
     return data[:-end] + _flip_bits(data[-end:], rng)
 
@@ -151,7 +151,7 @@ def _values(table: pa.Table, rng: random.Random) -> pa.Table:
 
 
 def _pictures(table: pa.Table, rng: random.Random) -> pa.Table:
-    """Damage pictures, or another column where there are none."""
+    """Damage some pictures; a table without pictures gets hostile values instead."""
     if "img" not in table.column_names:
         return _values(table, rng)
     at = table.column_names.index("img")
@@ -243,7 +243,7 @@ def _family(type_: pa.DataType) -> str:
 
 
 def raw(column: pa.ChunkedArray) -> list[Any]:
-    """Return values as Python has them; instants, which may be out of Python's range, as µs."""
+    """Return Python values; times, which may be out of Python's range, as microseconds."""
     if not pa.types.is_timestamp(column.type):
         values: list[Any] = column.to_pylist()
         return values

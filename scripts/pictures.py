@@ -1,4 +1,4 @@
-"""Draw the pictures of the README anew; run by scripts/pictures."""
+"""Draw the pictures of the README again; run by scripts/pictures."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def keep(
     image: Image.Image,
     name: str,
     width: int,
-    # By maximum coverage, because rings have few pixels and must keep their colours.
+    # Maximum coverage keeps the colours of rings, which have few pixels.
     method: Image.Quantize = Image.Quantize.MAXCOVERAGE,
 ) -> None:
     """Save a picture small enough for a repository."""
@@ -33,7 +33,7 @@ def keep(
 
 
 def photograph(page: Path, out: Path) -> None:
-    """Open a report in Chromium, and keep the part of it about exclusions."""
+    """Open a report in Chromium, and save a screenshot of its part about exclusions."""
     with sync_api.sync_playwright() as playwright:
         program = shutil.which("chromium") or shutil.which("chromium-browser")
         # Chromium refuses to run in its sandbox as root.
@@ -49,7 +49,7 @@ def photograph(page: Path, out: Path) -> None:
 
 
 def draw() -> None:
-    """Run the demo and shrink what it drew; its sheet is too wide to be read when shrunk."""
+    """Run the demo and shrink its pictures; draw a narrower sheet, which stays readable."""
     with tempfile.TemporaryDirectory() as folder:
         CliRunner().invoke(main, ["demo", folder])
         keep(Image.open(f"{folder}/annotated.png"), "annotated.png", 520)

@@ -1,1 +1,1 @@
-"""Results of queries as text to read: the agreement of a step, and its methods paragraph."""
+"""Results of queries as text for people: the agreement of a step, and a methods paragraph."""

@@ -67,7 +67,7 @@ def _what(result: AgreementResult) -> str:
 
 
 def overlap(result: AgreementResult) -> Iterator[str]:
-    """Write what was reviewed, by how many raters, and what the numbers leave out, as lines."""
+    """Return lines with the numbers of images, reviews and raters, and what is left out."""
     who = "session" if result.rater == "session" else "rater"
     yield (
         f"{count(result.units, 'image')} reviewed by {count(result.raters, who)}, "
@@ -99,7 +99,7 @@ def overlap(result: AgreementResult) -> Iterator[str]:
 
 
 def _effective(result: AgreementResult) -> Iterator[str]:
-    """State how many subjects the intervals rest on."""
+    """Return a line about the number of subjects behind the intervals."""
     dfs = [c.df for c in headline(result).values() if c.df is not None]
     if not dfs:
         return
@@ -124,7 +124,7 @@ def _prevalence(result: AgreementResult) -> Iterator[str]:
 
 
 def headline(result: AgreementResult) -> dict[str, Coefficient]:
-    """Return the coefficients that are read first, by their names."""
+    """Return the headline coefficients, by their names."""
     judged = result.judged
     return {
         "Gwet's AC1": judged.coefficient("gwet_ac", "identity"),
@@ -321,7 +321,7 @@ def _repeats(result: AgreementResult) -> Iterator[str]:
 
 
 def repeats(result: AgreementResult) -> list[list[str]]:
-    """Return how the same raters judged the same images again, as cells of `REPEATS_COLUMNS`."""
+    """Return the agreement of raters with themselves, as cells of `REPEATS_COLUMNS`."""
     names = {
         "all": "all",
         "double_submission": f"under {DOUBLE_SECONDS:g} s",
@@ -345,7 +345,7 @@ def repeats(result: AgreementResult) -> list[list[str]]:
 
 
 def group_table(rows: Iterable[GroupAgreement], group: str) -> Iterator[str]:
-    """Write the headline coefficients per group (see `Agreement.by`) as lines."""
+    """Return lines with the headline coefficients per group (see `Agreement.by`)."""
     yield from aligned(
         [group, "images", "by two", "raters", "subjects", "bad", "agree", "AC1", "ordinal alpha"],
         [

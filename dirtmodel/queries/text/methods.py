@@ -1,4 +1,4 @@
-"""A paragraph for the methods of a paper, with numbers that are true for one database."""
+"""A paragraph for the methods section of a paper, with the numbers of one database."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ _SOURCES = {
 
 
 def paragraph(result: AgreementResult, release: str | None) -> str:
-    """Write the methods and results of an agreement in prose, with the sources cited.
+    """Return the methods and results of an agreement as prose, with a list of cited sources.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def prose(result: AgreementResult, release: str | None) -> str:
 
 
 def sources(text: str) -> list[str]:
-    """Return the sources that a text cites, in full."""
+    """Return the full references of the sources that a text cites."""
     return [source for key, source in _SOURCES.items() if key in text]
 
 

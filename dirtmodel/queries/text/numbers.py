@@ -1,4 +1,4 @@
-"""Numbers as text to read."""
+"""Format numbers as text."""
 
 import math
 from typing import Final
@@ -9,7 +9,7 @@ _UNITS_OF_TIME: Final = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes
 
 
 def count(n: int, what: str) -> str:
-    """Write a number of things.
+    """Return a number with its noun.
 
     >>> count(1, "image"), count(2000, "image")
     ('1 image', '2,000 images')
@@ -18,7 +18,7 @@ def count(n: int, what: str) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number; what rounds to 0 has no sign.
+    """Return a number as text; a number that rounds to 0 has no sign.
 
     >>> number(-0.0001), number(None)
     ('0.000', '–')
@@ -27,7 +27,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Write a difference."""
+    """Return a difference as text, with its sign."""
     return UNDEFINED if value is None else f"{value:+.3f}"
 
 
@@ -37,7 +37,7 @@ def error(se: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Write an interval."""
+    """Return an interval as text."""
     if low is None or high is None:
         return UNDEFINED
     sign = "+" if signed else ""
@@ -45,14 +45,14 @@ def interval(low: float | None, high: float | None, *, signed: bool = False) -> 
 
 
 def bracketed(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a value with its interval behind it, if there is one."""
+    """Return a value as text, followed by its interval if there is one."""
     if low is None or high is None:
         return number(value)
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def duration(seconds: float | None) -> str:
-    """Write a time in the unit that suits it."""
+    """Return a duration as text, in a suitable unit."""
     if seconds is None or math.isnan(seconds):
         return UNDEFINED
     for size, name in _UNITS_OF_TIME:

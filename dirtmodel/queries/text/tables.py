@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Write a table as indented lines: the first column left, numbers right."""
+    """Return a table as indented lines, with the first column on the left and numbers right."""
     from tabulate import tabulate
 
     align = ["left", *["right"] * (len(head) - 1)]
