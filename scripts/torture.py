@@ -43,21 +43,21 @@ WORKER: Final = "worker"
 FAILURE: Final = "failure.txt"
 SHARE_OF_FAULTS: Final = 0.09
 MEMORY: Final = 3 << 29
-"""Bytes beyond what is mapped already that loads of mutants may use."""
+"""Bytes that a load of mutants may map in addition to those already mapped."""
 
 
 class Worker:
-    """Runs trials one after the other, and writes down each.
+    """Runs trials one after the other and records each.
 
-    Mutants are loaded within a process forked off for a row of them, faults by this one, which
-    forks off a process for each command.
+    Consecutive trials of mutants run within one forked process. Trials of faults run in this
+    process, which forks a process for each command.
     """
 
     def __init__(self, bench: Bench, results: int) -> None:
         self._bench = bench
         self._results = results
         self._number = mmap.mmap(-1, 8)
-        """Of the current trial; shared, so that it is known when a process dies."""
+        """The number of the current trial; shared, so that it is known if a process dies."""
 
     @property
     def number(self) -> int:
@@ -69,7 +69,7 @@ class Worker:
         self._number[:] = number.to_bytes(8, "big")
 
     def run(self, first: int, step: int, deadline: float) -> None:
-        """Run every so many-th trial until the time is over, but at least one."""
+        """Run every `step`-th trial until the deadline, and at least one."""
         self._bench.folder.mkdir()
         self._warm_up()
         self.number = first
@@ -88,12 +88,12 @@ class Worker:
         release = next((self._bench.inputs / "releases").iterdir())
         dm.load(release, self._bench.folder / "warm.db")
         dm.check(release)
-        # Copies of pages are made only where something changes.
+        # Frozen objects do not change in forked processes, so that these share their memory.
         gc.collect()
         gc.freeze()
 
     def _begin(self) -> tuple[random.Random, str]:
-        """Return what is random in the current trial, and its kind."""
+        """Return the random generator and the kind of the current trial."""
         rng = random.Random(f"{self._bench.seed}/{self.number}")  # noqa: S311 - to be repeatable
         kind = rng.choice(FAULTS) if chance(rng, SHARE_OF_FAULTS) else MUTANT
         if kind == "disk" and not self._bench.small_disk:
@@ -103,7 +103,7 @@ class Worker:
         return rng, kind
 
     def _mutants(self, step: int, deadline: float) -> None:
-        """Run trials in a process of their own, up to the next fault."""
+        """Run trials of mutants in a forked process, up to the next fault."""
         pid = os.fork()
         if pid == 0:
             try:
@@ -137,7 +137,7 @@ class Worker:
 
     @property
     def _folder(self) -> Path:
-        """Of the current trial."""
+        """The folder of the current trial."""
         return self._bench.folder / str(self.number)
 
     def _report(self, kind: str, failed: str | None) -> None:
@@ -145,18 +145,18 @@ class Worker:
             shutil.rmtree(self._folder)
         else:
             (self._folder / FAILURE).write_text(failed, "utf-8", "backslashreplace")
-        # All workers share the pipe; so short a line arrives in one piece.
+        # All workers share the pipe; a line as short as this arrives in one piece.
         os.write(self._results, f"{self._folder}\t{kind}\t{failed is None:d}\n".encode())
 
 
 def main() -> None:
     """Run trials in several processes, and report."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0, help="how long (1)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (0)")
-    parser.add_argument("--trial", type=int, help="repeat only the trial of this number")
+    parser.add_argument("--minutes", type=float, default=1.0, help="duration in minutes (1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
+    parser.add_argument("--trial", type=int, help="repeat only the trial with this number")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--postgres", metavar="URL", help="a server to use; one is started if none")
+    parser.add_argument("--postgres", metavar="URL", help="server to use instead of starting one")
     parser.add_argument(
         "--keep", type=Path, default=Path("torture-failures"), help="folder for failed trials"
     )
@@ -164,14 +164,14 @@ def main() -> None:
 
 
 def torture(asked: argparse.Namespace) -> int:
-    """Run as asked; return the exit code."""
+    """Run the trials that the options select, and return the exit code."""
     first, jobs = (0, asked.jobs) if asked.trial is None else (asked.trial, 1)
     with (
         tempfile.TemporaryDirectory() as scratch,
         servers_at(asked.postgres, Path(scratch), jobs) as servers,
         contextlib.ExitStack() as stack,
     ):
-        # One for each process, because a trial fills it.
+        # One disk for each process, because a trial fills it.
         disks = [stack.enter_context(mounted_disk(Path(scratch, f"disk-{n}"))) for n in range(jobs)]
         inputs = Path(scratch, "inputs")
         inputs.mkdir()
@@ -195,7 +195,7 @@ def torture(asked: argparse.Namespace) -> int:
 
 
 def begin(worker: Worker, first: int, step: int, deadline: float) -> int:
-    """Run a worker in a process of its own; return its id."""
+    """Run a worker in a forked process, and return the id of that process."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -209,7 +209,7 @@ def begin(worker: Worker, first: int, step: int, deadline: float) -> int:
 
 
 def report(results: int, workers: list[int], asked: argparse.Namespace) -> int:
-    """Read results until all workers are done, keep what failed, and print the numbers.
+    """Read results until all workers are done, keep failed trials, and print the numbers.
 
     A worker that does not end by itself is a failure, because it has not run all its trials.
     """
@@ -234,7 +234,7 @@ def report(results: int, workers: list[int], asked: argparse.Namespace) -> int:
 
 
 def keep(asked: argparse.Namespace, folder: Path, kind: str) -> None:
-    """Keep the files of a failed trial, and print how to repeat it."""
+    """Keep the files of a failed trial, and print the command that repeats it."""
     number = folder.name
     place = asked.keep / f"{asked.seed}-{number}"
     shutil.move(folder, place)

@@ -1,4 +1,4 @@
-"""Commands that write, killed, interrupted and starved at random moments."""
+"""Kill, interrupt and starve commands that write, at random moments."""
 
 import contextlib
 import difflib
@@ -35,18 +35,19 @@ OF_SERVERS: Final = ("backend", "restart")
 
 @dataclass(frozen=True)
 class Task:
-    """A command that writes: where it starts from, and what it writes.
+    """A command that writes: its initial state, its arguments and its output.
 
     Parameters
     ----------
     start
-        State of the database before: `none`, `loaded`, `old` (an earlier revision) or `stale`.
+        The initial state of the database: `none`, `loaded`, `old` (an earlier revision) or `stale`.
     arguments
         `{db}` is the database, `{release}` a second release.
     whole
-        All of the files in the output or none; otherwise each is complete or absent.
+        True if the command must write all of its files or none; otherwise each file must be
+        complete or absent.
     again
-        Added when the command is repeated.
+        Arguments to add when the command is repeated.
     """
 
     start: str
@@ -71,7 +72,7 @@ TASKS: Final = {
 
 
 class Reference(NamedTuple):
-    """What a task does undisturbed."""
+    """The result of a task without a fault."""
 
     code: int
     before: State
@@ -80,7 +81,7 @@ class Reference(NamedTuple):
 
 
 def difference(found: State, reference: Reference) -> str:
-    """Write how a database differs from that before a task and that after it."""
+    """Return the differences of a database from the states before and after a task, as text."""
     before, after, now = (
         (some.database or "nothing").splitlines()
         for some in (reference.before, reference.after, found)
@@ -92,7 +93,7 @@ def difference(found: State, reference: Reference) -> str:
 
 
 def is_whole(task: Task, found: State, reference: Reference, *, leftovers: bool) -> None:
-    """Make sure that a state is that before a task or that after it, and nothing between."""
+    """Raise Failure unless a state is the one before a task or the one after it."""
     if found.database not in {reference.before.database, reference.after.database}:
         raise Failure(f"a partial database:\n{difference(found, reference)}")
     extra = set(found.files) - set(reference.before.files) - set(reference.after.files)
@@ -108,7 +109,7 @@ def is_whole(task: Task, found: State, reference: Reference, *, leftovers: bool)
 
 
 def faulty(bench: Bench, rng: random.Random, kind: str, folder: Path) -> None:
-    """Disturb a command that writes."""
+    """Run a random command with a fault; raise Failure if it does not behave as documented."""
     engine = "postgres" if kind in OF_SERVERS else rng.choice(("sqlite", "postgres"))
     name = rng.choice(tuple(TASKS))
     try:
@@ -120,7 +121,7 @@ def faulty(bench: Bench, rng: random.Random, kind: str, folder: Path) -> None:
 def disturb(
     bench: Bench, rng: random.Random, folder: Path, kind: str, name: str, engine: str
 ) -> None:
-    """Run a command with a fault, and then again without."""
+    """Run a command with a fault, and then again without a fault."""
     task = TASKS[name]
     reference = reference_of(bench, name, engine)
     log = folder
@@ -165,7 +166,7 @@ def fault_of(
     folder: Path,
     url: sa.URL,
 ) -> tuple[Limits, Callable[[int], None] | None]:
-    """Return the limits of a process, and what disturbs it."""
+    """Return the limits of a process, and a function that disturbs it."""
     limits: Limits = {}
     fault = None
     largest = rng.choice((10_000, 100_000, 1_000_000))
@@ -174,7 +175,7 @@ def fault_of(
             fault = sending(moment, [signal.SIGKILL])
         case "signal":
             number = rng.choice((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-            # A closing terminal may send it twice.
+            # A terminal that is closed may send this signal twice.
             twice = number == signal.SIGHUP and mutants.chance(rng, 0.3)
             fault = sending(moment, [number, number] if twice else [number])
         case "backend":
@@ -194,7 +195,7 @@ def fault_of(
 
 
 def sending(moment: float, numbers: list[signal.Signals]) -> Callable[[int], None]:
-    """Return what sends signals to a process after so many seconds."""
+    """Return a function that sends signals to a process after `moment` seconds."""
 
     def send(pid: int) -> None:
         time.sleep(moment)
@@ -205,7 +206,7 @@ def sending(moment: float, numbers: list[signal.Signals]) -> Callable[[int], Non
 
 
 def losing(bench: Bench, moment: float, url: sa.URL) -> Callable[[int], None]:
-    """Return what ends all connections to a database after so many seconds."""
+    """Return a function that ends all connections to a database after `moment` seconds."""
     who = f"datname = '{url.database}'"
 
     def lose(_pid: int) -> None:
@@ -216,7 +217,7 @@ def losing(bench: Bench, moment: float, url: sa.URL) -> Callable[[int], None]:
 
 
 def restarting(bench: Bench, rng: random.Random, moment: float) -> Callable[[int], None]:
-    """Return what stops the server after so many seconds, and may start it again at once."""
+    """Return a function that stops the server after `moment` seconds, and may restart it."""
     mode = rng.choice(("fast", "immediate"))
     at_once = mutants.chance(rng, 0.5)
 
@@ -230,18 +231,18 @@ def restarting(bench: Bench, rng: random.Random, moment: float) -> Callable[[int
 
 
 def fill(filler: Path, leave: int) -> None:
-    """Fill a disk, but for some bytes."""
+    """Fill a disk except for some bytes."""
     with filler.open("wb") as file, contextlib.suppress(OSError):
         os.posix_fallocate(file.fileno(), 0, max(0, shutil.disk_usage(filler.parent).free - leave))
 
 
 def check_faulty_end(kind: str, ended: Ended, reference: Reference) -> None:
-    """Make sure that a command ended as the fault lets expect."""
+    """Raise Failure unless a command ended as the fault permits."""
     codes = {reference.code}
     if kind == "kill":
         codes.add(-signal.SIGKILL)
     elif kind == "signal":
-        # Before it has begun and after it has ended, a signal does what it does by itself.
+        # A signal before the command begins or after it ends has its default effect.
         codes |= {INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
     else:
         codes.add(FAILED)
@@ -253,7 +254,7 @@ def check_faulty_end(kind: str, ended: Ended, reference: Reference) -> None:
 
 
 def check_copy(folder: Path, log: Path, ended: Ended) -> None:
-    """Make sure that a database left unchanged can be copied, or that it is said why not."""
+    """Raise Failure if a copy of the database is malformed and no message mentions that."""
     copy = Path(shutil.copy(folder / "dirt.db", log / "copy.db"))
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         try:
@@ -278,7 +279,7 @@ _references: dict[tuple[str, str], Reference] = {}
 
 
 def reference_of(bench: Bench, name: str, engine: str) -> Reference:
-    """Return what a task does undisturbed; each worker finds out once."""
+    """Return the result of a task without a fault; each worker runs it once."""
     if (name, engine) not in _references:
         task = TASKS[name]
         folder = bench.folder / f"reference-{name}-{engine}"

@@ -1,4 +1,4 @@
-"""Damaged releases, checked and loaded; what was loaded is compared with what pyarrow reads."""
+"""Check and load damaged releases, and compare the loaded rows with what pyarrow reads."""
 
 import contextlib
 import datetime as dt
@@ -28,7 +28,7 @@ Connection = sqlite3.Connection | psycopg.Connection[Any]
 OPTIONAL_TEXT: Final = frozenset({"user", "file2", "notes"})
 """Columns in which blank text is NULL."""
 SHARE_CHECKED: Final = 0.5
-"""Of those that are loaded without options; a load begins with the same checks."""
+"""Share of mutants to check before a load without options, which begins with the same checks."""
 SHARE_OF_POSTGRES: Final = 0.1
 
 
@@ -67,14 +67,14 @@ def sqlite(path: Path) -> sa.URL:
 
 
 def schema(bench: Bench, number: str) -> sa.URL:
-    """Return the URL of a schema of its own, which does not exist."""
+    """Return the URL of a schema that does not exist yet."""
     options = {"options": f"-csearch_path=m{number}"}
     return bench.server.url.set(database=MUTANTS).update_query_dict(options)
 
 
 @contextlib.contextmanager
 def sqlite_file(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a file that was loaded, which must be sound; None without one."""
+    """Open the loaded SQLite file, which must not be malformed; None if there is none."""
     if not path.exists():
         yield None
         return
@@ -87,7 +87,7 @@ def sqlite_file(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 @contextlib.contextmanager
 def postgres(url: sa.URL, number: str) -> Iterator[psycopg.Connection[Any] | None]:
-    """Connect to a schema, and drop it in the end; None without one."""
+    """Connect to the loaded schema, and drop it at the end; None if there is none."""
     with psycopg.connect(conninfo(url), autocommit=True) as connection:
         query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
         there = connection.execute(query, [f"m{number}"]).fetchone()
@@ -105,7 +105,7 @@ def execute(connection: Connection, statement: str) -> Any:
 
 
 def differences(release: Path, connection: Connection) -> Iterator[str]:
-    """Yield how a database differs from the release that was loaded into it."""
+    """Yield the differences between a database and the release that was loaded into it."""
     quarantined = [table for (table,) in execute(connection, 'SELECT "table" FROM quarantine')]
     for name in TABLES:
         in_file = pq.read_table(release / file_name(name), use_threads=False)
@@ -145,7 +145,7 @@ def _differing(
 ) -> Iterator[str]:
     at: dict[int, list[int]] = {}
     for row, id_ in enumerate(columns["id"]):
-        # What is not a whole number was rejected.
+        # Rows with other numbers than whole ones were rejected.
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             at.setdefault(int(id_), []).append(row)
     for loaded in rows:
@@ -159,7 +159,7 @@ def _differing(
 
 
 def same(column: str, loaded: Any, raw: Any) -> bool:
-    """Return whether a loaded value means what pyarrow reads."""
+    """Return true if a loaded value is equivalent to the one that pyarrow reads."""
     if isinstance(raw, bytes) and not isinstance(loaded, bytes):
         raw = raw.decode()
     if isinstance(raw, str) and loaded is None:
@@ -175,7 +175,7 @@ def same(column: str, loaded: Any, raw: Any) -> bool:
 
 
 def _ticks(moment: dt.datetime | dt.date | str) -> int:
-    """Return a moment in µs since 1970."""
+    """Return a time in microseconds since 1970."""
     if not isinstance(moment, dt.datetime):
         moment = dt.datetime.fromisoformat(str(moment))
         moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC)

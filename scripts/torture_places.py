@@ -1,4 +1,4 @@
-"""What trials start from: releases, databases in several states, and a small disk."""
+"""The inputs of trials: releases, databases in several states, and a small disk."""
 
 import contextlib
 import itertools
@@ -17,25 +17,25 @@ import dirtmodel as dm
 from dirtmodel import database, sample
 
 TMPFS: Final = 16 << 20
-"""Bytes of the disk that is filled."""
+"""Size in bytes of the disk that trials fill."""
 MUTANTS: Final = f"{PREFIX}mutants"
-"""Database with a schema for each release that is loaded."""
+"""Name of the database that has a schema for each loaded release."""
 
 
 @dataclass
 class Bench:
-    """What the trials of one worker share.
+    """The resources that the trials of one worker share.
 
     Parameters
     ----------
     folder
-        Of this worker alone.
+        A folder for this worker only.
     inputs
-        Releases and databases to start from, shared and never changed.
+        Releases and databases to start from. All workers share them and do not change them.
     server
         A Postgres server, which has been prepared.
     small_disk
-        Folder on a file system that is easily filled, where one could be mounted.
+        A folder on a small file system; None if none could be mounted.
     """
 
     folder: Path
@@ -100,7 +100,7 @@ def load(release: Path, url: sa.URL, start: str) -> None:
 
 
 def bring_to(url: sa.URL, start: str) -> None:
-    """Bring a loaded database into the state to start from, with objects that users added."""
+    """Bring a loaded database into the initial state, with objects that users added."""
     engine = database.engine(url)
     with engine.begin() as connection:
         for statement in (

@@ -1,4 +1,4 @@
-"""Commands run under torture: in a forked process that can be disturbed, or in this one."""
+"""Run the commands of trials: in a forked process that can be disturbed, or in this process."""
 
 import fcntl
 import functools
@@ -23,12 +23,12 @@ FAILED: Final = 2
 INTERRUPTED: Final = 130
 CODES: Final = frozenset({0, 1, FAILED, INTERRUPTED})
 NEVER_ENDS: Final = 120
-"""Seconds after which a command counts as one that never ends."""
+"""Seconds after which a command counts as one that does not end."""
 PIPE: Final = 1 << 20
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code (negative: the signal), and what it printed to stderr."""
+    """The end of a command: its exit code (negative: the signal), its stderr, its seconds."""
 
     code: int
     errors: str
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
 
 
 class Failure(Exception):  # noqa: N818 - what a trial ends with; nothing is wrong with this script
-    """An invariant that does not hold."""
+    """An invariant was violated."""
 
 
 def run(
@@ -47,20 +47,20 @@ def run(
     limits: Limits | None = None,
     fault: Callable[[int], None] | None = None,
 ) -> Ended:
-    """Run a command in a process forked off this one, which has imported everything.
+    """Run a command in a fork of this process, which has already imported everything.
 
     Parameters
     ----------
     folder
-        Its working folder.
+        The working folder of the command.
     log
-        Folder of the files that receive what it prints.
+        The folder for files with its output.
     fault
-        Called with the process's id as soon as it runs.
+        A function that is called with the id of the process as soon as it runs.
     """
     start = time.monotonic()
     ready, signal_ready = os.pipe()
-    # No limit of files or disks applies to a pipe, and this one holds all that a command prints.
+    # Limits of files and disks do not apply to a pipe; this one can hold all output of a command.
     errors, err = os.pipe()
     fcntl.fcntl(err, fcntl.F_SETPIPE_SZ, PIPE)
     with (log / "out").open("wb") as out:
@@ -91,7 +91,7 @@ def _command(arguments: list[str], folder: Path, limits: Limits, ready: int) -> 
 
 
 def take_over_output(log: Path) -> None:
-    """Redirect what this process prints, so that `run_here` can read it."""
+    """Redirect the output of this process, so that `run_here` can read it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC), 2)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
@@ -99,11 +99,11 @@ def take_over_output(log: Path) -> None:
 
 
 def run_here(arguments: list[str]) -> Ended:
-    """Run a command in this process, whose output was taken over."""
+    """Run a command in this process, after `take_over_output`."""
     start = time.monotonic()
     os.ftruncate(2, 0)
     os.lseek(2, 0, os.SEEK_SET)
-    # A command that never ends ends the process.
+    # If the command does not end, the alarm ends the process.
     signal.alarm(NEVER_ENDS)
     code: Any = 1
     try:
@@ -122,13 +122,13 @@ def run_here(arguments: list[str]) -> Ended:
 
 
 def limit(limits: Limits) -> None:
-    """Limit this process's resources."""
+    """Limit the resources of this process."""
     for which, value in limits.items():
         resource.setrlimit(which, (value, value))
 
 
 def wait(pid: int, deadline: float) -> int:
-    """Wait for a process; one that never ends is killed, and the trial fails."""
+    """Wait for a process; if it does not end in time, kill it and raise Failure."""
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -140,9 +140,9 @@ def wait(pid: int, deadline: float) -> int:
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> str:
-    """Call a function in a forked process, whose threads and memory end with it.
+    """Call a function in a forked process, and return its result as text.
 
-    Returns what it returns, as text.
+    Threads and memory of the function end with the process.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -167,7 +167,7 @@ def apart(function: Callable[..., Any], *arguments: Any) -> str:
 
 
 def check_end(ended: Ended, codes: frozenset[int] = CODES) -> None:
-    """Make sure that a command ended as documented."""
+    """Raise Failure unless a command ended as documented."""
     for sign in ("Traceback (most recent call last)", "Exception ignored", "Fatal Python error"):
         if sign in ended.errors:
             raise Failure(f"traceback, exit code {ended.code}:\n{ended.errors[-3000:]}")
@@ -178,5 +178,5 @@ def check_end(ended: Ended, codes: frozenset[int] = CODES) -> None:
 
 
 def address_space() -> int:
-    """Return the bytes of memory that this process has mapped."""
+    """Return the number of bytes that this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

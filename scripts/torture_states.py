@@ -1,4 +1,4 @@
-"""What is there before and after a command: the rows of its database, and the files it wrote."""
+"""The state before and after a command: the rows of its database, and its files."""
 
 import hashlib
 import time
@@ -13,14 +13,14 @@ from dirtmodel import database
 
 
 class State(NamedTuple):
-    """What is there: a digest of the database, and of each file and folder beside it."""
+    """A digest of the database, and of each file and folder beside it."""
 
     database: str | None
     files: dict[str, str]
 
 
 def state(bench: Bench, folder: Path, url: sa.URL) -> State:
-    """Take down what is in a trial's folder and database."""
+    """Return the state of the folder and the database of a trial."""
     files = {
         str(path.relative_to(folder)): "folder"
         if path.is_dir()
@@ -36,20 +36,20 @@ def state(bench: Bench, folder: Path, url: sa.URL) -> State:
         )
         settle(bench, url)
     found = digest(url) if there else None
-    # Opening a database whose change was cut off rolls it back.
+    # The digest has opened the database, which removes the journal of an interrupted change.
     files = {name: what for name, what in files.items() if (folder / name).exists()}
     return State(found, files)
 
 
 def anonymous(content: bytes, folder: Path, url: sa.URL) -> bytes:
-    """Leave out where the database of a trial is, which a page shows."""
+    """Remove the place of the database of a trial, which a page contains."""
     for name in (str(folder), str(url.database)):
         content = content.replace(name.encode(), b"")
     return content
 
 
 def settle(bench: Bench, url: sa.URL) -> None:
-    """Wait until the server has noticed that a client is gone."""
+    """Wait until the server has closed the connections of a client that has ended."""
     give_up = time.monotonic() + NEVER_ENDS
     while bench.server.sql(f"SELECT 1 FROM pg_stat_activity WHERE datname = '{url.database}'"):
         if time.monotonic() > give_up:
