@@ -75,7 +75,7 @@ def test_the_report_reads_from_the_top_down(run: Run) -> None:
         "FAIL against the rest",
         "Source data issue",
         "Pairs of raters",
-        "Each rater: ordinal alpha without them",
+        "Each rater: ordinal alpha without the rater",
         "Repeats",
     ]
     places = [text.index(title) for title in titles]

@@ -63,7 +63,7 @@ class TestTheStartPage:
             for text in (
                 "<dt>Release</dt><dd>demo</dd>",
                 describing.QUERIES["exclusions"]["title"],
-                "Most often found bad",
+                "Pictures with most FAILs and clicks",
                 'href="/dirt/review_labels"',
                 'href="/dirt/coordinate"',
             )

@@ -603,9 +603,9 @@ def test_a_participant_that_neither_side_has_is_rejected(paths: tuple[str, str])
 def test_the_summary_counts_what_to_look_at(paths: tuple[str, str]) -> None:
     reported = run(*paths).stdout
 
-    assert "1 re-encoded picture: other bytes, the same pixels" in reported
+    assert "1 re-encoded picture: different bytes, equal pixels" in reported
     assert "2 scans newly excluded; see --verdicts" in reported
-    assert "stale reviews: the picture is not the one that was judged" in reported
+    assert "stale reviews: judged an earlier picture" in reported
 
 
 def test_no_pixels_reads_no_pictures(

@@ -115,7 +115,7 @@ def lines(found: Differences) -> Iterator[str]:
             text = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
         yield f"schema, only in {entry['only_in']}: {text}"
     if n_encoded := found.count()["image"].re_encoded:
-        yield f"{counted(n_encoded, 're-encoded picture')}: other bytes, the same pixels"
+        yield f"{counted(n_encoded, 're-encoded picture')}: different bytes, equal pixels"
     kinds = dict.fromkeys(KINDS, 0)
     for change in found.verdicts():
         for kind in change.kinds:
@@ -126,7 +126,7 @@ def lines(found: Differences) -> Iterator[str]:
             yield f"{what}; see --verdicts"
     n_stale = sum(1 for _ in found.stale_reviews())
     if n_stale:
-        yield f"{counted(n_stale, 'stale review')}: the picture is not the one that was judged"
+        yield f"{counted(n_stale, 'stale review')}: judged an earlier picture"
 
 
 def counted(n: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from dirtmodel.queries.images import Reviews
 _IMAGES_AT_A_TIME: Final = 500
 
 PICTURE_CHANGED: Final = "the picture changed, the review did not"
-OLDER: Final = "made before the picture was"
+OLDER: Final = "made before the picture"
 
 
 class StaleReview(NamedTuple):

@@ -42,9 +42,9 @@ _BINARY: Final = {"fail": "FAIL against the rest", "source_data_issue": "Source 
 
 
 def report(result: AgreementResult) -> str:
-    """Write the page: who and how much overlap, prevalence, headline, everything else.
+    """Return the page: overlap of raters, prevalence, headline coefficients, and the details.
 
-    What is undefined is `–`, with the reason beside or below it.
+    Undefined values are `–`, with the reason beside or below.
     """
     title = f"Agreement on {result.step.name} ({_what(result)}; rater: {result.rater})"
     parts = [
@@ -189,7 +189,7 @@ def _clicks(result: AgreementResult) -> Iterator[str]:
     clicks = result.clicks
     if clicks is None:
         return
-    yield "Where they click: matched clicks of every two raters on an image"
+    yield "Places of clicks: matched clicks of each pair of raters on an image"
     yield from aligned(
         ["within", "pairs", "clicked", "matched", "pooled F1", "by chance", "mean F1", "distance"],
         [
@@ -210,13 +210,13 @@ def _clicks(result: AgreementResult) -> Iterator[str]:
         yield f"  {UNDEFINED}: no image with clicks and two raters"
     else:
         yield from _reasons([m.pooled_f1 for m in clicks.matched.values()])
-        yield "  by chance: as many clicks, placed at random within the area where anyone clicked"
+        yield "  by chance: the same numbers of clicks, placed at random within the area of all clicks"
     yield from aligned(
         ["", "value", "interval", "se", ""],
         [["Alpha of the number of clicks, interval", *_estimate(clicks.counts)]],
     )
     if clicks.n_at_infinity:
-        yield f"  {count(clicks.n_at_infinity, 'click')} at infinity, which match none"
+        yield f"  {count(clicks.n_at_infinity, 'click')} at infinity, which matching leaves out"
 
 
 def _pairs(result: AgreementResult) -> Iterator[str]:
@@ -271,7 +271,7 @@ def _raters(result: AgreementResult) -> Iterator[str]:
         return
     left = {row.rater: row for row in result.leave_one_out}
     problem = result.problem
-    yield f"Each rater: ordinal alpha without them, and their errors about {problem}"
+    yield f"Each rater: ordinal alpha without the rater, and error rates for {problem}"
     rows = []
     for errors in sorted(result.errors, key=_least_sensitive):
         out = left.get(errors.rater)
@@ -294,7 +294,7 @@ def _raters(result: AgreementResult) -> Iterator[str]:
         yield f"  and {count(more, 'rater')} more: --format json"
     if any(errors.n_reviews < FEW_COMMON_UNITS for errors in result.errors):
         yield "  * under 10 reviews: sensitivity and specificity are mostly the prior"
-    yield "  change: how far alpha rises when the rater is left out"
+    yield "  change: the rise of alpha when the rater is left out"
     yield f"  sensitivity: how often they choose {problem} where it is likely true; low if lenient"
     yield "  specificity: how often they do not choose it where it is likely false; low if severe"
     yield "  (model of Dawid and Skene 1979; see dirtmodel consensus)"
