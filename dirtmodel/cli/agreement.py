@@ -93,7 +93,7 @@ def agreement(
     output: Output,
     **settings: Any,
 ) -> None:
-    """Report how well the raters of a step agree, and which raters differ.
+    """Report how well the raters of a step agree, and who differs.
 
     The table format is a page to read. json has all numbers; the other formats have one coefficient
     per row.

@@ -10,7 +10,7 @@ from dirtmodel.cli.command import Command
 @options.database
 @options.quiet
 def refresh(db: str, *, quiet: bool) -> None:
-    """Recompute the derived tables after another program changed the database.
+    """Recompute the derived tables after changes by another program.
 
     These are target, picture, review and tally. A load, an upgrade and a session of dirtmodel.open
     keep them up to date automatically.

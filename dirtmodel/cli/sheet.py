@@ -36,7 +36,7 @@ def sheet(
     quiet: bool,
     **conditions: Any,
 ) -> None:
-    """Draw pictures side by side on one or more pages, with rings and labels.
+    """Draw pictures side by side on pages, with rings and labels.
 
     Images that meet all conditions are drawn. A border shows the worst verdict on a picture: red
     for FAIL, yellow for UNSURE, green for PASS. Thin contours are drawn opaque, so that they stay

@@ -210,7 +210,7 @@ def _clicks(result: AgreementResult) -> Iterator[str]:
         yield f"  {UNDEFINED}: no image with clicks and two raters"
     else:
         yield from _reasons([m.pooled_f1 for m in clicks.matched.values()])
-        yield "  by chance: the same numbers of clicks, placed at random within the area of all clicks"
+        yield "  by chance: as many clicks, placed at random within the area of all clicks"
     yield from aligned(
         ["", "value", "interval", "se", ""],
         [["Alpha of the number of clicks, interval", *_estimate(clicks.counts)]],
