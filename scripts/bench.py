@@ -99,24 +99,24 @@ def main() -> None:
         "--rounds", type=int, default=3, help="rounds, the best of which counts (3)"
     )
     parser.add_argument("--folder", type=Path, help="where to work (the system's temporary folder)")
-    asked = parser.parse_args()
-    unknown = set(asked.parts) - set(parts)
+    args = parser.parse_args()
+    unknown = set(args.parts) - set(parts)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
-        for name in asked.parts or parts:
+    with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+        for name in args.parts or parts:
             folder = Path(scratch, name)
             folder.mkdir()
-            parts[name](asked, folder)
+            parts[name](args, folder)
 
 
-def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
+def bench_sqlite(args: argparse.Namespace, folder: Path) -> None:
     """Compare a load into SQLite with plain sqlite3, a flat file, SQLAlchemy Core and pandas."""
-    release = make_release(folder, asked.mb)
+    release = make_release(folder, args.mb)
     db, other = folder / "dirt.db", folder / "other.db"
     report_load(
         release,
-        asked.rounds,
+        args.rounds,
         {
             "dirtmodel load": lambda: dm.load(release, db, replace=True),
             "the same blobs, bare sqlite3": lambda: insert_blobs(release, other),
@@ -130,9 +130,9 @@ def bench_sqlite(asked: argparse.Namespace, folder: Path) -> None:
     show("peak memory of dirtmodel load", f"{peak:.0f} MB")
 
 
-def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
+def bench_postgres(args: argparse.Namespace, folder: Path) -> None:
     """Compare a load into Postgres with SQLAlchemy Core and the server's own COPY."""
-    release = make_release(folder, asked.mb)
+    release = make_release(folder, args.mb)
     with postgres(folder) as server:
         url = server.update_query_dict({"options": "-csearch_path=bench"})
         files = folder / "copied"
@@ -145,7 +145,7 @@ def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
         copy_out(url, files)
         report_load(
             release,
-            asked.rounds,
+            args.rounds,
             {
                 "dirtmodel load": load,
                 "SQLAlchemy Core inserts": lambda: insert_by_core(release, make_schema(url)),
@@ -155,7 +155,7 @@ def bench_postgres(asked: argparse.Namespace, folder: Path) -> None:
         )
 
 
-def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
+def bench_query(_args: argparse.Namespace, folder: Path) -> None:
     """Compare the kit's exclusions with DuckDB on the files of the release."""
     release = sample.write_release(
         folder / "release",
@@ -183,7 +183,7 @@ def bench_query(_asked: argparse.Namespace, folder: Path) -> None:
     show("DuckDB on the parquet files", f"{theirs * 1e3:7.1f} ms  {theirs / ours:6.2f} ×")
 
 
-def bench_review(_asked: argparse.Namespace, folder: Path) -> None:
+def bench_review(_args: argparse.Namespace, folder: Path) -> None:
     """Compare exclusions with their evidence with DuckDB on the files of the release."""
     for name, subjects in (("small", 120), ("large", 1200)):
         release = reviewed_release(folder / name, subjects)
@@ -235,7 +235,7 @@ def compare_exclusions(release: Path, db: Path) -> None:
     show("DuckDB, the first of these", f"{theirs:7.2f} s  {theirs / ours[first]:6.2f} ×")
 
 
-def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
+def bench_refresh(_args: argparse.Namespace, folder: Path) -> None:
     """Recompute the derived tables."""
     db = folder / "dirt.db"
     dm.load(reviewed_release(folder / "release", 1200), db)
@@ -250,7 +250,7 @@ def bench_refresh(_asked: argparse.Namespace, folder: Path) -> None:
     show("... only review and tally", f"{seconds:7.2f} s")
 
 
-def bench_start(asked: argparse.Namespace, folder: Path) -> None:
+def bench_start(args: argparse.Namespace, folder: Path) -> None:
     """Start the program, and run one query on a small database."""
     db = folder / "dirt.db"
     dm.load(reviewed_release(folder / "release", 5), db)
@@ -263,12 +263,12 @@ def bench_start(asked: argparse.Namespace, folder: Path) -> None:
     }.items():
         command = [sys.executable, *arguments]
         seconds = typical(
-            partial(subprocess.run, command, check=True, capture_output=True), asked.rounds * 3
+            partial(subprocess.run, command, check=True, capture_output=True), args.rounds * 3
         )
         show(name, f"{seconds:7.2f} s")
 
 
-def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
+def bench_agreement(_args: argparse.Namespace, folder: Path) -> None:
     """Compute the agreement of 50 raters, and measure the memory that Python and numpy take."""
     release = sample.write_release(
         folder / "release",
@@ -298,7 +298,7 @@ def bench_agreement(_asked: argparse.Namespace, folder: Path) -> None:
             show(f"dirtmodel, {name}", f"{seconds:7.2f} s  {peak / 1e6:6.0f} MB")
 
 
-def bench_report(_asked: argparse.Namespace, folder: Path) -> None:
+def bench_report(_args: argparse.Namespace, folder: Path) -> None:
     """Write the report of a large release in a separate process."""
     release = sample.write_release(
         folder / "release",

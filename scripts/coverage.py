@@ -67,22 +67,22 @@ def main() -> None:
     parser.add_argument(
         "--bootstrap", type=int, metavar="N", help="also bootstrap each data set N times (slow)"
     )
-    asked = parser.parse_args()
-    show = raters if asked.raters else error_rates if asked.rates else intervals
-    print(show(asked))
+    args = parser.parse_args()
+    show = raters if args.raters else error_rates if args.rates else intervals
+    print(show(args))
 
 
-def intervals(asked: argparse.Namespace) -> str:
+def intervals(args: argparse.Namespace) -> str:
     """Return a table with one row per case and coefficient."""
     rows = []
     for fail, n_subjects, n_twice in CASES:
         simulated = design(fail, n_subjects, n_twice)
         case = f"{fail:.0%} FAIL, {n_twice} of {n_subjects} subjects read twice"
-        found = irr.coverage(simulated, n=asked.simulations, seed=asked.seed)
+        found = irr.coverage(simulated, n=args.simulations, seed=args.seed)
         resampled = found
-        if asked.bootstrap:
+        if args.bootstrap:
             resampled = irr.coverage(
-                simulated, n=asked.simulations, seed=asked.seed, bootstrap=asked.bootstrap
+                simulated, n=args.simulations, seed=args.seed, bootstrap=args.bootstrap
             )
         for linear, percentiles in zip(found, resampled, strict=True):
             if linear.name not in NAMES:
@@ -92,16 +92,16 @@ def intervals(asked: argparse.Namespace) -> str:
                 NAMES[linear.name],
                 *(percent(share) for share in linear[1:]),
             ]
-            rows.append([*row, percent(percentiles.returned)] if asked.bootstrap else row)
+            rows.append([*row, percent(percentiles.returned)] if args.bootstrap else row)
             case = ""
     head = ["case", "coefficient", "subjects - 1", "effective df", "no interval", "returned"]
-    if asked.bootstrap:
+    if args.bootstrap:
         head.append("bootstrap")
-    title = f"coverage of 95 % intervals in {asked.simulations} simulations, in %"
+    title = f"coverage of 95 % intervals in {args.simulations} simulations, in %"
     return f"{title}\n{table(rows, head)}"
 
 
-def error_rates(asked: argparse.Namespace) -> str:
+def error_rates(args: argparse.Namespace) -> str:
     """Return a table with one row per case and error rate."""
     rows = []
     for bad, n_subjects, n_images, n_raters in RATES:
@@ -114,15 +114,15 @@ def error_rates(asked: argparse.Namespace) -> str:
             concentration=3.0,
         )
         case = f"{bad:.0%} bad, {n_subjects} subjects × {n_images} images, {n_raters} raters"
-        for found in irr.rate_coverage(simulated, 1, n=asked.simulations, seed=asked.seed):
+        for found in irr.rate_coverage(simulated, 1, n=args.simulations, seed=args.seed):
             rows.append([case, found.name, percent(found.withheld), percent(found.returned)])
             case = ""
     head = ["case", "rate", "no interval", "returned"]
-    title = f"coverage of 95 % intervals in {asked.simulations} simulations, in %"
+    title = f"coverage of 95 % intervals in {args.simulations} simulations, in %"
     return f"{title}\n{table(rows, head)}"
 
 
-def raters(asked: argparse.Namespace) -> str:
+def raters(args: argparse.Namespace) -> str:
     """Return a table with one row per kind of rater and size of the data."""
     rows = []
     for kind, (sensitivity, false_alarm) in ODD.items():
@@ -137,12 +137,12 @@ def raters(asked: argparse.Namespace) -> str:
             )
             found = [
                 identified(drawn)
-                for drawn in simulate.draws(simulated, n=asked.simulations, seed=asked.seed)
+                for drawn in simulate.draws(simulated, n=args.simulations, seed=args.seed)
             ]
             shares = np.mean(found, axis=0).tolist()
             rows.append([kind, f"{n_subjects} × {n_images}", *map(percent, shares)])
     head = ["rater", "subjects × images", "alpha without", "sensitivity", "specificity"]
-    title = f"the rater who differs is identified in {asked.simulations} simulations, in %"
+    title = f"the rater who differs is identified in {args.simulations} simulations, in %"
     return f"{title}\n{table(rows, head)}"
 
 

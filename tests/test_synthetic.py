@@ -565,10 +565,10 @@ def test_clean_notes_need_no_unescaping(clean: Tables) -> None:
     [
         ({"hazards": ["fire"]}, "unknown hazards ['fire']: choose from ["),
         ({"steps": [5]}, "unknown steps in [5]: choose from [0, 1, 2, 3, 4]"),
-        ({"subjects": 0}, "subjects is 0: give 1 or more"),
+        ({"subjects": 0}, "subjects is 0: use 1 or more"),
         (
             {"reviews_per_image": 9, "raters": 3},
-            "reviews_per_image is 9: give 1 to 3, the number of raters",
+            "reviews_per_image is 9: use 1 to 3, the number of raters",
         ),
     ],
 )

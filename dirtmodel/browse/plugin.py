@@ -107,7 +107,7 @@ async def extra_template_vars(template: str, request: Any, datasette: Any) -> An
     show = _ROW_PAGES.get(template)
     if show is None:
         return {}
-    return await _asked(datasette, show, int(request.url_vars["pks"]))
+    return await _with_session(datasette, show, int(request.url_vars["pks"]))
 
 
 @hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
@@ -122,7 +122,7 @@ def register_routes() -> list[tuple[str, Callable[..., Any]]]:
 
 async def start(request: Any, datasette: Any) -> Any:
     """Answer with the start page."""
-    found = await _asked(datasette, showing.start)
+    found = await _with_session(datasette, showing.start)
     found["file"] = datasette.get_database(describing.NAME).path
     return Response.html(await datasette.render_template("start.html", found, request))
 
@@ -131,18 +131,18 @@ async def pictures(request: Any, datasette: Any) -> Any:
     """Answer with a page of the pictures that meet some conditions."""
     wanted = {name: request.args[name] for name in request.args}
     try:
-        found = await _asked(datasette, showing.pictures, wanted)
+        found = await _with_session(datasette, showing.pictures, wanted)
     except UsageError as error:
         return Response.text(f"{error}\n", status=400, headers=_INERT)
     return Response.html(await datasette.render_template("pictures.html", found, request))
 
 
-async def _asked(datasette: Any, question: Callable[..., Any], *arguments: Any) -> Any:
+async def _with_session(datasette: Any, function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function with a session on the file, in a thread of its own pool."""
 
     def run() -> Any:
         with opening.open(file_of(datasette)) as session:
-            return question(session, *arguments)
+            return function(session, *arguments)
 
     return await asyncio.get_running_loop().run_in_executor(_READING, run)
 
@@ -151,7 +151,7 @@ async def picture(request: Any, datasette: Any) -> Any:
     """Answer with one picture and the clicks on it as rings."""
     img_id = int(request.url_vars["img_id"])
     try:
-        found = await _asked(datasette, draw, img_id)
+        found = await _with_session(datasette, draw, img_id)
     except PictureError as error:
         return Response.text(f"{error}\n", status=422, headers=_INERT)
     if found is None:

@@ -69,7 +69,7 @@ def diff(
     if table and verdicts:
         raise click.UsageError("--table and --verdicts cannot be used together; use one of them")
     output.refuse_existing(html, migration)
-    shows_rows = bool(table or verdicts or output.path or output.asked)
+    shows_rows = bool(table or verdicts or output.path or output.requested_format)
     with differences.diff(old, new, rule=Exclusions(**rule), pixels=pixels) as found:
         # Every value of a condition must occur on one side at least.
         found.rule.require(found.old.session.connection(), found.new.session.connection())

@@ -66,14 +66,14 @@ def exclusions(
             _emit(KitExclusions().run(session), output)
         return
     query = Exclusions(**rule)
-    if output.asked == _BIDS_FILTER and "status" in given:
+    if output.requested_format == _BIDS_FILTER and "status" in given:
         raise UsageError(
             "--status cannot be used with --format bids-filter, which selects the runs that "
             "remain; leave it out"
         )
     with options.opened(db) as session:
         query.require(session.connection())
-        if output.asked == _BIDS_FILTER:
+        if output.requested_format == _BIDS_FILTER:
             _emit_filters(query, session, output)
         else:
             rows, n = query.run_counted(session)
@@ -108,7 +108,7 @@ def _check_kit(ctx: click.Context, given: set[str], output: Output) -> None:
             f"--kit is the kit's own rule and cannot be used with {', '.join(ignored)}; "
             "leave out one or the other"
         )
-    if output.asked == _BIDS_FILTER:
+    if output.requested_format == _BIDS_FILTER:
         raise UsageError(
             "--kit has no sessions, which --format bids-filter needs; use instead: "
             "--step fmap_coregistration --format bids-filter"

@@ -29,7 +29,7 @@ class Output:
     ----------
     path
         The file to write; None for stdout.
-    asked
+    requested_format
         The value of --format; None to choose by the suffix of the file.
     columns
         The columns of rows, in this order; None for all.
@@ -42,7 +42,7 @@ class Output:
     """
 
     path: Path | None = None
-    asked: str | None = None
+    requested_format: str | None = None
     columns: tuple[str, ...] | None = None
     replace: bool = False
     quiet: bool = False
@@ -53,7 +53,7 @@ class Output:
         """The format of rows."""
         from dirtmodel.outputs import format_of
 
-        return format_of(self.path, self.asked)
+        return format_of(self.path, self.requested_format)
 
     def emit(self, rows: "Rows[Any]") -> None:
         """Write the rows of a query."""

@@ -82,7 +82,7 @@ def leave_one_out(
     whole_moves = whole_rows @ np.nan_to_num(formulas.slopes(formula, whole_sums))
     order = np.argsort(who.rater, kind="stable")
     raters, starts = np.unique(who.rater[order], return_index=True)
-    found = []
+    results = []
     for rater, chosen in zip(raters.tolist(), np.split(order, starts[1:]), strict=False):
         unit = who.unit[chosen]
         own = np.eye(q)[who.code[chosen]]
@@ -97,7 +97,7 @@ def leave_one_out(
         # The number of categories that two of the other raters chose on the same unit.
         agreed = (sums[:: q + 1] > 0).sum()
         withhold = ONE_SIDED if agreed <= 1 else None
-        found.append(
+        results.append(
             LeftOut(
                 rater,
                 _estimate(alpha, moves, informative, how, (-1.0, 1.0), withhold),
@@ -111,7 +111,7 @@ def leave_one_out(
                 ),
             )
         )
-    return found
+    return results
 
 
 def _alpha(sums: Array, metric: FloatArray) -> Array:

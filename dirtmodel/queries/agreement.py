@@ -235,7 +235,7 @@ class Agreement:
         categories: Sequence[object],
         weights: Sequence[str] | None = None,
     ) -> list[Coefficient]:
-        found = irr.coefficients(
+        coefficients = irr.coefficients(
             ratings.counts(len(reviews.images), len(categories)),
             categories=categories,
             weights=weights,
@@ -246,7 +246,7 @@ class Agreement:
             bootstrap=self.bootstrap,
             seed=self.seed,
         )
-        return [c._replace(reason=_worded(c.reason, reviews)) for c in found]
+        return [c._replace(reason=_worded(c.reason, reviews)) for c in coefficients]
 
     def _variable(
         self, reviews: StepReviews, ratings: irr.Ratings, categories: tuple[str, ...]
@@ -340,9 +340,9 @@ class Agreement:
         self, label: str | None, ratings: irr.Ratings, reviews: StepReviews
     ) -> GroupAgreement:
         how = reviews.judging
-        of = self._coefficients(reviews, ratings, how.categories, ["identity", "ordinal"])
-        found = {(c.name, c.weights): c for c in of}
-        gwet, alpha = found["gwet_ac", "identity"], found["krippendorff_alpha", "ordinal"]
+        rows = self._coefficients(reviews, ratings, how.categories, ["identity", "ordinal"])
+        by_name = {(c.name, c.weights): c for c in rows}
+        gwet, alpha = by_name["gwet_ac", "identity"], by_name["krippendorff_alpha", "ordinal"]
         rated, times = np.unique(ratings.unit, return_counts=True)
         share = float(np.mean(ratings.code == how.problem)) if len(rated) else None
         return GroupAgreement(
@@ -352,7 +352,7 @@ class Agreement:
             len(np.unique(ratings.rater)),
             len(np.unique(reviews.clusters[rated])),
             share,
-            found["percent_agreement", "identity"].value,
+            by_name["percent_agreement", "identity"].value,
             *(gwet.value, gwet.ci_low, gwet.ci_high),
             *(alpha.value, alpha.ci_low, alpha.ci_high),
             alpha.reason or gwet.reason,

@@ -318,11 +318,12 @@ def _warnings(items: _Items, level: Level) -> Iterator[str]:
         )
     if not fit.converged:
         yield f"the algorithm did not converge in {fit.iterations} iterations"
-    found = int((items.ratings.code == items.how.problem).sum())
-    if found and fit.prevalence[items.how.problem] < _NEVER:
+    n_problems = int((items.ratings.code == items.how.problem).sum())
+    if n_problems and fit.prevalence[items.how.problem] < _NEVER:
         yield (
-            f"{found} of {len(items.ratings.code)} reviews say {categories[items.how.problem]}, "
-            "but the model takes all of them for errors: not enough raters agree on any"
+            f"{n_problems} of {len(items.ratings.code)} reviews say "
+            f"{categories[items.how.problem]}, but the model takes all of them for errors: "
+            "not enough raters agree on any"
         )
     for true, chosen in fit.switched:
         yield (

@@ -19,9 +19,9 @@ _Leading = tuple[int, str, str | None, DisplayMode, int | None, str | None, str 
 
 def describe(session: orm.Session, ids: Iterable[int]) -> Iterator[_Leading]:
     """Yield the first eight columns of rows about images, in the order of the ids."""
-    for some in in_batches(ids):
-        found = {image.id: image for image in Images(id=some).run(session)}
-        for one in (found[img_id] for img_id in some):
+    for batch in in_batches(ids):
+        by_id = {image.id: image for image in Images(id=batch).run(session)}
+        for one in (by_id[img_id] for img_id in batch):
             yield one.id, one.file1, one.file2, one.display, one.slice, one.sub, one.ses, one.scan
 
 

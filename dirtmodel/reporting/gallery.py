@@ -89,9 +89,9 @@ class Gallery:
 def _worst(session: orm.Session, ids: Sequence[int]) -> list[int]:
     """Sort images by the numbers of FAILs and clicks, the greatest first."""
     order: dict[int, tuple[int, int]] = {}
-    for some in in_batches(ids):
+    for batch in in_batches(ids):
         statement = sa.select(Tally.img_id, Tally.n_fail, Tally.n_clicks)
-        for row in session.execute(statement.where(Tally.img_id.in_(some))):
+        for row in session.execute(statement.where(Tally.img_id.in_(batch))):
             order[row.img_id] = (-row.n_fail, -row.n_clicks)
     return sorted(ids, key=lambda img_id: (order.get(img_id, (0, 0)), img_id))
 

@@ -95,11 +95,11 @@ class Recipe:
             raise ValueError(f"unknown steps in {list(self.steps)}: choose from {list(STEPS)}")
         for name in ("subjects", "slices", "raters", "session_length", "frames"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give 1 or more")
+                raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")
         if not 1 <= self.reviews_per_image <= self.raters:
             raise ValueError(
                 f"reviews_per_image is {self.reviews_per_image}: "
-                f"give 1 to {self.raters}, the number of raters"
+                f"use 1 to {self.raters}, the number of raters"
             )
 
     def has(self, hazard: str) -> bool:

@@ -139,7 +139,7 @@ def _headline(result: AgreementResult) -> Iterator[str]:
 
 
 def _coefficients(result: AgreementResult) -> Iterator[str]:
-    found = {(c.name, c.weights): c for c in result.coefficients}
+    by_name = {(c.name, c.weights): c for c in result.coefficients}
     weights = ["identity", "linear", "quadratic"]
     metrics = ["nominal", "ordinal", "interval"]
     if _is_binary(result):
@@ -148,11 +148,11 @@ def _coefficients(result: AgreementResult) -> Iterator[str]:
     else:
         yield "Coefficients and intervals, by weights"
     rows = [
-        [label, *(_with_interval(found[name, w]) for w in weights)]
+        [label, *(_with_interval(by_name[name, w]) for w in weights)]
         for name, label in _NAMES.items()
     ]
     yield from aligned(["", *weights], rows)
-    alphas = [found["krippendorff_alpha", metric] for metric in metrics]
+    alphas = [by_name["krippendorff_alpha", metric] for metric in metrics]
     yield from aligned(["", *metrics], [["Krippendorff's alpha", *map(_with_interval, alphas)]])
     yield from _reasons(result.coefficients)
 
