@@ -236,7 +236,7 @@ def test_a_nul_character_is_an_error_as_in_notes(
         dm.load(release, new_url)
 
     assert [(f.code, f.examples) for f in caught.value.findings] == [
-        ("nul-character", ("rating.parquet row 1: extra has a NUL in it",))
+        ("nul-character", ("rating.parquet row 1: extra contains a NUL character",))
     ]
 
 

@@ -82,8 +82,8 @@ def test_a_refusal_names_the_row_the_known_numbers_and_the_option(
         dm.load(release, new_url)
 
     assert str(caught.value) == (
-        f"{release / QC_FOLDER} has 1 error, nothing was loaded; keep new numbers with --extend, "
-        "or load only the rows that are sound with --quarantine:\n"
+        f"{release / QC_FOLDER} has 1 error; nothing was loaded; keep new numbers with --extend, "
+        "or load only the rows without errors with --quarantine:\n"
         "error    unknown-enum       rating.parquet      1  a number that DIRT does not define; "
         "--extend keeps 0 to 99\n"
         f"           rating.parquet row {last_row(tables, 'rating')}: rating 5 is not PASS (0), "
@@ -128,8 +128,8 @@ def test_a_number_outside_0_to_99_is_damage_and_remains_an_error(
 
     assert [finding.code for finding in caught.value.findings] == ["unknown-enum"]
     assert str(caught.value).startswith(
-        f"{release / QC_FOLDER} has 1 error, nothing was loaded; repair the release, or load only "
-        "the rows that are sound with --quarantine:\n"
+        f"{release / QC_FOLDER} has 1 error; nothing was loaded; repair the release, or load only "
+        "the rows without errors with --quarantine:\n"
     )
 
 

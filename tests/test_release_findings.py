@@ -212,7 +212,7 @@ CASES = [
     Case(
         "nul-character",
         "rating.parquet",
-        "rating.parquet row {rating}: notes has a NUL in it",
+        "rating.parquet row {rating}: notes contains a NUL character",
         appended("rating", id=NEW, notes="a\0b"),
     ),
     Case(
@@ -224,13 +224,13 @@ CASES = [
     Case(
         "duplicate-id",
         "rating.parquet",
-        "rating.parquet row {rating}: id {rating_id} stands in an earlier row too",
+        "rating.parquet row {rating}: an earlier row also has id {rating_id}",
         appended("rating"),
     ),
     Case(
         "duplicate-image",
         "image.parquet",
-        "image.parquet row {image}: an earlier row too has slice {slice}, file1 '{file1}', "
+        "image.parquet row {image}: an earlier row also has slice {slice}, file1 '{file1}', "
         "display {display}, step {step}",
         appended("image", id=NEW),
     ),
@@ -297,7 +297,7 @@ CASES = [
     Case(
         "repeated-image",
         "image.parquet",
-        "image.parquet row {image}: an earlier row too has slice None, file1 '{dtifit}', "
+        "image.parquet row {image}: an earlier row also has slice None, file1 '{dtifit}', "
         "display 2, step 4",
         _dtifit_again,
     ),
@@ -443,8 +443,8 @@ def test_a_refusal_lists_the_findings_and_says_what_to_do(sound: Tables, tmp_pat
 
     row = last(sound["rating"])
     assert str(caught.value) == (
-        f"{release / QC_FOLDER} has 1 error, nothing was loaded; repair the release, or load only "
-        "the rows that are sound with --quarantine:\n"
+        f"{release / QC_FOLDER} has 1 error; nothing was loaded; repair the release, or load only "
+        "the rows without errors with --quarantine:\n"
         "error    missing-session    rating.parquet      1  a row whose session does not exist or "
         "could not be loaded\n"
         f"           rating.parquet row {row}: session {NEW} does not exist or could not be loaded"
@@ -463,10 +463,10 @@ def test_the_advice_for_an_unreadable_release_is_to_copy_it_again(
 
     folder = release / QC_FOLDER
     assert str(caught.value) == (
-        f"{folder} has 2 errors, nothing was loaded; repair the release, or copy it again:\n"
-        "error    missing-file       rating.parquet      1  a file of the release is not there\n"
+        f"{folder} has 2 errors; nothing was loaded; repair the release, or copy it again:\n"
+        "error    missing-file       rating.parquet      1  a file of the release is missing\n"
         f"           {folder / 'rating.parquet'}\n"
-        "error    missing-file       session.parquet     1  a file of the release is not there\n"
+        "error    missing-file       session.parquet     1  a file of the release is missing\n"
         f"           {folder / 'session.parquet'}"
     )
 

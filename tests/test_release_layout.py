@@ -80,8 +80,8 @@ def test_a_folder_without_any_of_the_files_is_not_a_release(tmp_path: Path) -> N
         releases.find(tmp_path)
 
     assert str(caught.value) == (
-        f"no release in {tmp_path}: neither it nor pre-surgery/mris/derivatives/qc below it holds "
-        "session.parquet, image.parquet, rating.parquet, coordinate.parquet"
+        f"no release in {tmp_path}: neither it nor pre-surgery/mris/derivatives/qc below it "
+        "contains session.parquet, image.parquet, rating.parquet, coordinate.parquet"
     )
 
 
@@ -102,6 +102,7 @@ def test_a_file_is_not_a_release(tmp_path: Path) -> None:
         releases.find(folder / "rating.parquet")
 
     assert str(caught.value) == (
-        f"{folder / 'rating.parquet'} is a file; name the folder that holds it; a release is a "
-        "folder with session.parquet, image.parquet, rating.parquet, coordinate.parquet"
+        f"{folder / 'rating.parquet'} is a file; use the path of the folder that contains it; a "
+        "release is a folder with "
+        "session.parquet, image.parquet, rating.parquet, coordinate.parquet"
     )

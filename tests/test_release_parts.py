@@ -116,21 +116,24 @@ def unreadable(qc: Path) -> str:
     return found.examples[0].replace(f"{qc}/", "")
 
 
+FOREIGN = "the folder contains {}, whose name does not end in .parquet; rename or remove it"
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ([], "the folder holds no parquet files; copy it again"),
-        (["x.csv"], "the folder holds x.csv, which is not a part"),
+        ([], "the folder contains no parquet files; copy it again"),
+        (["x.csv"], FOREIGN.format("x.csv")),
         (["p.parquet"], "p.parquet: it is empty; copy it again"),
         (
             ["step=\udcff/p.parquet"],
             r"the path 'step=\udcff/p.parquet' in the folder is not UTF-8 text; rename it",
         ),
-        (["\udce9.csv"], r"the folder holds \udce9.csv, which is not a part"),
+        (["\udce9.csv"], FOREIGN.format(r"\udce9.csv")),
         (
             ["_delta_log/0.json"],
-            "it is a table of Delta Lake, which keeps earlier versions too; "  # noqa: ISC004 - one text
-            "write the present one as parquet",
+            "it is a table of Delta Lake, which also keeps earlier versions; "  # noqa: ISC004 - one text
+            "write the current version as parquet",
         ),
     ],
 )
@@ -148,7 +151,7 @@ def test_folders_that_are_not_one_table_are_refused(qc: Path, names: list[str], 
     ("content", "words"),
     [
         (b"", "it is empty; copy it again"),
-        (b"PAR1" + bytes(99), "it is cut off; copy it again"),
+        (b"PAR1" + bytes(99), "it is incomplete; copy it again"),
         (gzip.compress(b"x", mtime=0), "it is compressed with gzip; decompress it"),
         (bz2.compress(b"x"), "it is compressed with bzip2; decompress it"),
         (lzma.compress(b"x"), "it is compressed with xz; decompress it"),
@@ -181,7 +184,9 @@ def test_files_that_are_not_parquet_are_named(qc: Path, content: bytes, words: s
 def test_a_compressed_file_is_named(qc: Path) -> None:
     (qc / "rating.parquet").rename(qc / "rating.parquet.zst")
 
-    assert unreadable(qc) == "rating.parquet is not there, but rating.parquet.zst is; decompress it"
+    assert (
+        unreadable(qc) == "rating.parquet is missing, but rating.parquet.zst exists; decompress it"
+    )
 
 
 def test_links_whose_content_is_elsewhere_are_explained(qc: Path) -> None:

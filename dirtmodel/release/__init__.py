@@ -1,24 +1,24 @@
-"""Release files → validated batches.
+"""Finding, reading and checking a release: from its files to validated batches of rows.
 
-- `foreign`: what stands in place of a parquet file
-- `pages`: the sizes that a parquet file declares, compared before they are trusted
-- `streaming`: the values of a column, read without holding its pages
-- `memory`: how much of a file is held at a time, and by what
+- `foreign`: files that are not parquet, and what to do about them
+- `pages`: the sizes that a parquet file declares, checked before they are used
+- `streaming`: reading the values of a column without holding its pages in memory
+- `memory`: how much of a file is held in memory at a time
 - `parts`: the files of one table
-- `layout`: where the four files are, and how they are read
-- `dirt`: DIRT's own tables, or ours, in their place
-- `sources`: which of the two it is
-- `columns`: the documented columns, and what each of them holds
-- `conversion`: how each physical type becomes the canonical one of its column
-- `tables`: whether each table can be read, and which columns it has
+- `layout`: finding and reading the four files of a release
+- `dirt`: reading a release from a database with DIRT's tables or ours
+- `sources`: opening a release, whichever of the two it is
+- `columns`: the documented columns and their types
+- `conversion`: converting each physical type to the canonical type of its column
+- `tables`: checking that each table can be read, and finding its columns
 - `extension`: columns and numbers beyond the documented layout
-- `findings`: what is wrong or odd, with stable codes
-- `checks`: what makes a row unsound or odd
-- `keys`: which rows repeat a key
-- `blobs`: the pictures of a batch, hashed and checked to be whole
-- `rejected`: rows that cannot be loaded, kept whole
-- `reader`: all of it in bounded memory, checked
-- `examine`: the check without a load
+- `findings`: the kinds of errors and warnings
+- `checks`: checks of the values of rows
+- `keys`: finding rows that repeat a key
+- `blobs`: hashing and checking pictures
+- `rejected`: rows that cannot be loaded, stored completely
+- `reader`: reading and checking a whole release in bounded memory
+- `examine`: checking a release without loading it
 """
 
 from dirtmodel.release.blobs import Pictures

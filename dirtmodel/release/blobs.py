@@ -1,4 +1,4 @@
-"""The pictures of a batch: taken by their bytes, hashed, and found to be whole."""
+"""Grouping, hashing and checking the pictures of a batch."""
 
 import hashlib
 import itertools
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_PICTURE_BYTES: Final = 256 << 20
+"""Bytes of the largest picture that is accepted."""
 
 Img = memoryview | None
 
 
 class Described(NamedTuple):
-    """What is known about the bytes of a picture; the columns of `picture`."""
+    """Format, size and hash of a picture; the fields are columns of the table `picture`."""
 
     format: str
     width: int
@@ -32,14 +33,14 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a batch, row by row: their bytes, and what is known about them."""
+    """The pictures of a batch: the bytes and the description of each row."""
 
     img: list[memoryview]
     described: list[Described]
 
     @property
     def n_bytes(self) -> int:
-        """The size of all pictures together."""
+        """The total size of the pictures, in bytes."""
         return sum(picture.n_bytes for picture in self.described)
 
 
@@ -49,7 +50,7 @@ def describe(img: memoryview) -> Described:
     Raises
     ------
     PictureError
-        If it is not a whole PNG or GIF of sensible size.
+        If it is not a complete PNG or GIF of acceptable size.
     """
     if img.nbytes > MAX_PICTURE_BYTES:
         raise PictureError(f"absurdly large ({img.nbytes:,} bytes)")
@@ -64,7 +65,13 @@ def img_size(img: Img) -> int:
 def check_pictures(
     columns: checks.Columns, imgs: list[Img], sound: Mask
 ) -> tuple[checks.Problem, Pictures]:
-    """Hash and probe the pictures of rows that are sound so far."""
+    """Check and hash the pictures of the rows without errors.
+
+    Returns
+    -------
+    tuple
+        The damaged pictures as a problem, and the others.
+    """
     bad = np.zeros(len(columns), np.bool_)
     reasons: dict[int, str] = {}
     pictures = Pictures([], [])
@@ -83,12 +90,12 @@ def check_pictures(
 
 
 def views(array: "pa.Array") -> list[Img]:
-    """Return the values of a large_binary array as slices of its buffer, nothing copied."""
+    """Return the values of a large_binary array as slices of its buffer, without copying."""
     _, offsets_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
     data = memoryview(data_buffer or b"").cast("B")
-    found: list[Img] = [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
+    slices: list[Img] = [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
     if array.null_count:
         for row in np.flatnonzero(~valid(array)):
-            found[row] = None
-    return found
+            slices[row] = None
+    return slices

@@ -1,7 +1,7 @@
-"""What makes a row unsound or odd.
+"""Checks of the rows of a release: errors ("unsound" rows) and warnings.
 
-Rules work on whole batches of canonical columns: each gives masks of rows, and words for a row
-only when it is asked for an example.
+A check works on a whole batch of canonical columns. It returns masks of rows, and describes single
+rows only when they are needed as examples.
 """
 
 import unicodedata
@@ -27,16 +27,16 @@ Describe = Callable[[int], str]
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows of a batch with one kind of thing wrong or odd about them.
+    """The rows of a batch that have one kind of error or warning.
 
     Parameters
     ----------
     code
-        As in `findings.ERRORS` or `findings.WARNINGS`.
+        A code of `findings.ERRORS` or `findings.WARNINGS`.
     rows
-        Mask over the batch.
+        The mask of these rows.
     describe
-        Says of one row (its index in the batch) what it is about.
+        A function that describes the problem of one row, given its index in the batch.
     """
 
     code: str
@@ -44,23 +44,23 @@ class Problem:
     describe: Describe
 
     def part(self, start: int, length: int) -> "Problem":
-        """The problem in some rows of the batch."""
+        """Return the problem for a slice of the batch."""
         rows = self.rows[start : start + length]
         return Problem(self.code, rows, lambda row: self.describe(start + row))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """A batch in canonical types, and what could not be brought into them.
+    """A batch of a table, converted to canonical types.
 
     Parameters
     ----------
     layout
-        The columns that are loaded, as far as the release has them.
+        The columns to be loaded; the release may lack some of them.
     arrays, bad
-        What `convert` returns, by column name.
+        The results of `convert` by column name: the values, and the mask of invalid ones.
     raw
-        All columns as they were read, also those that are not loaded.
+        All columns as they were read, including those that are not loaded.
     """
 
     table: str
@@ -72,7 +72,7 @@ class Columns:
 
     @classmethod
     def of(cls, table: str, layout: Sequence[Column], batch: "pa.RecordBatch") -> "Columns":
-        """Convert the columns of a layout, as far as the batch has them."""
+        """Convert those columns of a layout that the batch has."""
         raw = dict(zip(batch.schema.names, batch.columns, strict=True))
         arrays, bad = {}, {}
         for column in layout:
@@ -81,7 +81,7 @@ class Columns:
         return cls(table, batch.num_rows, layout, arrays, bad, raw)
 
     def part(self, start: int, length: int) -> "Columns":
-        """Some rows of the batch, nothing copied."""
+        """Return a slice of the batch, without copying it."""
         return Columns(
             self.table,
             length,
@@ -94,29 +94,29 @@ class Columns:
     def __len__(self) -> int:
         return self.n_rows
 
-    def given(self, name: str) -> Mask:
-        """Mask of rows in which a column has a usable value."""
+    def has_value(self, name: str) -> Mask:
+        """Return the mask of rows in which a column has a valid value."""
         if name not in self.arrays:
             return np.zeros(len(self), dtype=np.bool_)
         return valid(self.arrays[name])
 
     def numbers(self, name: str) -> Ints:
-        """A column as int64, 0 where NULL."""
+        """Return a column as int64, with 0 for NULL."""
         return integers(self.arrays[name])
 
     def empty(self) -> Mask:
-        """Mask of rows that are NULL in every column of the layout, NaN counting as NULL."""
+        """Return the mask of rows that are NULL or NaN in every column of the layout."""
         filled = np.zeros(len(self), dtype=np.bool_)
         for name in self.arrays:
-            filled |= self.given(name) | self.bad[name]
+            filled |= self.has_value(name) | self.bad[name]
         return ~filled
 
 
 @dataclass
 class Known:
-    """Ids of one table whose rows are sound, with what later rules need to know of them.
+    """The ids of the sound rows of one table, with the columns that later checks need (`extras`).
 
-    Appended to batch by batch, then sorted once.
+    Batches are appended, and sorted when the ids are first looked up.
     """
 
     extras: tuple[str, ...]
@@ -124,7 +124,7 @@ class Known:
     _sorted: tuple[Ints, ...] | None = None
 
     def add(self, ids: Ints, *extras: Ints) -> None:
-        """Take in a batch of sound rows."""
+        """Add a batch of sound rows."""
         self._parts.append((ids, *extras))
         self._sorted = None
 
@@ -139,17 +139,17 @@ class Known:
         return self._sorted
 
     def look_up(self, ids: Ints) -> tuple[Mask, dict[str, Ints]]:
-        """Return which ids are known, and their extras (meaningless where unknown)."""
+        """Return the mask of known ids, and their extras (arbitrary values for unknown ids)."""
         own, *extras = self._freeze()
         if not len(own):
             return np.zeros(len(ids), np.bool_), {n: np.zeros_like(ids) for n in self.extras}
         at = np.minimum(np.searchsorted(own, ids), len(own) - 1)
-        found: Mask = own[at] == ids
-        return found, {n: e[at] for n, e in zip(self.extras, extras, strict=True)}
+        is_known: Mask = own[at] == ids
+        return is_known, {n: e[at] for n, e in zip(self.extras, extras, strict=True)}
 
 
 def value_problems(columns: Columns, *, extend: bool) -> list[Problem]:
-    """Find values that are wrong by themselves: unreadable, NULL, unknown numbers, NUL in text.
+    """Find invalid values: unreadable ones, NULL, unknown numbers, and NUL characters in text.
 
     Parameters
     ----------
@@ -167,20 +167,21 @@ def value_problems(columns: Columns, *, extend: bool) -> list[Problem]:
         if bad.any():
             problems.append(Problem("bad-value", bad, _bad_value(columns, name, column.kind)))
         if not column.nullable:
-            problems.append(null_problem(name, ~(columns.given(name) | bad)))
+            problems.append(null_problem(name, ~(columns.has_value(name) | bad)))
         if column.values is not None:
             problems += _number_problems(columns, column, extend=extend)
         if column.kind is Kind.TEXT:
             nul = pc.fill_null(pc.match_substring(array, "\0"), fill_value=False)
             nul_mask = nul.to_numpy(zero_copy_only=False)
-            problems.append(Problem("nul-character", nul_mask, _say(f"{name} has a NUL in it")))
+            describe = _always(f"{name} contains a NUL character")
+            problems.append(Problem("nul-character", nul_mask, describe))
     return problems
 
 
 def unknown_numbers(columns: Columns, column: Column) -> Mask:
-    """Return the mask of rows whose number DIRT does not define."""
+    """Return the mask of rows with a number that DIRT does not define."""
     known = [int(member) for member in column.values or ()]
-    return columns.given(column.name) & ~np.isin(columns.numbers(column.name), known)
+    return columns.has_value(column.name) & ~np.isin(columns.numbers(column.name), known)
 
 
 def _number_problems(columns: Columns, column: Column, *, extend: bool) -> list[Problem]:
@@ -189,7 +190,7 @@ def _number_problems(columns: Columns, column: Column, *, extend: bool) -> list[
     kept = unknown & (numbers >= 0) & (numbers <= LARGEST_NUMBER) & extend
 
     def kept_as(row: int) -> str:
-        assert column.values is not None  # noqa: S101 - only columns of an enum come here
+        assert column.values is not None  # noqa: S101 - called only for columns with an enum
         return f"{column.name} {numbers[row]} is kept as {column.values(int(numbers[row])).name}"
 
     return [
@@ -199,23 +200,23 @@ def _number_problems(columns: Columns, column: Column, *, extend: bool) -> list[
 
 
 def null_problem(name: str, rows: Mask) -> Problem:
-    """Rows in which a column is NULL that must not be."""
-    return Problem("null-id" if name == "id" else "null-value", rows, _say(f"{name} is NULL"))
+    """Return the problem of rows in which a required column is NULL."""
+    return Problem("null-id" if name == "id" else "null-value", rows, _always(f"{name} is NULL"))
 
 
 def reference_problems(
     columns: Columns, images: Known, sessions: Known, judged_by: dict[int, JudgedBy]
 ) -> list[Problem]:
-    """Find what is wrong or odd about the image and the session that a review refers to.
+    """Find problems with the image and the session that a review refers to.
 
     Parameters
     ----------
     judged_by
-        What decides about the images of each step.
+        The kind of review that decides about the images of each step.
     """
     has_image, image = images.look_up(columns.numbers("img_id"))
     has_session, session = sessions.look_up(columns.numbers("session"))
-    whole = columns.given("img_id") & columns.given("session")
+    whole = columns.has_value("img_id") & columns.has_value("session")
     both = whole & has_image & has_session
     clicks = columns.table == "coordinate"
     click_steps = [step for step, how in judged_by.items() if how is JudgedBy.CLICKS]
@@ -224,13 +225,13 @@ def reference_problems(
     return [
         Problem(
             "missing-image",
-            columns.given("img_id") & ~has_image,
-            _say_value(columns, "img_id", "image {} does not exist or could not be loaded"),
+            columns.has_value("img_id") & ~has_image,
+            _with_value(columns, "img_id", "image {} does not exist or could not be loaded"),
         ),
         Problem(
             "missing-session",
-            columns.given("session") & ~has_session,
-            _say_value(columns, "session", "session {} does not exist or could not be loaded"),
+            columns.has_value("session") & ~has_session,
+            _with_value(columns, "session", "session {} does not exist or could not be loaded"),
         ),
         Problem(
             "session-step",
@@ -252,12 +253,12 @@ def reference_problems(
 
 
 def click_problems(columns: Columns, images: Known) -> list[Problem]:
-    """Clicks that are incomplete, infinite or beside the picture (where its size is known)."""
-    has_x, has_y = (columns.given(name) | columns.bad[name] for name in "xy")
+    """Find clicks that are incomplete, infinite, or outside a picture of known size."""
+    has_x, has_y = (columns.has_value(name) | columns.bad[name] for name in "xy")
     x, y = (columns.arrays[name].fill_null(0).to_numpy(zero_copy_only=False) for name in "xy")
     finite = np.isfinite(x) & np.isfinite(y)
-    found, image = images.look_up(columns.numbers("img_id"))
-    measured = found & (image["width"] > 0)
+    has_image, image = images.look_up(columns.numbers("img_id"))
+    measured = has_image & (image["width"] > 0)
     inside = (x >= 0) & (y >= 0) & (x <= image["width"]) & (y <= image["height"])
 
     def where(row: int) -> str:
@@ -268,14 +269,14 @@ def click_problems(columns: Columns, images: Known) -> list[Problem]:
         Problem("non-finite-click", ~finite, where),
         Problem(
             "off-picture-click",
-            columns.given("x") & columns.given("y") & finite & measured & ~inside,
+            columns.has_value("x") & columns.has_value("y") & finite & measured & ~inside,
             lambda row: f"{where(row)} on {image['width'][row]}×{image['height'][row]} pixels",
         ),
     ]
 
 
 def note_problems(columns: Columns) -> list[Problem]:
-    r"""Notes in which the dump's escapes (\n, \r, \t, \\) stand as literal text."""
+    r"""Find notes that contain escapes of the dump (\n, \r, \t, \\) as literal text."""
     import pyarrow.compute as pc
 
     if "notes" not in columns.arrays:
@@ -286,9 +287,9 @@ def note_problems(columns: Columns) -> list[Problem]:
 
 
 def session_problems(columns: Columns) -> list[Problem]:
-    """Sessions of an unknown rater."""
-    no_user = ~columns.given("user")
-    return [Problem("no-rater", no_user, _say_value(columns, "id", "session {} has no user"))]
+    """Find sessions of an unknown rater."""
+    no_user = ~columns.has_value("user")
+    return [Problem("no-rater", no_user, _with_value(columns, "id", "session {} has no user"))]
 
 
 def similar_raters(raters: Iterable[str]) -> list[str]:
@@ -301,7 +302,7 @@ def similar_raters(raters: Iterable[str]) -> list[str]:
 
 
 def entity_problems(columns: Columns) -> list[Problem]:
-    """File names in which no subject can be read."""
+    """Find file names without a subject."""
     names = columns.arrays["file1"].to_pylist()
     is_odd = {name: name is not None and parse(name).sub is None for name in set(names)}
     odd = np.array([is_odd[name] for name in names], np.bool_)
@@ -312,11 +313,11 @@ def _step(number: Any) -> str:
     return Step(int(number)).name
 
 
-def _say(words: str) -> Describe:
+def _always(words: str) -> Describe:
     return lambda _row: words
 
 
-def _say_value(columns: Columns, name: str, words: str) -> Describe:
+def _with_value(columns: Columns, name: str, words: str) -> Describe:
     return lambda row: words.format(columns.arrays[name][row])
 
 

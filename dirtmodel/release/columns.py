@@ -1,4 +1,4 @@
-"""Which columns the files have, and what each of them holds."""
+"""The columns of the files and their types."""
 
 import enum
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.Enum):
-    """What a column means, whatever its physical type."""
+    """What the values of a column are; files may store them with various physical types."""
 
     BIGINT = "whole numbers"
     INTEGER = "whole numbers of 32 bits"
@@ -34,11 +34,11 @@ class Column:
     Parameters
     ----------
     values
-        The enum whose numbers it holds.
+        The enum of the column's numbers, if they are numbers of an enum.
     digits
-        Of decimal numbers: how many in all, and how many after the point.
+        For decimal numbers: the total number of digits, and the number after the point.
     extra
-        True for a column that a release has beside the documented ones.
+        True for a column that is not documented.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Column:
 
     @property
     def blank_is_null(self) -> bool:
-        """Return whether text that is empty or blank means NULL: in `user`, `file2` and `notes`.
+        """True if empty or blank text means NULL, which is so for `user`, `file2` and `notes`.
 
-        DIRT's comments are never NULL but empty, and the published pipeline makes NULL of them.
+        DIRT stores missing comments as empty text; the published pipeline converts it to NULL.
         """
         return self.kind is Kind.TEXT and self.nullable and not self.extra
 
@@ -131,7 +131,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_REVIEW,
     ),
 }
-"""The documented layout, in file order."""
+"""The documented columns of each table, in the order of the files."""
 
 OPTIONAL: Final = frozenset({"notes"})
-"""Columns that releases of DIRT's first days do not have."""
+"""Columns that a release may lack: early versions of DIRT did not have notes."""

@@ -1,11 +1,11 @@
-"""How each physical type becomes the canonical one of its column.
+"""Converting each physical type to the canonical type of its column.
 
-Polars, DuckDB and pandas write the same content as different types, and the type inference of the
-real pipeline makes strings of a column of numbers that starts with NULLs. Every type that can hold
-the same content is accepted; a value that would lose something is marked, never rounded.
+Polars, DuckDB and pandas write the same content with different types, and the published pipeline
+writes a column of numbers that starts with NULLs as text. Every type that can hold the content is
+accepted. A value that cannot be converted without loss is marked as invalid, never rounded.
 
-Arrow's safe cast decides whether a value keeps its content. The few rules beside it are those for
-which the content is more than the value: NaN is NULL, 1e400 is not infinity, t and f are truth.
+Arrow's safe cast decides what is a loss. There are a few further rules: NaN is NULL, the text 1e400
+is not infinity, and t and f are true and false.
 """
 
 import decimal
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 
 _SECONDS: Final = (-62_135_596_800, 253_402_300_800)
-"""The years 1 to 9999, which Python and both databases can write."""
+"""The years 1 to 9999 in seconds since 1970, which Python and both databases can represent."""
 
 _SECONDS_A_DAY: Final = 86_400
 
 _MANTISSA_BITS: Final = {16: 11, 32: 24, 64: 53}
-"""By the bits of a floating-point type."""
+"""Bits of the mantissa of a floating-point type, by the bits of the type."""
 
 _ZONE: Final = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
-"""How a timestamp with a time of day ends if it states its zone."""
+"""Pattern of the time zone at the end of a timestamp."""
 
 
 def accepts(kind: Kind, physical: "pa.DataType") -> bool:
-    """Return whether a physical type can hold what a column means."""
+    """Return True if a physical type can hold the values of a kind of column."""
     import pyarrow.types as pt
 
     physical = _plain_type(physical)
     text = (pt.is_string, pt.is_large_string, pt.is_string_view)
     binary = (pt.is_binary, pt.is_large_binary, pt.is_binary_view, pt.is_fixed_size_binary)
-    # Not booleans: a column `rating` of them would mean its own thing, not PASS and UNSURE.
+    # Booleans are not numbers: true and false in `rating` would not mean UNSURE and PASS.
     number = (pt.is_integer, pt.is_floating, pt.is_decimal, *text)
     accepted: dict[Kind, tuple[Callable[[Any], bool], ...]] = {
         Kind.BIGINT: number,
         Kind.INTEGER: number,
         Kind.DOUBLE: number,
         Kind.BOOLEAN: (pt.is_boolean, *number),
-        # Names that consist of digits are taken for integers by what reads a dump.
+        # Readers of a dump take names that consist of digits for integers.
         Kind.TEXT: (pt.is_integer, *text, *binary),
         Kind.INSTANT: (pt.is_timestamp, pt.is_date, *text),
         Kind.DATE: (pt.is_date, *text),
@@ -59,13 +59,13 @@ def accepts(kind: Kind, physical: "pa.DataType") -> bool:
 
 
 def convert(column: Column, array: "pa.Array") -> "tuple[pa.Array, Mask]":
-    """Bring an array of an accepted type to the canonical one.
+    """Convert an array of an accepted type to the canonical type of a column.
 
     Returns
     -------
     tuple
-        The array as `column.arrow_type`; and a mask of the values that were there but cannot be
-        kept without loss (NULL in the array).
+        The array as `column.arrow_type`, and the mask of values that cannot be converted without
+        loss; these are NULL in the array.
     """
     import pyarrow as pa
     import pyarrow.types as pt
@@ -88,7 +88,7 @@ def convert(column: Column, array: "pa.Array") -> "tuple[pa.Array, Mask]":
 
 
 def plain(array: "pa.Array") -> "pa.Array":
-    """Return an array's values without a dictionary or an extension type around them."""
+    """Return an array without its dictionary encoding or extension type."""
     import pyarrow as pa
     import pyarrow.types as pt
 
@@ -97,7 +97,7 @@ def plain(array: "pa.Array") -> "pa.Array":
     if pt.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pt.is_decimal(array.type) and array.type.bit_width < pa.decimal128(1).bit_width:
-        # Arrow's casts of narrow decimal numbers overflow on the way.
+        # Arrow's casts of narrow decimal numbers can overflow.
         array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return array
 
@@ -118,7 +118,7 @@ def valid(array: "pa.Array") -> Mask:
 
 
 def integers(array: "pa.Array") -> NDArray[np.int64]:
-    """Return a canonical integer, boolean or timestamp array as int64, 0 where NULL."""
+    """Return a canonical integer, boolean or timestamp array as int64, with 0 for NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -129,9 +129,9 @@ def integers(array: "pa.Array") -> NDArray[np.int64]:
 
 
 def text_of(scalar: "pa.Scalar") -> str | None:
-    """Write a timestamp as UTC text, or a date, also those that Python cannot hold.
+    """Return the text of a timestamp (in UTC) or a date, including those that Python cannot hold.
 
-    Return None for a scalar of another type, or NULL.
+    Return None for NULL or a scalar of another type.
     """
     import pyarrow as pa
     import pyarrow.types as pt
@@ -142,13 +142,13 @@ def text_of(scalar: "pa.Scalar") -> str | None:
         return str(scalar.cast(pa.string()).as_py())
     if not pt.is_timestamp(scalar.type) or not scalar.is_valid:
         return None
-    # Arrow's ticks are UTC, and its own text shows the zone's wall clock; hence no zone.
+    # Arrow stores UTC, but its text has the local time of the zone; therefore drop the zone.
     naive = scalar.cast(pa.int64()).cast(pa.timestamp(scalar.type.unit))
     return str(naive.cast(pa.string()).as_py())
 
 
 def _cast(array: "pa.Array", to: "pa.DataType") -> "tuple[pa.Array, Mask]":
-    """Cast the values that lose nothing by it; the others are NULL, and marked."""
+    """Cast an array; values that cannot be cast without loss are NULL, and marked in the mask."""
     import pyarrow as pa
 
     try:
@@ -163,18 +163,18 @@ def _cast(array: "pa.Array", to: "pa.DataType") -> "tuple[pa.Array, Mask]":
 
 
 def _mask(truths: "pa.Array") -> Mask:
-    """Return the mask of a boolean array, NULL counting as false."""
+    """Return a boolean array as a mask, with False for NULL."""
     return np.array(truths.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _keep(array: "pa.Array", good: Mask) -> "tuple[pa.Array, Mask]":
-    """Replace what is not good by NULL; bad is what was there before."""
+    """Replace values that are not good by NULL, and return the mask of those values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    there = valid(array)
-    kept = pc.if_else(pa.array(good & there), array, pa.nulls(len(array), array.type))
-    return kept, there & ~good
+    was_valid = valid(array)
+    kept = pc.if_else(pa.array(good & was_valid), array, pa.nulls(len(array), array.type))
+    return kept, was_valid & ~good
 
 
 def _blank_to_null(array: "pa.Array") -> "pa.Array":
@@ -192,7 +192,7 @@ def _is_text(physical: "pa.DataType") -> bool:
 
 
 def _without_nan(array: "pa.Array") -> "pa.Array":
-    """Widen floating-point numbers to doubles, NaN to NULL."""
+    """Convert floating-point numbers to doubles, and NaN to NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -206,7 +206,7 @@ def _bigint(array: "pa.Array") -> "tuple[pa.Array, Mask]":
 
     if not pt.is_floating(array.type):
         return _cast(array, pa.int64())
-    # From here on, a floating-point number may be the neighbour of the integer that was meant.
+    # Larger floating-point numbers cannot represent all integers, and may have been rounded.
     end = 2 ** _MANTISSA_BITS[array.type.bit_width]
     numbers, bad = _cast(_without_nan(array), pa.int64())
     numbers, large = _keep(numbers, np.abs(integers(numbers)) < end)
@@ -225,23 +225,23 @@ def _double(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
-    given = array
-    if _is_text(given.type) or pt.is_decimal(given.type):
+    original = array
+    if _is_text(original.type) or pt.is_decimal(original.type):
         # Arrow rounds text correctly, but not all decimal numbers.
-        array = given.cast(pa.large_string())
+        array = original.cast(pa.large_string())
     numbers, bad = _cast(array, pa.float64())
-    if _is_text(given.type):
-        # Whoever wrote 1e400 did not mean infinity.
+    if _is_text(original.type):
+        # A text such as 1e400 becomes infinity, but does not mean it.
         spelled = pc.match_substring_regex(array, r"(?i)inf")
         bad |= _mask(pc.and_not(pc.is_inf(numbers), spelled))
-    elif pt.is_decimal(given.type):
-        pairs = zip(given.to_pylist(), numbers.to_pylist(), strict=True)
+    elif pt.is_decimal(original.type):
+        pairs = zip(original.to_pylist(), numbers.to_pylist(), strict=True)
         bad |= np.array([d is not None and not _same(d, n) for d, n in pairs], np.bool_)
     return _without_nan(_keep(numbers, ~bad)[0]), bad
 
 
 def _same(exact: decimal.Decimal, double: float) -> bool:
-    """Return whether a double is a decimal number, or written as one in its shortest form."""
+    """Return True if a double equals a decimal number exactly, or in its shortest text form."""
     return exact in {decimal.Decimal(double), decimal.Decimal(repr(double))}
 
 
@@ -259,9 +259,9 @@ def _boolean(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     else:
         truths, bad = _bigint(array)
         no_yes = pa.array([0, 1])
-    found = pc.index_in(truths, no_yes)
-    kept = pc.greater_equal(found, len(no_yes) // 2)
-    return kept, bad | (valid(truths) & ~valid(found))
+    index = pc.index_in(truths, no_yes)
+    booleans = pc.greater_equal(index, len(no_yes) // 2)
+    return booleans, bad | (valid(truths) & ~valid(index))
 
 
 def _instant(array: "pa.Array") -> "tuple[pa.Array, Mask]":
@@ -274,7 +274,7 @@ def _instant(array: "pa.Array") -> "tuple[pa.Array, Mask]":
     elif pt.is_date(array.type):
         array, bad = _cast(array, us)
     else:
-        # The ticks are UTC with and without a zone; dropping the zone keeps the instant.
+        # Arrow stores UTC with and without a zone, so that dropping the zone keeps the instant.
         array, bad = _cast(array.cast(pa.int64()).cast(pa.timestamp(array.type.unit)), us)
     first, end = (s * 1_000_000 for s in _SECONDS)
     ticks = integers(array)
@@ -283,11 +283,11 @@ def _instant(array: "pa.Array") -> "tuple[pa.Array, Mask]":
 
 
 def _instant_of_text(texts: "pa.Array") -> "tuple[pa.Array, Mask]":
-    """Read ISO 8601, with or without a zone; without one it is UTC, as everywhere else."""
+    """Read ISO 8601 timestamps; those without a time zone are UTC."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # Zeros after the microseconds are no loss.
+    # Arrow rejects more than six decimals of a second; zeros can be dropped without loss.
     texts = pc.replace_substring_regex(texts, r"(\.[0-9]{6})0+", r"\1")
     zoned = _mask(pc.match_substring_regex(texts, f":[0-9.]+{_ZONE}"))
     with_zone, bad_with = _cast(_keep(texts, zoned)[0], pa.timestamp("us", "UTC"))
@@ -301,7 +301,7 @@ def _date(array: "pa.Array") -> "tuple[pa.Array, Mask]":
 
     bad = np.zeros(len(array), np.bool_)
     if pt.is_date64(array.type):
-        # Arrow's cast would cut off the time of day.
+        # Arrow's cast would drop the time of day.
         ticks = integers(array.cast(pa.int64()))
         array, bad = _keep(array, ticks % (_SECONDS_A_DAY * 1_000) == 0)
     array, wrong = _cast(array, pa.date32())

@@ -1,4 +1,4 @@
-"""A release checked as a load would check it, without a database."""
+"""Checking a release in the same way as a load, without a database."""
 
 from collections.abc import Iterator
 from concurrent import futures
@@ -13,7 +13,7 @@ from dirtmodel.release.tables import InvalidReleaseError
 
 
 class Examined(NamedTuple):
-    """What was found in a release, and what a database needs to hold it."""
+    """The findings about a release, and the additional columns and numbers that it needs."""
 
     name: str
     findings: list[Finding]
@@ -28,26 +28,26 @@ def check(
     decode: bool = False,
     n_examples: int = N_EXAMPLES,
 ) -> list[Finding]:
-    """Check a release as a load would, pictures included, and return all findings.
+    """Check a release in the same way as a load, including the pictures, and return all findings.
 
-    A load walks through the structure of each picture and hashes it. Whether its pixels are
-    complete is known only when they are decoded.
+    A load checks the structure of each picture and hashes it. It does not decode pictures, and
+    therefore does not find incomplete pixels; see `decode`.
 
     Parameters
     ----------
     release, extend
-        As in `load`.
+        See `load`.
     progress
-        Called after each batch with its table, rows and bytes of pictures.
+        Called after each batch with its table, its number of rows and its bytes of pictures.
     decode
         Decode all pictures, on all processors.
     n_examples
-        Examples of each kind of finding.
+        The maximum number of examples for each kind of finding.
 
     Raises
     ------
     ReleaseError
-        If there is no release.
+        If the release is not found.
     """
     return examine(release, progress, extend=extend, decode=decode, n_examples=n_examples).findings
 
@@ -60,7 +60,7 @@ def examine(
     decode: bool = False,
     n_examples: int = N_EXAMPLES,
 ) -> Examined:
-    """Check a release as `check` does, and return what a database needs to hold it, too."""
+    """Check a release like `check`, and also return its name and extension."""
     with opened(release) as source:
         try:
             reader = Reader(source, extend=extend, n_examples=n_examples)

@@ -1,4 +1,4 @@
-"""What a release has beyond the documented layout: columns, and numbers of the enums."""
+"""Columns, and numbers of the enums, that a release has beyond the documented layout."""
 
 import re
 import string
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LONGEST_NAME: Final = 63
-"""Bytes of a column's name that Postgres keeps."""
+"""Bytes of a column's name; Postgres truncates longer names."""
 
 _RESERVED: Final = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-"""Columns that every table of Postgres has already."""
+"""Names of the system columns that every table of Postgres has."""
 
 _EXACT_DIGITS: Final = 15
-"""Decimal digits that SQLite, which keeps decimal numbers as doubles, does not round."""
+"""Decimal digits that SQLite stores exactly; it stores decimal numbers as doubles."""
 
 _PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__")
-"""Under such a name, pandas writes the numbers of its rows, which are not part of the content."""
+"""Pattern of the column in which pandas writes its index, which is not part of the content."""
 
 _FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True)
 class Extension:
-    """What a database needs beyond the schema of this version to hold a release.
+    """The columns and numbers that a release needs beyond the schema of this version.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Extension:
         return any(self.columns.values()) or any(self.numbers.values())
 
     def less(self, other: "Extension") -> "Extension":
-        """Return what this one has and another one lacks, or has with another type."""
+        """Return the columns and numbers that another extension lacks or has with another type."""
         return Extension(
             {
                 table: tuple(
@@ -71,7 +71,7 @@ class Extension:
 
 
 def extra_columns(table: str, schema: "pa.Schema") -> Iterator[tuple[str, Column | str]]:
-    """Yield each column that the layout does not document: the column, or why it is not kept."""
+    """Yield the name of each undocumented column, with the column or the reason to ignore it."""
     documented = {column.name for column in COLUMNS[table]}
     times = Counter(schema.names)
     taken = {name.translate(_FOLD): name for name in documented}
@@ -89,7 +89,7 @@ def extra_columns(table: str, schema: "pa.Schema") -> Iterator[tuple[str, Column
 
 
 def _unusable_name(name: str, times: int, taken_by: str | None) -> str | None:
-    """Return why a database cannot have a column of this name."""
+    """Return the reason why a database cannot have a column of this name, or None."""
     if times > 1:
         return f"{times} columns have this name"
     if taken_by is not None:
@@ -104,7 +104,7 @@ def _unusable_name(name: str, times: int, taken_by: str | None) -> str | None:
 
 
 def _unusable_type(physical: "pa.DataType") -> str:
-    """Return why a database cannot have a column of this type."""
+    """Return the reason why a database cannot have a column of this type."""
     import pyarrow.types as pt
 
     if pt.is_decimal(physical):
@@ -113,7 +113,7 @@ def _unusable_type(physical: "pa.DataType") -> str:
 
 
 def _column(name: str, physical: "pa.DataType") -> Column | None:
-    """Describe a column by its physical type; None where SQL has no such type."""
+    """Return the column for a physical type; None if SQL has no such type."""
     import pyarrow.types as pt
 
     if pt.is_dictionary(physical):
@@ -131,7 +131,7 @@ def _column(name: str, physical: "pa.DataType") -> Column | None:
         (pt.is_string, Kind.TEXT),
         (pt.is_large_string, Kind.TEXT),
         (pt.is_string_view, Kind.TEXT),
-        # A column that is NULL throughout.
+        # The type of a column that is NULL in all rows.
         (pt.is_null, Kind.TEXT),
         (pt.is_binary, Kind.BINARY),
         (pt.is_large_binary, Kind.BINARY),
@@ -144,7 +144,7 @@ def _column(name: str, physical: "pa.DataType") -> Column | None:
 
 
 def of_database(connection: sa.Connection) -> Extension:
-    """Return what a database has beyond the schema of this version."""
+    """Return the columns and numbers that a database has beyond the schema of this version."""
     inspector = sa.inspect(connection)
     columns = {}
     for table in MIRRORED:
@@ -163,7 +163,7 @@ def of_database(connection: sa.Connection) -> Extension:
 
 
 def reflected(name: str, type_: sa.types.TypeEngine[Any]) -> Column | None:
-    """Describe a column by its type in a database; None where no release could have it."""
+    """Return the column for a type in a database; None if no release can have such a column."""
     if isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float):
         if type_.precision is None or type_.scale is None:
             return None

@@ -1,4 +1,4 @@
-"""What the check of a release finds, each kind under a stable code."""
+"""The errors and warnings that the check of a release reports, each kind with a stable code."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -9,26 +9,26 @@ N_EXAMPLES: Final = 5
 MAX_EXAMPLE_LENGTH: Final = 300
 
 ERRORS: Final = {
-    "missing-file": "a file of the release is not there",
+    "missing-file": "a file of the release is missing",
     "unreadable-file": "not a parquet file, or a damaged one",
-    "missing-column": "a required column is not there",
-    "wrong-type": "a column's type cannot carry what belongs in it",
+    "missing-column": "a required column is missing",
+    "wrong-type": "a column has a type that cannot hold its values",
     "bad-value": "a value that the column cannot hold without loss",
-    "null-id": "a row without an id that is not empty throughout",
+    "null-id": "a row without an id that has values in other columns",
     "null-value": "NULL in a required column",
-    "nul-character": "text with a NUL character, which no database keeps",
+    "nul-character": "text with a NUL character, which a database cannot store",
     "unknown-enum": f"a number that DIRT does not define; --extend keeps 0 to {LARGEST_NUMBER}",
     "duplicate-id": "an id that an earlier row of the file has",
     "duplicate-image": "an image_meta (slice, file1, display, step) that an earlier row has",
     "missing-image": "a row whose image does not exist or could not be loaded",
     "missing-session": "a row whose session does not exist or could not be loaded",
-    "bad-picture": "a picture that is not a whole PNG or GIF of sensible size",
+    "bad-picture": "a picture that is not a complete PNG or GIF of acceptable size",
 }
-"""Rows with any of these cannot be loaded; the first four condemn the whole release."""
+"""Errors by code. Rows with an error cannot be loaded."""
 
 WARNINGS: Final = {
-    "empty-rows": "rows that are NULL throughout were dropped (the dump's last lines)",
-    "large-pages": "a file whose pages are large, so that reading it takes much memory",
+    "empty-rows": "rows that are NULL in every column were dropped (last lines of the dump)",
+    "large-pages": "a file with large pages, so that reading it takes much memory",
     "no-notes": "no notes column: a release from before DIRT had notes",
     "extra-column": "a column that DIRT does not have is kept",
     "unkept-column": "a column that DIRT does not have cannot be kept",
@@ -36,22 +36,22 @@ WARNINGS: Final = {
     "no-rater": "sessions without a user: their rater is unknown",
     "similar-raters": "users who differ only in case or blanks are counted as separate raters",
     "repeated-image": "several images without a slice share (file1, display, step)",
-    "no-entities": "a file1 in which no subject can be read",
+    "no-entities": "a file1 that does not name a subject",
     "session-step": "a review of an image in a session of another step",
     "crossed-table": "a verdict on a click step, or clicks on a verdict step",
-    "half-click": "a click of which only x or only y is given",
+    "half-click": "a click that has only x or only y",
     "non-finite-click": "a click at infinity",
     "off-picture-click": "a click outside the picture",
     "copy-escapes": r"notes with escapes of the dump (\n, \t, \\) as literal text",
 }
-"""Rows with these are loaded as they are."""
+"""Warnings by code. Rows with a warning are loaded unchanged."""
 
 FATAL: Final = frozenset({"missing-file", "unreadable-file", "missing-column", "wrong-type"})
-"""Errors that leave nothing to load, quarantine or not."""
+"""Errors because of which the release cannot be loaded, not even with a quarantine."""
 
 
 class Finding(NamedTuple):
-    """One kind of thing found in one file."""
+    """All errors or warnings of one kind in one file, with their number and some examples."""
 
     code: str
     severity: str
@@ -62,7 +62,7 @@ class Finding(NamedTuple):
 
 
 class Findings:
-    """Collects findings, counting all and keeping the first examples of each kind."""
+    """Counts errors and warnings, and keeps the first examples of each kind."""
 
     def __init__(self, n_examples: int = N_EXAMPLES) -> None:
         self.n_examples = n_examples
@@ -70,7 +70,7 @@ class Findings:
         self._examples: dict[tuple[str, str], list[str]] = {}
 
     def add(self, code: str, file: str, n: int, examples: Iterable[str] = ()) -> None:
-        """Count `n` more of a kind; `examples` is only read as far as it is needed."""
+        """Count `n` more of a kind; only as many of `examples` are read as will be kept."""
         if n == 0:
             return
         key = (code, file)
@@ -82,7 +82,7 @@ class Findings:
             kept.append(_shown(example))
 
     def report(self) -> list[Finding]:
-        """Return the findings: errors first, each in the order of the tables above."""
+        """Return the findings, errors before warnings, in the order of `ERRORS` and `WARNINGS`."""
         order = {code: n for n, code in enumerate((*ERRORS, *WARNINGS))}
         found = [
             Finding(
@@ -98,12 +98,12 @@ class Findings:
         return sorted(found, key=lambda finding: (order[finding.code], finding.file))
 
     def errors(self) -> list[Finding]:
-        """Return those that keep rows from being loaded."""
+        """Return the findings that are errors."""
         return [finding for finding in self.report() if finding.severity == "error"]
 
 
 def _shown(example: str) -> str:
-    """Shorten an example, and escape what a terminal might obey: names are data, too."""
+    """Shorten an example, and escape characters that could control a terminal."""
     cut = example[: MAX_EXAMPLE_LENGTH - 1] + "…" if len(example) > MAX_EXAMPLE_LENGTH else example
     if cut.isprintable():
         return cut
@@ -111,7 +111,7 @@ def _shown(example: str) -> str:
 
 
 def describe(findings: Sequence[Finding]) -> str:
-    """Write findings as lines for people.
+    """Return findings as lines of text.
 
     >>> print(describe([Finding("duplicate-id", "error", "rating.parquet",
     ...     "an id that an earlier row of the file has", 7, ("rating.parquet row 12: id 3",))]))
@@ -131,7 +131,7 @@ def describe(findings: Sequence[Finding]) -> str:
 
 
 def total(findings: Iterable[Finding]) -> str:
-    """Return the number of errors and warnings as a sentence.
+    """Return the numbers of errors and warnings as a sentence.
 
     >>> total([])
     '0 errors and 0 warnings.'

@@ -1,10 +1,12 @@
-"""What stands in place of a parquet file, and what to do about it."""
+"""Recognising files that are not parquet, and advising what to do about them."""
 
 import os
 from pathlib import Path
 from typing import Final
 
 _READ: Final = 512
+"""Bytes at the start of a file that are compared with the known formats."""
+
 _MAGIC: Final = b"PAR1"
 
 _ANNEX: Final = "git annex get"
@@ -37,7 +39,7 @@ COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip")
 
 
 def describe(path: Path) -> str | None:
-    """Say what a file is that Arrow does not read as parquet; None for a damaged parquet file."""
+    """Describe a file that Arrow cannot read as parquet; None for a damaged parquet file."""
     with path.open("rb") as file:
         start = file.read(_READ)
         size = file.seek(0, os.SEEK_END)
@@ -46,19 +48,19 @@ def describe(path: Path) -> str | None:
     if not start:
         return "it is empty; copy it again"
     if start.startswith(_MAGIC):
-        return None if end == _MAGIC else "it is cut off; copy it again"
+        return None if end == _MAGIC else "it is incomplete; copy it again"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for known, given in ((_STARTS, start), (_TEXTS, text)):
-        for magic, what in known:
-            if given.startswith(magic):
-                return what
+    for formats, beginning in ((_STARTS, start), (_TEXTS, text)):
+        for magic, description in formats:
+            if beginning.startswith(magic):
+                return description
     if start[257:262] == b"ustar":
         return "it is a tar archive; unpack it"
     return f"it is not a parquet file (it begins with {start[:12]!r}); copy it again"
 
 
 def describe_absent(path: Path) -> str:
-    """Say what stands near a file that is not there."""
+    """Describe a missing file: its path, and what exists instead."""
     if path.is_symlink():
         target = path.readlink()
         if "annex" in target.parts:
@@ -69,5 +71,5 @@ def describe_absent(path: Path) -> str:
     for suffix in COMPRESSED:
         packed = path.with_name(path.name + suffix)
         if packed.exists():
-            return f"{path} is not there, but {packed.name} is; decompress it"
+            return f"{path} is missing, but {packed.name} exists; decompress it"
     return str(path)

@@ -1,6 +1,6 @@
-"""Which rows of a file repeat a key that an earlier row has.
+"""Finding rows that repeat the key of an earlier row of the same file.
 
-Keys are gathered over a whole file as plain integers: a few dozen bytes a row.
+The keys of a whole file are held in memory as integers, which take a few dozen bytes per row.
 """
 
 import numpy as np
@@ -13,25 +13,25 @@ class Ids:
     """The ids of one file."""
 
     names: tuple[str, ...] = ()
-    """Columns needed beside `id`."""
+    """The columns that are needed besides `id`."""
 
     def __init__(self) -> None:
         self._ids = _Keys()
 
     def add(self, first_row: int, columns: Columns) -> None:
-        """Take in a batch, whose first row has this number in its file."""
-        self._ids.add(first_row, columns.given("id"), columns.numbers("id"))
+        """Add a batch; `first_row` is the number of its first row in the file."""
+        self._ids.add(first_row, columns.has_value("id"), columns.numbers("id"))
 
     def repeated(self) -> dict[str, Ints]:
-        """Return the sorted numbers of repeating rows by the code of their finding."""
+        """Return the sorted numbers of rows that repeat a key, by the code of the finding."""
         return {"duplicate-id": self._ids.repeated()}
 
 
 class ImageKeys(Ids):
     """The ids of the image file and its `image_meta` keys.
 
-    In SQL, NULL equals nothing: where there is no slice the unique key does not bind, and a
-    repeated key is only odd.
+    In SQL, NULL does not equal NULL. Therefore images without a slice can repeat a key, which is
+    only a warning.
     """
 
     names = ("slice", "file1", "display", "step")
@@ -43,20 +43,20 @@ class ImageKeys(Ids):
         self._file1: dict[str | None, int] = {}
 
     def add(self, first_row: int, columns: Columns) -> None:
-        """Take in a batch."""
+        """Add a batch; see `Ids`."""
         super().add(first_row, columns)
         known = self._file1
         names = columns.arrays["file1"].to_pylist()
         file1 = np.array([known.setdefault(name, len(known)) for name in names], np.int64)
         key = (file1, columns.numbers("display"), columns.numbers("step"))
-        whole = columns.given("file1") & columns.given("display") & columns.given("step")
-        sliced = columns.given("slice")
+        whole = np.logical_and.reduce([columns.has_value(n) for n in ("file1", "display", "step")])
+        sliced = columns.has_value("slice")
         slices = columns.numbers("slice")
         self._sliced.add(first_row, whole & sliced, slices, *key)
         self._unsliced.add(first_row, whole & ~sliced & ~columns.bad["slice"], *key)
 
     def repeated(self) -> dict[str, Ints]:
-        """Return the sorted numbers of repeating rows by the code of their finding."""
+        """Return the sorted numbers of rows that repeat a key, by the code of the finding."""
         return {
             **super().repeated(),
             "duplicate-image": self._sliced.repeated(),
@@ -65,13 +65,13 @@ class ImageKeys(Ids):
 
 
 class _Keys:
-    """Keys of several integers each, with the numbers of their rows."""
+    """Keys of one or several integers, with the numbers of their rows."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Ints, ...]] = []
 
     def add(self, first_row: int, rows: Mask, *key: Ints) -> None:
-        """Take in those rows of a batch that the mask selects."""
+        """Add the rows of a batch that the mask selects."""
         self._parts.append((first_row + np.flatnonzero(rows), *(part[rows] for part in key)))
 
     def repeated(self) -> Ints:
@@ -87,11 +87,11 @@ class _Keys:
 
 
 def repeats(columns: Columns, code: str) -> Describe:
-    """Return the words for a row that repeats a key."""
+    """Return a function that describes a row which repeats a key."""
     if code == "duplicate-id":
-        return lambda row: f"id {columns.arrays['id'][row]} stands in an earlier row too"
+        return lambda row: f"an earlier row also has id {columns.arrays['id'][row]}"
     return lambda row: (
-        "an earlier row too has "
+        "an earlier row also has "
         + ", ".join(
             f"{name} {columns.arrays[name][row].as_py()!r}"
             for name in ("slice", "file1", "display", "step")

@@ -1,4 +1,4 @@
-"""Where the four files of a release are, and how they are read in bounded memory."""
+"""Finding the four files of a release, and reading them in bounded memory."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 TABLES: Final = ("session", "image", "rating", "coordinate")
-"""In the order in which they have to be read: what is pointed to comes first."""
+"""The tables in reading order: a table comes after those that it refers to."""
 
 QC_FOLDER: Final = Path("pre-surgery", "mris", "derivatives", "qc")
 
 
 def file_name(table: str) -> str:
-    """Name the file of a table.
+    """Return the name of a table's file.
 
     >>> file_name("rating")
     'rating.parquet'
@@ -37,9 +37,9 @@ class ReleaseFiles:
     Parameters
     ----------
     folder
-        The folder that holds the four files.
+        The folder that contains the four files.
     name
-        The release's own name: that of the folder above the documented layout.
+        The name of the release: the name of the folder above the documented layout.
     """
 
     folder: Path
@@ -51,32 +51,32 @@ class ReleaseFiles:
         return self.folder / file_name(table)
 
     def paths(self, table: str) -> list[Path]:
-        """Return the file of a table, or all files of a folder in its place, in a fixed order."""
+        """Return the file of a table, or all files of its folder, in a fixed order."""
         path = self.path(table)
         below = path.rglob("*") if path.is_dir() else [path]
         return sorted(file for file in below if file.is_file())
 
     @property
     def place(self) -> str:
-        """The folder."""
+        """The path of the folder."""
         return str(self.folder)
 
     @property
     def n_bytes(self) -> int:
-        """The size of the file with the pictures."""
+        """The size of the file of images, in bytes."""
         return sum(path.stat().st_size for path in self.paths("image"))
 
     def file(self, table: str) -> str:
-        """Name the file of a table."""
+        """Return the name of a table's file."""
         return file_name(table)
 
     def absent(self, table: str) -> str | None:
-        """Return the path of a table's file, and what is there instead, if it is not there."""
+        """Describe a missing file: its path, and any similar file; None if it exists."""
         path = self.path(table)
         return None if path.exists() else foreign.describe_absent(path)
 
     def row(self, table: str, number: int, id_: int | None) -> str:  # noqa: ARG002 - the signature is that of Source
-        """Name a row by its number in its file."""
+        """Return the file of a row and the row's number in it, for messages."""
         for part in self._parts(table):
             n_rows = self._needs_of(part).n_rows
             if number <= n_rows:
@@ -85,7 +85,7 @@ class ReleaseFiles:
         raise AssertionError("no file has a row of this number")
 
     def n_bytes_held(self, table: str) -> int:
-        """Compare all sizes that the files declare, and return what reading them holds at once."""
+        """Check all sizes that the files declare, and return the bytes held while reading them."""
         return max((self._needs_of(part).n_bytes for part in self._parts(table)), default=0)
 
     def _needs_of(self, part: Part) -> memory.Needs:
@@ -103,13 +103,13 @@ class ReleaseFiles:
             with self._naming(part):
                 schemas.append(part.schema(self._open(part)))
         if not schemas:
-            raise OSError("the folder holds no parquet files; copy it again")
+            raise OSError("the folder contains no parquet files; copy it again")
         if len(schemas) == 1:
             return schemas[0]
         return pa.unify_schemas(schemas, promote_options="permissive")
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
-        """Read columns of a table, few rows at a time where pictures are among them."""
+        """Read columns of a table in batches; a batch with pictures has few rows."""
         for part in self._parts(table):
             with self._naming(part):
                 yield from self._read(part, names)
@@ -120,10 +120,10 @@ class ReleaseFiles:
         present = [name for name in names if name in file.schema_arrow.names]
         for batch in memory.read(part.path, file, present, self._needs_of(part).streamed):
             n_read += batch.num_rows
-            # Asked for `id`, Arrow also returns columns whose names start with `id.`.
+            # For the name `id`, Arrow also returns columns whose names start with `id.`.
             yield part.completed(batch, names)
         if n_read != file.metadata.num_rows:
-            # Arrow takes a damaged page header for the end of a column, and says nothing.
+            # Arrow takes a damaged page header for the end of a column, without an error.
             raise OSError(f"damaged: {n_read:,} of {file.metadata.num_rows:,} rows can be read")
 
     def _parts(self, table: str) -> list[Part]:
@@ -141,32 +141,32 @@ class ReleaseFiles:
 
     @contextlib.contextmanager
     def _naming(self, part: Part) -> Iterator[None]:
-        """Name the file of a folder that cannot be read."""
+        """Add the file's name to an error about one of several files of a table."""
         import pyarrow as pa
 
         try:
             yield
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            is_systems = isinstance(error, OSError) and error.errno is not None
-            if part.path.parent == self.folder or is_systems or shortage(error):
+            from_system = isinstance(error, OSError) and error.errno is not None
+            if part.path.parent == self.folder or from_system or shortage(error):
                 raise
             raise OSError(f"{part.path.name}: {error}") from error
 
 
 def find(path: Path) -> ReleaseFiles:
-    """Find the release in a folder: the `qc` folder itself, or any above it in the layout.
+    """Find the release in a folder: the `qc` folder itself, or any folder above it in the layout.
 
-    A folder in which some of the four files are missing is found too; the check tells which.
+    One of the four files is enough to find it; the check reports the files that are missing.
 
     Raises
     ------
     ReleaseError
-        When there is no such folder, or none of the four files below it.
+        If the folder does not exist, or contains none of the four files.
     """
     path = path.absolute()
     if not path.is_dir():
         raise ReleaseError(
-            f"{path} {_what(path)}; a release is a folder with {', '.join(_names())}"
+            f"{path} {_why_not_folder(path)}; a release is a folder with {', '.join(_names())}"
         )
     parts = QC_FOLDER.parts
     for depth in range(len(parts), -1, -1):
@@ -174,18 +174,17 @@ def find(path: Path) -> ReleaseFiles:
         if any(os.path.lexists(folder / name) for name in _names_and_packed()):
             return ReleaseFiles(folder, _name(folder))
     raise ReleaseError(
-        f"no release in {path}: neither it nor {QC_FOLDER} below it holds {', '.join(_names())}"
+        f"no release in {path}: neither it nor {QC_FOLDER} below it contains {', '.join(_names())}"
     )
 
 
-def _what(path: Path) -> str:
-    """Describe what stands where a folder is expected."""
+def _why_not_folder(path: Path) -> str:
     if not path.exists():
         return "does not exist"
     what = foreign.describe(path)
     if path.name in _names() or what is None:
-        return "is a file; name the folder that holds it"
-    return f"is a file: {what}, and name the folder"
+        return "is a file; use the path of the folder that contains it"
+    return f"is a file: {what}, and use the path of the folder"
 
 
 def _names() -> list[str]:

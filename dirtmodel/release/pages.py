@@ -1,10 +1,10 @@
-"""The sizes that a parquet file declares, compared with the file before anything trusts them.
+"""Checking the sizes that a parquet file declares, before they are used.
 
-Arrow allocates what a footer or the header of a page asks for, so that a flipped bit can cost
-gigabytes. The headers also tell in advance how much memory reading the pages takes.
+Arrow allocates as many bytes as a footer or the header of a page declares, so that one wrong bit
+can cost gigabytes. From the headers, the memory for reading the pages is known in advance.
 
-The headers are in Thrift's compact protocol, of which only integers, booleans, structs and lists
-are interpreted here.
+Headers are written in Thrift's compact protocol. Only its integers, booleans, structs and lists are
+interpreted here.
 """
 
 import contextlib
@@ -16,11 +16,13 @@ from typing import IO, Any, Final, NamedTuple
 _Fields = dict[int, Any]
 
 _TAIL: Final = 8
-"""Bytes after the footer: its length, and PAR1."""
+"""Bytes after the footer: the length of the footer, and PAR1."""
 
 _READ: Final = 256
+"""Bytes that are read at first for the header of a page."""
+
 _LARGEST_HEADER: Final = 1 << 26
-"""A header can hold the smallest and the largest value of its page, which may be pictures."""
+"""Bytes of a header at most. It can contain the smallest and the largest picture of its page."""
 
 _GROUPS: Final = 4
 _ROWS: Final = 3
@@ -29,40 +31,41 @@ _CHUNK: Final = 3
 _CODEC: Final = 4
 _SIZES_OF_CHUNK: Final = (5, 6, 7, 9)
 _DICTIONARY_AT: Final = 11
-"""Fields of a footer and its row groups: the row groups, the number of rows; the column chunks,
-each with a struct; in it, how pages are compressed, numbers of values, of bytes as they are read
-and as they are stored, and where the data begins; where the dictionary begins."""
+"""Numbers of fields. In a footer: the row groups and the number of rows. In a row group: the column
+chunks and the number of rows. In a column chunk: a struct with the codec, the number of values, the
+uncompressed and the stored bytes, the start of the data, and the start of the dictionary."""
 
 _SIZES: Final = (2, 3)
 _CHECKSUM: Final = 4
 _DATA: Final = 5
 _DICTIONARY: Final = 7
 _DATA_2: Final = 8
-"""Fields of a page's header: its sizes as it is read and as it is stored; its checksum; what kind
-of page it is, each a struct that begins with the number of its values."""
+"""Numbers of fields in the header of a page: the uncompressed and the stored size; the checksum;
+and one struct for each kind of page, whose first field is the number of values."""
 
 _ENCODING: Final = {_DATA: 2, _DICTIONARY: 2, _DATA_2: 4}
 _LEVELS_ENCODING: Final = 3
 _LEVELS_BYTES: Final = (5, 6)
 _COMPRESSED: Final = 7
-"""Fields of these structs: how values are encoded; in version 1, how levels are encoded; in version
-2, how many bytes they take, and whether the values are compressed."""
+"""Numbers of fields in these structs: the encoding of values; in version 1, the encoding of levels;
+in version 2, the bytes of levels, and a flag for compressed values."""
 
 _STOP: Final = 0
 _TRUE: Final = 1
 _BOOLEANS: Final = frozenset({_TRUE, 2})
 _INTEGERS: Final = frozenset({4, 5, 6})
 _WIDTHS: Final = {3: 1, 7: 8}
-"""Bytes and doubles."""
+"""Sizes of Thrift's bytes and doubles."""
 _BINARY: Final = 8
 _LISTS: Final = frozenset({9, 10})
 _STRUCT: Final = 12
 
 _DEEPEST: Final = 32
+"""Levels of nested structs and lists at most."""
 
 
 class Chunk(NamedTuple):
-    """A column of a row group, as the footer declares it; the codec is parquet's number."""
+    """A column of a row group, as declared in the footer; the codec is parquet's number."""
 
     codec: int
     n_values: int
@@ -72,17 +75,18 @@ class Chunk(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What the header of a page declares.
+    """A page, as declared in its header.
 
     Parameters
     ----------
     start
-        Where the page begins in the file, after its header.
+        The offset in the file at which the page begins, after its header.
     encoding, levels_encoding
-        Parquet's numbers; the latter is None where there are no levels, or no choice.
+        Parquet's numbers of encodings. `levels_encoding` is None if the page has no levels, or if
+        its version allows only one encoding of them.
     levels_bytes
-        The length of levels that are stored before the values and never compressed; None where
-        they are part of what is compressed.
+        The length of uncompressed levels before the values; None if the levels are compressed
+        together with the values.
     """
 
     is_dictionary: bool
@@ -98,22 +102,22 @@ class Page(NamedTuple):
 
 
 def footer_length(path: Path) -> int:
-    """Return the length of the footer; 0 where it is not within the file."""
+    """Return the length of the footer; 0 if the declared length exceeds the file."""
     with path.open("rb") as file:
         return _footer(file)[1]
 
 
 def chunks(file: IO[bytes]) -> list[list[Chunk]]:
-    """Return the column chunks of each row group, equally many of each.
+    """Return the column chunks of each row group; all row groups have the same number of them.
 
     Raises
     ------
     OSError
-        If the declared sizes contradict each other, or the file's own.
+        If the declared sizes contradict each other or the size of the file.
     """
     end, length = _footer(file)
     file.seek(end)
-    # Not by pyarrow, which ends the process where the metadata of a column is damaged.
+    # pyarrow is not used for this: damaged metadata of a column makes it end the process.
     footer, _ = _struct(file.read(length))
     groups = _structs(footer.get(_GROUPS))
     _require(sum(_size(group.get(_ROWS)) for group in groups) == footer.get(_ROWS), "rows")
@@ -130,7 +134,7 @@ def chunks(file: IO[bytes]) -> list[list[Chunk]]:
 
 def _chunk(declared: _Fields, end: int) -> Chunk:
     n_values, n_bytes, n_stored, first = (_size(declared.get(field)) for field in _SIZES_OF_CHUNK)
-    # What is absent, a dictionary or all data, may be declared to be at the start of the file.
+    # Some writers declare the offset 0 for a dictionary, or for data, that does not exist.
     dictionary = _size(declared.get(_DICTIONARY_AT) or 0)
     start = min((at for at in (first, dictionary) if at), default=0)
     _require(start + n_stored <= end, "column chunks")
@@ -151,7 +155,7 @@ def pages(file: IO[bytes], chunk: Chunk) -> Iterator[Page]:
         page = _page(*_header(file, start, chunk.end))
         start = page.start + page.n_stored_bytes
         _require(start <= chunk.end and page.n_bytes <= chunk.n_bytes, "pages")
-        # Each value of a dictionary takes a byte at least.
+        # Each value of a dictionary takes at least one byte.
         _require(not page.is_dictionary or page.n_values <= page.n_bytes, "dictionaries")
         n_values += 0 if page.is_dictionary else page.n_values
         yield page
@@ -184,7 +188,7 @@ def _page(header: _Fields, start: int) -> Page:
 
 
 def _footer(file: IO[bytes]) -> tuple[int, int]:
-    """Return where the footer begins, and its length."""
+    """Return the offset of the footer in the file, and its length."""
     size = file.seek(0, os.SEEK_END)
     if size < _TAIL:
         return 0, 0
@@ -205,14 +209,14 @@ def _size(declared: Any) -> int:
 
 
 def _header(file: IO[bytes], start: int, end: int) -> tuple[_Fields, int]:
-    """Return the header of a page, and where it ends in the file."""
+    """Return the header of a page, and the offset in the file at which it ends."""
     n_read = _READ
     while True:
         file.seek(start)
         data = file.read(min(n_read, end - start))
         if len(data) < n_read or n_read >= _LARGEST_HEADER:
             return _struct(data, start)
-        with contextlib.suppress(_CutOffError):
+        with contextlib.suppress(_IncompleteError):
             return _struct(data, start)
         n_read *= 16
 
@@ -223,17 +227,23 @@ def _structs(values: Any) -> list[_Fields]:
 
 
 def _struct(data: bytes, start: int = 0) -> tuple[_Fields, int]:
-    """Read a struct that starts at a place; return its fields by number, and where it ends."""
+    """Read a struct, and return its fields by number, and the offset of its end.
+
+    Parameters
+    ----------
+    start
+        The offset of the data in the file.
+    """
     reader = _Thrift(data)
     return reader.struct(), start + reader.at
 
 
-class _CutOffError(OSError):
+class _IncompleteError(OSError):
     """The data ends within a struct."""
 
 
 class _Thrift:
-    """Reads integers, booleans, structs and lists, and skips the rest."""
+    """A parser that returns integers, booleans, structs and lists, and skips other values."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -251,7 +261,7 @@ class _Thrift:
     def _value(self, kind: int, depth: int, *, element: bool = False) -> Any:
         _require(depth < _DEEPEST, "parts")
         if kind in _BOOLEANS:
-            # A boolean field is its type; in a list it takes a byte.
+            # In a struct, the type of a field is also its value; in a list, the value is a byte.
             return (self._byte() if element else kind) == _TRUE
         if kind in _INTEGERS:
             return self._integer()
@@ -273,14 +283,14 @@ class _Thrift:
     def _skip(self, n: int) -> None:
         self.at += n
         if self.at > len(self._data):
-            raise _CutOffError("damaged: the description of its content is cut off")
+            raise _IncompleteError("damaged: the description of its content is incomplete")
 
     def _unsigned(self) -> int:
         value = shift = 0
         while True:
             byte = self._byte()
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            if byte < 0x80:  # noqa: PLR2004 - the highest bit is set if more bytes follow
                 return value
             shift += 7
 

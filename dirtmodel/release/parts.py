@@ -1,7 +1,7 @@
-"""The files that make up one table: one file, or a folder of parts.
+"""The files of one table: one file, or a folder of several files (parts).
 
-Spark, Polars and others write a table as a folder of files, in which the value of a column may be
-the name of a folder (`step=3/part-0.parquet`).
+Spark, Polars and others write a table as a folder of files. The name of a subfolder may contain the
+value of a column (`step=3/part-0.parquet`).
 """
 
 import os
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 _SUFFIXES: Final = (".parquet", ".parq", ".pq")
 
 _VERSIONED: Final = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
-"""Folders of formats that keep files of earlier versions beside the present ones."""
+"""Subfolders that mark a table in a format which also keeps files of earlier versions."""
 
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A parquet file that holds a table or some of its rows.
+    """A parquet file with all or some rows of a table.
 
     Parameters
     ----------
     values
-        Columns whose value is stated by the names of the folders; None is NULL.
+        The values of columns that are in the names of subfolders; None is NULL.
     """
 
     path: Path
     values: Mapping[str, str | None] = field(default_factory=dict)
 
     def open(self) -> "pq.ParquetFile":
-        """Open the file such that little of it is held in memory."""
+        """Open the file with settings that limit the memory for reading it."""
         import pyarrow.parquet as pq
 
-        # Nothing in a footer can be larger than the footer.
+        # No string or list in the footer can be longer than the footer itself.
         limit = max(pages.footer_length(self.path), 1)
-        # Arrow's default holds a whole row group in memory, and a release has only one.
+        # By default, Arrow would hold a whole row group in memory, which is the whole file.
         return pq.ParquetFile(
             self.path,
             buffer_size=1 << 20,
@@ -56,7 +56,7 @@ class Part:
         )
 
     def schema(self, file: "pq.ParquetFile") -> "pa.Schema":
-        """Return the columns of the file, opened, and those that the folders state."""
+        """Return the columns of the opened file and those of the subfolders' names."""
         import pyarrow as pa
 
         schema = file.schema_arrow
@@ -66,7 +66,7 @@ class Part:
         return schema
 
     def completed(self, batch: "pa.RecordBatch", names: list[str]) -> "pa.RecordBatch":
-        """Return the columns asked for, with those that the file does not have."""
+        """Return these columns of a batch; those that the file lacks are added."""
         import pyarrow as pa
 
         arrays = [
@@ -81,20 +81,20 @@ class Part:
 
 
 def parts_of(path: Path) -> list[Part]:
-    """Return the files of a table in the order of their paths; none where there is nothing.
+    """Return the files of a table in the order of their paths; empty if the path does not exist.
 
     Raises
     ------
     OSError
-        If a folder holds anything but files of one table.
+        If a folder contains anything but files of one table.
     """
     if not path.is_dir():
         return [Part(path)] if path.exists() else []
     for name, format_ in _VERSIONED.items():
         if (path / name).is_dir():
             raise OSError(
-                f"it is a table of {format_}, which keeps earlier versions too; write the present "
-                "one as parquet"
+                f"it is a table of {format_}, which also keeps earlier versions; write the current "
+                "version as parquet"
             )
     found = []
     for folder, folders, names in os.walk(path):
@@ -105,9 +105,12 @@ def parts_of(path: Path) -> list[Part]:
             file = Path(folder, name)
             below = file.relative_to(path)
             if not name.endswith(_SUFFIXES):
-                raise OSError(f"the folder holds {below}, which is not a part")
+                raise OSError(
+                    f"the folder contains {below}, whose name does not end in .parquet; rename or "
+                    "remove it"
+                )
             if not _is_utf8(below):
-                # Arrow does not open it.
+                # Arrow could not open it.
                 raise OSError(f"the path {str(below)!r} in the folder is not UTF-8 text; rename it")
             found.append(Part(file, _values(below.parent)))
     return sorted(found, key=lambda part: part.path.parts)

@@ -1,8 +1,7 @@
-"""The files of a release in bounded memory, checked.
+"""Reading and checking a whole release in bounded memory.
 
-A release is read three times, the pictures only once: first its keys, to know what is there twice;
-then, in a load, all that is narrow, so that a faulty release is refused before gigabytes are
-copied; at last everything.
+A load reads a release three times: first the keys, to find duplicates; then all columns but the
+pictures, so that a release with errors is rejected before gigabytes are copied; finally everything.
 """
 
 import itertools
@@ -31,22 +30,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _Part = tuple[int, checks.Columns, list[checks.Problem]]
-"""The number of the first row in its file, columns, and what is wrong or odd about them."""
+"""The number of the first row in its file, the columns, and their problems."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a table, its rows done and its bytes of pictures done."""
+"""Called after each batch with its table, its number of rows and its bytes of pictures."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sound rows of one table in canonical types, and the unsound ones beside them.
+    """Rows of one table: those without errors in canonical types, and the rejected ones.
 
     Parameters
     ----------
     columns
-        Canonical arrays (see `columns.convert`) of equal length by column name, all but `img`.
+        Canonical arrays (see `conversion.convert`) of equal length by column name, without `img`.
     pictures
-        The pictures in the same order, where they were asked for.
+        The pictures of these rows, if they were read.
     """
 
     table: str
@@ -59,23 +58,24 @@ class Batch:
 
     @property
     def n_bytes(self) -> int:
-        """The size of the pictures."""
+        """The size of the pictures, in bytes."""
         return self.pictures.n_bytes if self.pictures else 0
 
 
 @dataclass
 class Reader:
-    """Reads a release, table by table, batch by batch, checking every row.
+    """Reads a release table by table, in batches, and checks every row.
 
     Parameters
     ----------
     extend, n_examples
-        As in `check`.
+        See `check`.
 
     Raises
     ------
     ReleaseError
-        On creation, when files or columns are missing, unreadable or of impossible types.
+        On creation, if files or columns are missing, unreadable, or of a type that cannot hold
+        their values.
     """
 
     release: Source
@@ -85,7 +85,7 @@ class Reader:
     n_empty_rows: dict[str, int] = field(default_factory=dict)
     n_rows: dict[str, int] = field(default_factory=dict)
     columns: dict[str, tuple[Column, ...]] = field(default_factory=dict)
-    """By table: the documented columns, and those that the release has beside them."""
+    """The documented and the additional columns of each table."""
     _duplicates: dict[str, dict[str, checks.Ints]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,10 +96,10 @@ class Reader:
             self._find_duplicates(table)
 
     def batches(self, *, pictures: bool, keep_rejected: bool = False) -> Iterator[Batch]:
-        """Read and check everything, with or without the pictures.
+        """Read and check all tables, with or without the pictures.
 
-        `findings`, `n_rows` (without the empty ones) and `n_empty_rows` start anew with each call
-        and are complete when the iterator is exhausted.
+        Each call resets `findings`, `n_rows` (without empty rows) and `n_empty_rows`; they are
+        complete when the iterator is exhausted.
         """
         self.findings = Findings(self.n_examples)
         for finding in self._schema_findings:
@@ -128,7 +128,7 @@ class Reader:
 
     @property
     def extension(self) -> Extension:
-        """What a database needs to hold the rows read so far, beyond this version's schema."""
+        """The columns and numbers beyond this version's schema that the rows read so far need."""
         judged_by = self._judged_by()
         return Extension(
             {
@@ -145,7 +145,7 @@ class Reader:
         )
 
     def _judged_by(self) -> dict[int, JudgedBy]:
-        """Return how each step is judged: a new one by verdict if its images have ratings."""
+        """Return how each step is judged: a new step by verdict if its images have ratings."""
         new = {
             number: JudgedBy.VERDICT if number in self._rated_steps else JudgedBy.CLICKS
             for number in self._numbers["step"]
@@ -156,7 +156,7 @@ class Reader:
         file_row = 1
         with readable(self.release, table):
             for raw in self.release.read(table, names):
-                # Arrow reads text without looking; a database would trip over what is not UTF-8.
+                # Arrow reads text without checking it; a database rejects text that is not UTF-8.
                 raw.validate(full=True)
                 yield file_row, raw
                 file_row += raw.num_rows
@@ -164,10 +164,10 @@ class Reader:
     # -- keys
 
     def _find_duplicates(self, table: str) -> None:
-        found = ImageKeys() if table == "image" else Ids()
-        for first_row, raw in self._raw(table, ["id", *found.names]):
-            found.add(first_row, checks.Columns.of(table, self.columns[table], raw))
-        self._duplicates[table] = found.repeated()
+        keys = ImageKeys() if table == "image" else Ids()
+        for first_row, raw in self._raw(table, ["id", *keys.names]):
+            keys.add(first_row, checks.Columns.of(table, self.columns[table], raw))
+        self._duplicates[table] = keys.repeated()
 
     # -- rows
 
@@ -178,7 +178,7 @@ class Reader:
         names = [
             name
             for name in present
-            # Of several columns of one name, Arrow can return none.
+            # Arrow cannot return a column if several columns have its name.
             if name != "img" and (name in known or (extra and present.count(name) == 1))
         ]
         for first_row, raw in self._raw(table, names):
@@ -186,7 +186,7 @@ class Reader:
             yield first_row, columns, self._problems(columns, first_row)
 
     def _with_pictures(self, narrow: Iterator[_Part]) -> "Iterator[tuple[*_Part, list[Img]]]":
-        """Put the pictures, of which few can be held at a time, beside the other columns."""
+        """Split batches into smaller ones that have few pictures, and add the pictures."""
         (img,) = (column for column in COLUMNS["image"] if column.name == "img")
         pictures = itertools.chain.from_iterable(
             views(convert(img, raw.column(0))[0]) for _, raw in self._raw("image", ["img"])
@@ -285,8 +285,8 @@ class Reader:
 
     def _note_rated_steps(self, columns: checks.Columns) -> None:
         """Remember the steps whose images have ratings."""
-        found, image = self._images.look_up(columns.numbers("img_id"))
-        rated = image["step"][found & columns.given("img_id")]
+        has_image, image = self._images.look_up(columns.numbers("img_id"))
+        rated = image["step"][has_image & columns.has_value("img_id")]
         self._rated_steps |= set(np.unique(rated).tolist())
 
     def _remember(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Rows that cannot be loaded, kept whole: as JSON, whatever they hold."""
+"""Rows that cannot be loaded, stored completely as JSON."""
 
 import base64
 import math
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that cannot be loaded, whole."""
+    """A row that cannot be loaded, with all its values."""
 
     table: str
     file_row: int
@@ -35,7 +35,7 @@ def rejected(
     first_row: int,
     rows: Mask,
 ) -> list[Rejected]:
-    """Keep some rows of a batch, each under its first error and with all its reasons."""
+    """Return the selected rows of a batch, with the code of the first error and all reasons."""
     kept = []
     for row in np.flatnonzero(rows).tolist():
         errors = [problem for problem in problems if problem.code in ERRORS and problem.rows[row]]
@@ -68,18 +68,18 @@ def _base64(data: bytes | memoryview) -> str:
 
 
 def _json_value(scalar: "pa.Scalar") -> Any:
-    """Bring any value of Arrow's into JSON such that nothing of it is lost."""
+    """Convert any Arrow value to JSON without loss."""
     try:
         value = text_of(scalar) or scalar.as_py()
     except (ValueError, OverflowError):
-        # Python has no dates, times and durations like Arrow's largest and finest.
+        # Arrow's dates, times and durations can be larger or more precise than Python's.
         value = f"{scalar.type} {scalar.cast('int64').as_py()}"
     if isinstance(value, bytes):
         return _base64(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):
-        # Postgres keeps no NUL, not even in JSON; U+2400 is its visible stand-in.
+        # Postgres cannot store NUL, not even in JSON; U+2400 is the visible symbol for it.
         return value.replace("\0", "␀")
     if value is None or isinstance(value, (bool, int, float)):
         return value

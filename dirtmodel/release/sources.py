@@ -1,4 +1,4 @@
-"""What a release can be read from: parquet files, or a database that holds DIRT's tables."""
+"""Opening a release: parquet files, or a database with DIRT's tables."""
 
 import contextlib
 import os
@@ -19,40 +19,40 @@ Place = str | sa.URL | os.PathLike[str]
 
 
 class Source(Protocol):
-    """Four tables, read as Arrow batches under the release's names of tables and columns."""
+    """The four tables of a release, read as Arrow batches with the release's names of columns."""
 
     @property
     def name(self) -> str:
-        """What the release is called unless told otherwise."""
+        """The default label of the release."""
 
     @property
     def place(self) -> str:
-        """Where it is, for people: without passwords."""
+        """The path or URL, for messages; without passwords."""
 
     @property
     def n_bytes(self) -> int:
-        """What it takes on disk at least: its pictures, or 0 where that cannot be told."""
+        """Bytes that the pictures take on disk at least; 0 if that is unknown."""
 
     def paths(self, table: str) -> list[Path]:
-        """Return the files that hold a table, in a fixed order; none of a database."""
+        """Return the files of a table, in a fixed order; an empty list for a database."""
 
     def file(self, table: str) -> str:
-        """Name what holds a table, as findings do."""
+        """Return the name of a table's file or database table, for findings."""
 
     def row(self, table: str, number: int, id_: int | None) -> str:
-        """Name a row, by its number or by its id, and what holds it."""
+        """Return the file or table of a row, and its number or id, for messages."""
 
     def n_bytes_held(self, table: str) -> int:
-        """Return how many bytes reading a table has to hold at once, beyond its rows."""
+        """Return the bytes that are held in memory while a table is read, beyond its rows."""
 
     def absent(self, table: str) -> str | None:
-        """Name what holds a table if it is not there."""
+        """Describe a missing file or table; None if it exists."""
 
     def schema(self, table: str) -> "pa.Schema":
         """Return the columns of a table and their physical types."""
 
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
-        """Read columns, few rows at a time where pictures are among them.
+        """Read columns in batches; a batch with pictures has few rows.
 
         The order of the rows is the same in every call.
         """
@@ -60,20 +60,20 @@ class Source(Protocol):
 
 @contextlib.contextmanager
 def opened(place: Place) -> Iterator[Source]:
-    """Open what a release is to be read from.
+    """Open a release for reading.
 
     Parameters
     ----------
     place
-        A folder in the documented layout; or a database that holds DIRT's own tables, or those of
-        any version of dirtmodel: a SQLite file or a URL.
+        A folder in the documented layout; or a SQLite file or URL of a database with DIRT's own
+        tables, or with those of any version of dirtmodel.
 
     Raises
     ------
     ReleaseError
-        When there is no such folder, or no release in it.
+        If the folder does not exist or does not contain a release.
     DatabaseError
-        When a database cannot be reached, or holds no such tables.
+        If the database cannot be reached or does not have such tables.
     """
     files = None if isinstance(place, sa.URL) or "://" in str(place) else _files(Path(place))
     if files is not None:
@@ -81,23 +81,23 @@ def opened(place: Place) -> Iterator[Source]:
         return
     from dirtmodel.release import dirt
 
-    with dirt.opened(database.parse_url(place)) as found:
-        yield found
+    with dirt.opened(database.parse_url(place)) as source:
+        yield source
 
 
 def _files(path: Path) -> layout.ReleaseFiles | None:
-    """Find the files of a release; None where it is a database instead."""
+    """Find the files of a release; None if the path is that of a SQLite database."""
     try:
-        found = None if _is_sqlite_file(path) else layout.find(path)
+        files = None if _is_sqlite_file(path) else layout.find(path)
     except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error.strerror}") from error
-    if found is not None:
-        require_utf8(found.place)
-    return found
+    if files is not None:
+        require_utf8(files.place)
+    return files
 
 
 def require_utf8(path: str) -> None:
-    """Require a path that Arrow opens, and that a database records."""
+    """Make sure that Arrow can open a path, and that a database can store it."""
     try:
         path.encode()
     except UnicodeEncodeError:

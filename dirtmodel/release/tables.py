@@ -1,4 +1,4 @@
-"""The tables of a release: whether each can be read, and which columns it has."""
+"""Checking that each table of a release can be read, and finding its columns."""
 
 import contextlib
 import logging
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 _USUAL_MEMORY: Final = 250_000_000
+"""Bytes of memory that a check or a load needs for any release."""
+
 _MUCH_MEMORY: Final = 400_000_000 - _USUAL_MEMORY
-"""Bytes that a page may take before a reader is told of it."""
+"""Further bytes for the pages of a file, above which a warning is logged."""
 
 
 def check_tables(source: Source, findings: Findings) -> dict[str, tuple[Column, ...]]:
-    """Find what is wrong or odd about the tables, and return the columns of each.
+    """Find problems of the tables, and return the columns of each table.
 
     Raises
     ------
     InvalidReleaseError
-        If a table or a column is missing, unreadable or of an impossible type.
+        If a table or a column is missing, unreadable or of a type that cannot hold its values.
     """
     columns = {}
     for table in TABLES:
@@ -41,7 +43,7 @@ def check_tables(source: Source, findings: Findings) -> dict[str, tuple[Column, 
             continue
         try:
             schema = schema_of(source, table)
-            _announce_memory(source, table, findings)
+            _warn_of_memory(source, table, findings)
         except InvalidReleaseError as error:
             for finding in error.findings:
                 findings.add(finding.code, file, finding.n, finding.examples)
@@ -53,17 +55,17 @@ def check_tables(source: Source, findings: Findings) -> dict[str, tuple[Column, 
     return columns
 
 
-def _announce_memory(source: Source, table: str, findings: Findings) -> None:
-    """Report much memory that reading needs before it is needed, too."""
+def _warn_of_memory(source: Source, table: str, findings: Findings) -> None:
+    """Report, and log before the table is read, that reading it needs much memory."""
     with readable(source, table):
         n_bytes = source.n_bytes_held(table)
     if n_bytes > _MUCH_MEMORY:
         file = source.file(table)
         example = f"{file}: reading it takes about {(n_bytes + _USUAL_MEMORY) / 1e9:.1f} GB"
-        announced = Findings()
-        announced.add("large-pages", file, 1, [example])
+        warning = Findings()
+        warning.add("large-pages", file, 1, [example])
         findings.add("large-pages", file, 1, [example])
-        _LOG.warning(describe(announced.report()))
+        _LOG.warning(describe(warning.report()))
 
 
 def _check_columns(
@@ -72,13 +74,13 @@ def _check_columns(
     file = source.file(table)
     expected = {column.name: column for column in COLUMNS[table]}
     for name, column in expected.items():
-        found = schema.names.count(name)
-        if not found and name in OPTIONAL:
+        count = schema.names.count(name)
+        if not count and name in OPTIONAL:
             findings.add("no-notes", file, 1, [f"{file} has no column {name}"])
-        elif not found:
+        elif not count:
             findings.add("missing-column", file, 1, [f"{file} has no column {name}"])
-        elif found > 1:
-            findings.add("wrong-type", file, 1, [f"{file} has {found} columns {name}"])
+        elif count > 1:
+            findings.add("wrong-type", file, 1, [f"{file} has {count} columns {name}"])
         elif not accepts(column.kind, schema.field(name).type):
             physical = schema.field(name).type
             findings.add(
@@ -107,7 +109,7 @@ def schema_of(source: Source, table: str) -> "pa.Schema":
 
 @contextlib.contextmanager
 def readable(source: Source, table: str) -> Iterator[None]:
-    """Raise what keeps a table from being read as an error that names it and what to do."""
+    """Convert errors of reading a table to `ReleaseError`s that name it and give advice."""
     import pyarrow as pa
 
     file = source.file(table)
@@ -118,7 +120,7 @@ def readable(source: Source, table: str) -> Iterator[None]:
         if what is None and isinstance(error, OSError) and error.errno is not None:
             what = f"{os.strerror(error.errno)}; try again when that is resolved"
         if what is not None:
-            # The system's trouble, not the file's.
+            # The cause is the system, not the file.
             raise ReleaseError(f"cannot read {file} of {source.place}: {what}") from error
         first = database.first_line(error)
         unreadable = Findings()
@@ -127,7 +129,7 @@ def readable(source: Source, table: str) -> Iterator[None]:
 
 
 class InvalidReleaseError(ReleaseError):
-    """A release with errors, all of which are in `findings`."""
+    """A release that has errors; `findings` contains all of them."""
 
     def __init__(self, release: Source, findings: list[Finding], *, extend: bool = False) -> None:
         self.findings = findings
@@ -137,12 +139,12 @@ class InvalidReleaseError(ReleaseError):
             advice = "repair the release, or copy it again"
         elif "unknown-enum" in codes and not extend:
             advice = (
-                "keep new numbers with --extend, or load only the rows that are sound with "
+                "keep new numbers with --extend, or load only the rows without errors with "
                 "--quarantine"
             )
         else:
-            advice = "repair the release, or load only the rows that are sound with --quarantine"
+            advice = "repair the release, or load only the rows without errors with --quarantine"
         super().__init__(
-            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}, nothing was loaded; "
+            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}; nothing was loaded; "
             f"{advice}:\n{describe(findings)}"
         )
