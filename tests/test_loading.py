@@ -250,7 +250,7 @@ def test_progress_adds_up_to_the_release(release: Path, new_url: sa.URL) -> None
 def test_a_second_load_needs_replace(release: Path, new_url: sa.URL) -> None:
     dm.load(release, new_url, label="first")
 
-    with pytest.raises(dm.DatabaseError, match="add --replace to load into its place"):
+    with pytest.raises(dm.DatabaseError, match="add --replace to replace it"):
         dm.load(release, new_url, label="second")
 
     with dm.open(new_url) as session:
@@ -507,8 +507,8 @@ def test_files_that_change_meanwhile_are_not_mixed(
         dm.load(release, new_url, progress=replaced)
 
     assert str(refused.value) == (
-        "rating.parquet changed while the release was loaded; nothing was loaded; load it again "
-        "when it is complete"
+        "rating.parquet changed while the release was loaded; nothing was loaded; load the "
+        "release again when it is complete"
     )
     with pytest.raises(dm.DatabaseError):
         dm.open(new_url)

@@ -340,8 +340,8 @@ def test_a_search_path_without_a_schema_is_refused(server: sa.URL, release: Path
         dm.load(release, url)
 
     assert str(refused.value) == (
-        f"the search path of {database.display(url)} names no schema to load into; name one with "
-        "?options=-csearch_path%3Dname"
+        f"the search path of {database.display(url)} does not name a schema to load into; "
+        "name one with ?options=-csearch_path%3Dname"
     )
 
 
@@ -367,8 +367,8 @@ def test_a_release_is_not_replaced_without_replace(place: sa.URL, release: Path)
         dm.load(release, place)
 
     assert str(refused.value) == (
-        f"schema {schema_of(place)} of {database.display(place)} holds a release; add --replace to "
-        "load into its place (it stays as it is until the new one is complete), or choose another "
+        f"schema {schema_of(place)} of {database.display(place)} contains a release; add --replace "
+        "to replace it (it is left unchanged until the new one is complete), or choose another "
         "schema with ?options=-csearch_path%3Dname"
     )
     assert state(place) == before
@@ -397,8 +397,9 @@ def test_tables_of_others_under_our_names_are_left_alone(
         dm.load(release, place, replace=True)
 
     assert str(refused.value) == (
-        f"schema {schema_of(place)} of {database.display(place)} has other tables under our names "
-        f"({', '.join(names)}); choose another schema with ?options=-csearch_path%3Dname"
+        f"schema {schema_of(place)} of {database.display(place)} has other tables with the same "
+        f"names as ours ({', '.join(names)}); choose another schema with "
+        "?options=-csearch_path%3Dname"
     )
     assert state(place) == before
 
@@ -910,8 +911,8 @@ def test_a_lost_answer_to_the_commit_is_not_taken_for_a_failure(
 
     assert str(failed.value) == (
         f"{database.display(place)} did not confirm the end of the load: server closed the "
-        "connection; it is there in full or not at all, find out with: dirtmodel info --db "
-        f"'{database.display(place)}'"
+        "connection; the release was loaded completely or not at all; find out with: "
+        f"dirtmodel info --db '{database.display(place)}'"
     )
 
 

@@ -186,8 +186,8 @@ def test_an_existing_database_is_refused_without_replace(small: Path, folder: Pa
         dm.load(small, path)
 
     assert str(caught.value) == (
-        f"{path} exists; add --replace to load into its place (it stays as it is until the new one "
-        "is complete)"
+        f"{path} exists; add --replace to replace it (it is left unchanged until the new one is "
+        "complete)"
     )
     assert path.read_bytes() == before
 
@@ -396,8 +396,8 @@ def test_a_damaged_database_is_not_replaced(small: Path, folder: Path) -> None:
         dm.load(small, path, replace=True)
 
     assert str(caught.value) == (
-        f"{path} cannot be read (database disk image is malformed), and what was added to it would "
-        "be lost; nothing was changed; move it to another place, and load again"
+        f"{path} cannot be read (database disk image is malformed), so that tables and views added "
+        "to it would be lost; nothing was changed; move it to another place, and load again"
     )
     assert path.read_bytes() == damaged
     assert list(folder.iterdir()) == [path]

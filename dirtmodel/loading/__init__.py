@@ -1,11 +1,13 @@
-"""Batches → rows, all of them or none.
+"""Loading a release into a database, completely or not at all.
 
-- `runs`: rows in an order that is quick to write
-- `rows`: what goes into each table, whichever engine
-- `refresh`: the derived tables
-- `extending`: columns and numbers beyond this version's schema
-- `sqlite`, `postgres`: one writer per engine, each at its engine's speed
-- `keep`: objects that users added to a SQLite database
+- `runs`: sorting rows, so that they are quick to write
+- `rows`: converting batches to rows, the same for both engines
+- `refresh`: computing the derived tables
+- `extending`: adding columns and numbers beyond this version's schema
+- `writer`: what a writer does; `sqlite` and `postgres`: the writers of the two engines
+- `schemas`: checking the Postgres schema that a release is loaded into
+- `keep`: preserving tables, views, indexes and triggers that users added
+- `upgrading`: migrating a database to another revision
 """
 
 import concurrent.futures
@@ -34,14 +36,14 @@ from dirtmodel.release.reader import Progress
 from dirtmodel.release.tables import InvalidReleaseError
 
 _HASHED_BYTES: Final = 1 << 20
-"""Read and hashed at a time, so that a load that fails need not wait for all."""
+"""Bytes of a file that are read and hashed at a time; a failed load stops the hashing between."""
 
 __all__ = ["Loaded", "load"]
 
 
 @dataclass(frozen=True, repr=False)
 class Loaded:
-    """What a load did; `str` describes it in one line, without the findings."""
+    """The result of a load; `str` describes it in one line, without the findings."""
 
     url: sa.URL
     label: str
@@ -74,30 +76,30 @@ def load(
     ----------
     release
         The folder of the release: `qc` itself or any folder above it in the documented layout. Or a
-        database with DIRT's own tables, or those of any version of dirtmodel: a SQLite file or a
-        URL; it is only read.
+        SQLite file or URL of a database with DIRT's own tables, or with those of any version of
+        dirtmodel. It is only read.
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     replace
-        Replace the release that is there; it stays intact until the new one is complete. Tables,
-        views, indexes and triggers that users added are kept.
+        Replace the release in an existing database, which is left unchanged until the new release
+        is complete. Tables, views, indexes and triggers that users added are kept.
     label
-        Name of the release; by default that of its folder.
+        Name of the release; by default the name of its folder.
     quarantine
-        Load the rows that are sound and keep the others in the table `quarantine`, instead of
-        refusing the release.
+        Load the rows without errors and store the others in the table `quarantine`, instead of
+        rejecting the release.
     extend
-        Accept numbers of steps, displays and verdicts that DIRT does not define, up to 99, under
+        Accept numbers of steps, displays and verdicts that DIRT does not define, up to 99, with
         placeholder names such as `STEP_5`.
     progress
-        Called after each batch with its table, rows and bytes of pictures.
+        Called after each batch with its table, its number of rows and its bytes of pictures.
 
     Raises
     ------
     ReleaseError
-        When the release is not found or has errors; nothing has been written then.
+        If the release is not found or has errors; nothing has been written then.
     DatabaseError
-        When the destination cannot be written; what was there is still there.
+        If the destination cannot be written; an existing database is left unchanged.
     """
     url = database.parse_url(db)
     writer = _writer(url, replace=replace)
@@ -139,7 +141,7 @@ def _writer(url: sa.URL, *, replace: bool) -> Writer:
 def _refuse_errors(
     reader: Reader, batches: Iterator[Batch], *, quarantine: bool
 ) -> Iterator[Batch]:
-    """Pass batches on; at their end, refuse the release if rows had to be left out."""
+    """Yield the batches, then raise an error if the release has errors and no quarantine."""
     yield from batches
     errors = reader.findings.errors()
     if errors and not quarantine:
@@ -154,36 +156,36 @@ def _write(
     quarantine: bool,
     progress: Progress | None,
 ) -> int:
-    """Write all batches and return the number of rows quarantined."""
+    """Write all batches, and return the number of rows in quarantine."""
     import pyarrow as pa
 
     n_quarantined = 0
-    shown: rows.Targets = {}
+    written: rows.Targets = {}
     batches = reader.batches(pictures=True, keep_rejected=quarantine)
     for batch in _refuse_errors(reader, _ahead(in_runs(batches)), quarantine=quarantine):
         writer.insert(rows.of_batch(writer, batch, reader.columns[batch.table]))
         if batch.pictures is not None:
             writer.insert(rows.of_pictures(batch, batch.pictures, targets))
-            shown.update((key, targets[key]) for key in rows.target_keys(batch))
+            written.update((key, targets[key]) for key in rows.target_keys(batch))
         if batch.rejected:
             n_quarantined += len(batch.rejected)
             writer.insert(rows.of_rejected(batch.rejected))
         if progress is not None:
             progress(batch.table, len(batch), batch.n_bytes)
-    # Arrow keeps what it no longer needs, and the derived tables take memory of their own.
+    # Arrow keeps memory that it no longer uses, and computing the derived tables needs memory.
     pa.default_memory_pool().release_unused()
-    if shown:
-        # Not all of `targets`: the pictures of some may all have been rejected.
-        writer.insert(rows.of_targets(shown))
+    if written:
+        # Not all of `targets`: some may have no picture, because all were rejected.
+        writer.insert(rows.of_targets(written))
     return n_quarantined
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Make the next batch in a second thread while the caller works on the last one."""
+    """Read the next batch in a second thread while the caller processes the current one."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
             yield batch
 
 
@@ -193,7 +195,7 @@ def _record(
     reader: Reader,
     hashes: dict[str, str],
 ) -> None:
-    """Write down what was loaded, and what was found in it."""
+    """Insert the release, its files and its findings."""
     connection.execute(
         sa.insert(Release),
         {
@@ -228,7 +230,7 @@ def _record(
 
 
 def _require_printable(label: str) -> None:
-    """Refuse a label that would be printed as several lines, or not at all."""
+    """Reject a label with line breaks or other characters that cannot be printed."""
     if not label.isprintable():
         raise UsageError(
             f"the label {label!r} has characters that cannot be printed; choose another with "
@@ -240,7 +242,7 @@ _Stamps = dict[str, list[tuple[Path, int, int, int]]]
 
 
 def _stamps(source: Source) -> _Stamps:
-    """Return what changes with the content of files, by table."""
+    """Return the path, inode, size and time of modification of each file, by table."""
     return {
         table: [
             (path, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -252,19 +254,19 @@ def _stamps(source: Source) -> _Stamps:
 
 
 def _refuse_changes(source: Source, before: _Stamps) -> None:
-    """Each file is read several times, and what was checked must be what was written."""
+    """Raise an error if a file changed; what was checked must be what was written."""
     after = _stamps(source)
     changed = [source.file(table) for table in before if after.get(table) != before[table]]
     if changed:
         raise ReleaseError(
             f"{', '.join(changed)} changed while the release was loaded; nothing was loaded; load "
-            "it again when it is complete"
+            "the release again when it is complete"
         )
 
 
 @contextlib.contextmanager
 def _hashing(source: Source) -> Iterator[Callable[[], dict[str, str]]]:
-    """Hash the files of a release in a second thread; what is given waits for their sha256."""
+    """Hash the files in a second thread; yield a function that waits for the hashes."""
     stopped = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(_hash_files, source, stopped)
@@ -280,7 +282,7 @@ def _hash_files(source: Source, stopped: threading.Event) -> dict[str, str]:
     hashes = {}
     buffer = bytearray(_HASHED_BYTES)
     for table in TABLES:
-        # The parts of a table are hashed as if they were one file.
+        # If a table has several files, they are hashed together.
         digest = hashlib.sha256()
         for path in source.paths(table):
             try:

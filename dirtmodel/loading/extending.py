@@ -1,6 +1,6 @@
-"""Columns and numbers that a release has beyond this version's schema, added to a database.
+"""Adding columns and numbers to a database that a release has beyond this version's schema.
 
-The tables are empty: a load adds them before it writes rows.
+A load does this before it writes rows, so that the tables are empty.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dirtmodel.release import Column, Extension
 from dirtmodel.release.extension import reflected
 
 EXTRA: Final = "a column of the release that DIRT does not have"
-"""Comment on such a column; on Postgres, the next load recognises it by this."""
+"""Comment on an added column. On Postgres, the next load recognises the column by this comment."""
 
 
 def extend(connection: sa.Connection, extension: Extension) -> None:
@@ -23,14 +23,14 @@ def extend(connection: sa.Connection, extension: Extension) -> None:
     Raises
     ------
     DatabaseError
-        If the schema has a column of another type under the name of one of the extension.
+        If the schema has a column of the same name with another type.
     """
     for table, columns in extension.columns.items():
         known = {column["name"]: column for column in sa.inspect(connection).get_columns(table)}
         for column in columns:
             if column.name not in known:
                 _add_column(connection, table, column)
-            elif not _is_like(column, known[column.name]):
+            elif not _has_same_type(column, known[column.name]):
                 before, after = (
                     type_.compile(connection.dialect)
                     for type_ in (known[column.name]["type"], column.sql_type)
@@ -45,9 +45,8 @@ def extend(connection: sa.Connection, extension: Extension) -> None:
         _add_numbers(connection, table, numbers)
 
 
-def _is_like(column: Column, found: Any) -> bool:
-    """Return whether a column of a database holds what a column of a release holds."""
-    return reflected(found["name"], found["type"]) == column
+def _has_same_type(column: Column, existing: Any) -> bool:
+    return reflected(existing["name"], existing["type"]) == column
 
 
 def _add_column(connection: sa.Connection, table: str, column: Column) -> None:
@@ -58,7 +57,7 @@ def _add_column(connection: sa.Connection, table: str, column: Column) -> None:
 def _add_numbers(
     connection: sa.Connection, table: str, numbers: Mapping[int, JudgedBy | None]
 ) -> None:
-    """Add rows with placeholder names to a lookup table, and correct those that are there."""
+    """Add rows with placeholder names to a lookup table, and update the existing ones."""
     lookup = Base.metadata.tables[table]
     known = lookups.known(connection, table)
     for row in lookups.placeholders(table, numbers):
@@ -66,15 +65,15 @@ def _add_numbers(
         if number not in known:
             connection.execute(sa.insert(lookup), row)
         elif known[number] == row["name"]:
-            # An earlier release may have judged the step in another way.
+            # In an earlier release, the step may have been judged differently.
             connection.execute(sa.update(lookup).where(lookup.c.id == number).values(row))
 
 
 def drop_leftovers(connection: sa.Connection, extension: Extension) -> None:
-    """Drop what an earlier load added to a database and this extension does not have.
+    """Drop columns and numbers that an earlier load added and this extension does not have.
 
     Only columns that a load added are dropped, and only rows with placeholder names are deleted.
-    No row refers to them any more.
+    The tables are empty, so that no row refers to them.
 
     Raises
     ------
@@ -84,11 +83,11 @@ def drop_leftovers(connection: sa.Connection, extension: Extension) -> None:
     inspector = sa.inspect(connection)
     for table in extension.columns:
         kept = {column.name: column for column in extension.columns[table]}
-        for found in inspector.get_columns(table):
-            name = found["name"]
-            if found.get("comment") != EXTRA:
+        for existing in inspector.get_columns(table):
+            name = existing["name"]
+            if existing.get("comment") != EXTRA:
                 continue
-            if name not in kept or not _is_like(kept[name], found):
+            if name not in kept or not _has_same_type(kept[name], existing):
                 _refuse_dependents(connection, table, name)
                 _operations(connection).drop_column(table, name)
     for table, kind in lookups.ENUMS.items():
@@ -109,13 +108,14 @@ _DEPENDENTS: Final = sa.text(
 
 
 def _refuse_dependents(connection: sa.Connection, table: str, column: str) -> None:
-    """Make sure that dropping a column drops nothing else: Postgres drops its indexes silently."""
-    found = connection.scalar(_DEPENDENTS, {"table": table, "column": column})
-    if found is not None:
+    """Make sure that nothing depends on a column: Postgres would drop its indexes silently."""
+    dependent = connection.scalar(_DEPENDENTS, {"table": table, "column": column})
+    if dependent is not None:
+        name = dependent.removeprefix("rule _RETURN on ")
         raise DatabaseError(
-            f"the {found.removeprefix('rule _RETURN on ')} that was added to the database cannot "
-            f"be kept: the release has no column {column} of this type in {table}; nothing was "
-            "changed; drop it, and create it again after the load"
+            f"the {name} that was added to the database cannot be kept: the release has "
+            f"no column {column} of this type in {table}; nothing was changed; drop it, and create "
+            "it again after the load"
         )
 
 
@@ -127,7 +127,7 @@ def _operations(connection: sa.Connection) -> Any:
 
 
 def _move_img_to_the_end(connection: sa.Connection) -> None:
-    """Make `img` the last column of the empty table again, as reading the others needs it to be."""
+    """Make `img` the last column of the empty table again; see `models.Image`."""
     names = [column["name"] for column in sa.inspect(connection).get_columns("image")]
     if names[-1] != "img":
         connection.exec_driver_sql("ALTER TABLE image DROP COLUMN img")

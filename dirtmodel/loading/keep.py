@@ -1,6 +1,6 @@
-"""Objects that users added to a database, kept when it is replaced or migrated.
+"""Preserving the objects that users added to a database when it is replaced or migrated.
 
-On Postgres, a migration keeps most of them by itself.
+On Postgres, a migration preserves most of them by itself.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _ON_TABLES: Final = sa.text(
     "SELECT 'index', i.relname, t.relname, '' FROM pg_index AS x "
     "JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid "
     "JOIN pg_namespace AS n ON n.oid = t.relnamespace WHERE n.nspname = current_schema() "
-    # Those of keys belong to the definition of their table.
+    # Indexes of keys belong to the definition of their table.
     "AND NOT EXISTS (SELECT FROM pg_constraint AS k "
     "WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')) "
     "UNION ALL SELECT 'trigger', g.tgname, t.relname, '' FROM pg_trigger AS g "
@@ -49,17 +49,25 @@ class Object(NamedTuple):
 
     @property
     def is_virtual(self) -> bool:
-        """Whether it is a virtual table, a full-text index for example."""
+        """True for a virtual table, such as a full-text index."""
         return self.kind == "table" and self.sql.split(None, 2)[1].upper() == "VIRTUAL"
 
     @property
     def indexes_other_table(self) -> bool:
-        """Whether it is a full-text index of the text in another table."""
+        """True for a full-text index of the text in another table."""
         return self.is_virtual and _CONTENT.search(self.sql) is not None
 
 
 class Kept(NamedTuple):
-    """What users added to a database, what of it was broken before, and what is being done."""
+    """The objects that users added to a database.
+
+    Parameters
+    ----------
+    broken
+        Those that did not work before.
+    task
+        What is done to the database, for messages: `load` or `upgrade`.
+    """
 
     objects: Sequence[Object]
     broken: frozenset[Object]
@@ -67,29 +75,29 @@ class Kept(NamedTuple):
 
     def of_kind(self, kind: str) -> list[Object]:
         """Return the objects of a kind, in the order in which they were created."""
-        return [found for found in self.objects if found.kind == kind]
+        return [object_ for object_ in self.objects if object_.kind == kind]
 
-    def error(self, found: Object, reason: str) -> DatabaseError:
-        """Return the error that names an object which cannot be kept."""
+    def error(self, object_: Object, reason: str) -> DatabaseError:
+        """Return the error for an object that cannot be kept."""
         return DatabaseError(
-            f"the {found.kind} {found.name} that was added to the database cannot be kept: "
+            f"the {object_.kind} {object_.name} that was added to the database cannot be kept: "
             f"{reason}; nothing was changed; drop it, and create it again after the {self.task}"
         )
 
-    def require(self, there: Iterable[Object]) -> None:
-        """Raise the error that names an object which is no longer there."""
-        names = {(found.kind, found.name) for found in there}
-        for found in self.objects:
-            if (found.kind, found.name) not in names:
-                raise self.error(found, f"it belongs to {found.table}, which would be dropped")
+    def require(self, existing: Iterable[Object]) -> None:
+        """Raise an error if one of the objects does not exist any more."""
+        names = {(object_.kind, object_.name) for object_ in existing}
+        for object_ in self.objects:
+            if (object_.kind, object_.name) not in names:
+                raise self.error(object_, f"it belongs to {object_.table}, which would be dropped")
 
     @contextlib.contextmanager
-    def named(self, found: Object) -> Iterator[None]:
-        """Turn a failure of SQLite into an error that names the object."""
+    def named(self, object_: Object) -> Iterator[None]:
+        """Convert a failure of SQLite to an error that names the object."""
         try:
             yield
         except sqlite3.Error as error:
-            raise self.error(found, str(error)) from error
+            raise self.error(object_, str(error)) from error
 
 
 def users_objects(old: sqlite3.Connection, revision: str | None, task: str) -> Kept:
@@ -105,63 +113,66 @@ def users_objects(old: sqlite3.Connection, revision: str | None, task: str) -> K
         What is done to it, for messages: `load` or `upgrade`.
     """
     ours = names_of(revision or "base")
-    theirs = [found for found in _objects(old) if found.name.lower() not in ours]
-    # A view may use a function that only its own program defines: it works, but not here.
-    return Kept(theirs, frozenset(found for found in theirs if _fault(old, found)), task)
+    added = [object_ for object_ in _objects(old) if object_.name.lower() not in ours]
+    # A view that does not work here may use a function which only the user's program defines.
+    return Kept(added, frozenset(object_ for object_ in added if _fault(old, object_)), task)
 
 
 def postgres_objects(connection: sa.Connection, revision: str, task: str) -> Kept:
-    """List what users added to our tables in Postgres, and what it drops silently with a table."""
+    """List the indexes and triggers in Postgres that no migration created.
+
+    Postgres would drop them silently with their table.
+    """
     ours = names_of(revision)
-    found = [Object(*row) for row in connection.execute(_ON_TABLES)]
-    return Kept([one for one in found if one.name.lower() not in ours], frozenset(), task)
+    objects = [Object(*row) for row in connection.execute(_ON_TABLES)]
+    return Kept([o for o in objects if o.name.lower() not in ours], frozenset(), task)
 
 
 def copy_objects(
     old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept, *, rows: bool = True
 ) -> None:
-    """Copy tables with their rows, and indexes, views and triggers.
+    """Copy the tables, indexes, views and triggers that users added.
 
     Parameters
     ----------
     old, new
-        The database that is to be replaced, and the complete one that replaces it.
+        The database that is replaced, and the database that replaces it.
     kept
-        What users added to the old database.
+        The objects that users added to the old database.
     rows
-        With False, tables are copied empty.
+        Copy the rows of tables, too.
 
     Raises
     ------
     DatabaseError
         If an object cannot be kept; the message names it.
     """
-    ours_now = {found.name.lower() for found in _objects(new)}
-    for found in kept.objects:
-        if found.name.lower() in ours_now:
-            raise kept.error(found, "the new schema has an object of this name")
+    ours_now = {object_.name.lower() for object_ in _objects(new)}
+    for object_ in kept.objects:
+        if object_.name.lower() in ours_now:
+            raise kept.error(object_, "the new schema has an object of this name")
     _copy_tables(old, new, kept, rows=rows)
     if rows:
         _copy_sequences(old, new)
-    for found in (*kept.of_kind("index"), *kept.of_kind("view")):
-        with kept.named(found):
-            new.execute(found.sql)
-    for found in kept.of_kind("table"):
-        if found.indexes_other_table:
+    for object_ in (*kept.of_kind("index"), *kept.of_kind("view")):
+        with kept.named(object_):
+            new.execute(object_.sql)
+    for object_ in kept.of_kind("table"):
+        if object_.indexes_other_table:
             # The load has changed the text in our tables.
-            name = quote(found.name)
-            with kept.named(found):
+            name = quote(object_.name)
+            with kept.named(object_):
                 new.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
-    for found in kept.of_kind("trigger"):
-        with kept.named(found):
-            new.execute(found.sql)
-        # Checked before the next one is there, whose fault it might be.
-        _check(new, kept, found)
+    for object_ in kept.of_kind("trigger"):
+        with kept.named(object_):
+            new.execute(object_.sql)
+        # Check each trigger before the next one is created, which might be the cause of an error.
+        _check(new, kept, object_)
     check_objects(new, kept)
 
 
 def check_objects(new: sqlite3.Connection, kept: Kept) -> None:
-    """Make sure that what users added is there and works as before.
+    """Make sure that the objects which users added still exist and work.
 
     Raises
     ------
@@ -169,8 +180,8 @@ def check_objects(new: sqlite3.Connection, kept: Kept) -> None:
         If an object is missing or broken; the message names it.
     """
     kept.require(_objects(new))
-    for found in kept.objects:
-        _check(new, kept, found)
+    for object_ in kept.objects:
+        _check(new, kept, object_)
 
 
 def driver(connection: sa.Connection) -> sqlite3.Connection:
@@ -186,7 +197,7 @@ def names_of(revision: str) -> frozenset[str]:
     engine = sa.create_engine("sqlite://")
     with engine.begin() as connection:
         migrate(connection, revision)
-        names = {found.name.lower() for found in _objects(driver(connection))}
+        names = {object_.name.lower() for object_ in _objects(driver(connection))}
     engine.dispose()
     return frozenset(names | {"alembic_version"})
 
@@ -203,38 +214,38 @@ def _copy_tables(
     old: sqlite3.Connection, new: sqlite3.Connection, kept: Kept, *, rows: bool
 ) -> None:
     tables = kept.of_kind("table")
-    for found in tables:
-        if found.is_virtual:
-            with kept.named(found):
-                new.execute(found.sql)
-    # A virtual table makes the tables in which it stores its rows.
-    made = {found.name for found in _objects(new)}
-    for found in tables:
-        if not found.is_virtual:
-            with kept.named(found):
-                if found.name in made:
-                    new.execute(f"DELETE FROM {quote(found.name)}")
+    for table in tables:
+        if table.is_virtual:
+            with kept.named(table):
+                new.execute(table.sql)
+    # Creating a virtual table also creates the tables in which it stores its rows.
+    existing = {object_.name for object_ in _objects(new)}
+    for table in tables:
+        if not table.is_virtual:
+            with kept.named(table):
+                if table.name in existing:
+                    new.execute(f"DELETE FROM {quote(table.name)}")
                 else:
-                    new.execute(found.sql)
+                    new.execute(table.sql)
                 if rows:
-                    _copy_rows(old, new, found.name)
+                    _copy_rows(old, new, table.name)
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
     quoted = quote(table)
     columns = old.execute(f"PRAGMA table_xinfo({quoted})").fetchall()
-    # Hidden columns are computed from the others.
+    # Hidden columns are generated from other columns.
     names = [quote(name) for _, name, _, _, _, _, hidden in columns if not hidden]
     if rowid := _rowid(old, table, [name.lower() for _, name, *_ in columns]):
         names.insert(0, rowid)
     listed, places = ", ".join(names), ", ".join("?" * len(names))
-    # One row at a time: a table may hold pictures.
+    # The rows are streamed, because a table may contain pictures.
     rows = old.execute(f"SELECT {listed} FROM {quoted}")
     new.executemany(f"INSERT INTO {quoted} ({listed}) VALUES ({places})", rows)
 
 
 def _rowid(old: sqlite3.Connection, table: str, columns: Sequence[str]) -> str | None:
-    """Return a name for the rowid, to which full-text indexes refer; None where there is none."""
+    """Return a name of the rowid, to which full-text indexes refer; None if there is no rowid."""
     name = next((name for name in ("rowid", "_rowid_", "oid") if name not in columns), None)
     if name is None:
         return None
@@ -246,7 +257,7 @@ def _rowid(old: sqlite3.Connection, table: str, columns: Sequence[str]) -> str |
 
 
 def _copy_sequences(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-    """Copy the last ids that tables with AUTOINCREMENT have given out."""
+    """Copy the last ids of tables with AUTOINCREMENT."""
     has_sequences = "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"
     if not all(database.execute(has_sequences).fetchone()[0] for database in (old, new)):
         return
@@ -256,21 +267,21 @@ def _copy_sequences(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
         new.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [name, last])
 
 
-def _check(new: sqlite3.Connection, kept: Kept, found: Object) -> None:
-    """Make sure that an object works: SQLite creates views and triggers unchecked."""
-    if found not in kept.broken and (reason := _fault(new, found)):
-        raise kept.error(found, reason)
+def _check(new: sqlite3.Connection, kept: Kept, object_: Object) -> None:
+    """Make sure that an object works. SQLite does not check views and triggers on creation."""
+    if object_ not in kept.broken and (reason := _fault(new, object_)):
+        raise kept.error(object_, reason)
 
 
-def _fault(connection: sqlite3.Connection, found: Object) -> str | None:
-    """Return what is wrong with an object, None if it works."""
+def _fault(connection: sqlite3.Connection, object_: Object) -> str | None:
+    """Return the error that using an object raises, or None if it works."""
     try:
-        if found.kind == "view":
-            connection.execute(f"SELECT * FROM {quote(found.name)} LIMIT 0")
-        elif found.kind == "trigger":
-            _compile(connection, found)
-        elif found.kind == "table" and not found.is_virtual:
-            return _dangling(connection, found)
+        if object_.kind == "view":
+            connection.execute(f"SELECT * FROM {quote(object_.name)} LIMIT 0")
+        elif object_.kind == "trigger":
+            _compile(connection, object_)
+        elif object_.kind == "table" and not object_.is_virtual:
+            return _dangling(connection, object_)
     except sqlite3.Error as error:
         return str(error)
     return None
@@ -297,9 +308,9 @@ def _compile(connection: sqlite3.Connection, trigger: Object) -> None:
         f"DELETE FROM {table}",
     ):
         try:
-            # The driver caches statements by their text, and would not compile this one again.
+            # Each text is different, because the driver would not compile the same text again.
             connection.execute(f"EXPLAIN {statement} -- {next(_numbers)}")
         except sqlite3.OperationalError as error:
-            # A view takes the events that it has triggers for, and no others.
+            # A view can be modified only by the kinds of statements that it has triggers for.
             if "because it is a view" not in str(error):
                 raise

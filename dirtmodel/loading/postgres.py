@@ -1,8 +1,8 @@
-"""Writing a release into a Postgres schema: binary COPY, one transaction for everything.
+"""Writing a release into a Postgres schema, with binary COPY in one transaction.
 
-A release that is there already is truncated and replaced in its own tables, so that their owners,
-rights and policies, and the views that depend on them, are kept. Its readers wait meanwhile; those
-who cannot wait load into a schema of their own.
+An existing release is replaced in its own tables, which are truncated. Therefore their owners,
+rights and policies are kept, and so are the views that depend on them. Readers wait during the
+load; to avoid this, load into another schema.
 """
 
 import contextlib
@@ -32,34 +32,34 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _EPOCH: Final = 946_684_800_000_000
-"""2000-01-01 in µs since 1970: where Postgres starts to count."""
+"""2000-01-01, Postgres's origin of time, in µs since 1970."""
 
 _WORK_MEMORY: Final = "128MB"
-"""What a sort of a million reviews takes."""
+"""Memory for sorting a million reviews."""
 
 PATIENCE = 10.0
-"""Seconds that a load waits for those who use the release that it replaces."""
+"""Seconds that a load waits for other sessions which use the release that it replaces."""
 _SILENCE: Final = 1.0
-"""Seconds after which it reports what it waits for."""
+"""Seconds after which a load logs that it is waiting."""
 _LOCK_TIMEOUT: Final = "500ms"
-"""Of one attempt.
+"""Time that one attempt waits for a lock.
 
-Meanwhile other readers queue up. It is shorter than the server's deadlock_timeout, after which the
-server would end a reader who holds one of the tables and waits for another.
+Other readers have to wait behind it. It is shorter than the server's deadlock_timeout, after which
+the server would end a reader that holds one of the tables and waits for another.
 """
 _PAUSE: Final = 0.2
-"""Seconds between attempts, in which other readers pass."""
+"""Seconds between attempts, in which other readers can proceed."""
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 _WIRE_TYPES: Final = {
-    # A timestamptz travels as a number of µs, json as its text.
+    # In binary COPY, a timestamptz is a number of µs, and json is text.
     "timestamp with time zone": "int8",
     "json": "text",
 }
 
 
 class PostgresWriter:
-    """Copies into empty tables, in one transaction."""
+    """Copies a release into empty tables, in one transaction."""
 
     def __init__(self, url: sa.URL, *, replace: bool) -> None:
         self._url = url
@@ -67,8 +67,8 @@ class PostgresWriter:
         self._replace = replace
         self._connection: sa.Connection | None = None
 
-    def check_destination(self, n_bytes: int) -> None:  # noqa: ARG002 - a server does not tell its free space
-        """Refuse what cannot work: no server, no rights, another release in the place."""
+    def check_destination(self, n_bytes: int) -> None:  # noqa: ARG002 - the free space of a server is not known
+        """Check the server, the role's rights, and the schema."""
         with (
             database.reach(self._url, explain=False) as connection,
             _explained(f"cannot load into {self._shown}: {{reason}}"),
@@ -77,28 +77,29 @@ class PostgresWriter:
 
     @contextlib.contextmanager
     def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
-        """Open a transaction on empty tables; leaving it commits everything."""
+        """Begin a transaction on empty tables, and commit the release at its end."""
         with database.reach(self._url, read_only=False, explain=False) as connection:
             transaction = connection.begin()
             with (
                 _explained(f"the load into {self._shown} failed: {{reason}}; nothing was changed"),
-                _without_the_dead(connection),
+                _noticing_lost_connection(connection),
                 self._filled(connection, extension),
             ):
                 yield connection
-            # An answer that got lost on its way back does not prove that nothing was committed.
+            # If the server's answer to COMMIT is lost, the release may have been committed.
             with (
                 _explained(
-                    f"{self._shown} did not confirm the end of the load: {{reason}}; it is there "
-                    f"in full or not at all, find out with: dirtmodel info --db '{self._shown}'"
+                    f"{self._shown} did not confirm the end of the load: {{reason}}; the release "
+                    "was loaded completely or not at all; find out with: dirtmodel info --db "
+                    f"'{self._shown}'"
                 ),
-                _without_the_dead(connection),
+                _noticing_lost_connection(connection),
             ):
                 transaction.commit()
 
     @contextlib.contextmanager
     def _filled(self, connection: sa.Connection, extension: Extension) -> Iterator[None]:
-        """Prepare the tables, without what slows a load down until the rows are there."""
+        """Prepare the tables; keys and indexes are created after the rows are written."""
         self._connection = connection
         connection.execute(_NO_LIMITS)
         schema = schemas.chosen(connection, self._shown)
@@ -110,7 +111,7 @@ class PostgresWriter:
         if replacing:
             self._lock_tables(connection, schema)
         database.migrate(connection)
-        suspended = _suspend_users_rules(connection)
+        suspended = _disable_triggers_and_policies(connection)
         if replacing:
             _truncate(connection)
             extending.drop_leftovers(connection, extension)
@@ -119,7 +120,7 @@ class PostgresWriter:
         yield
         for statement in postponed:
             schemas.execute(connection, statement)
-        # The planner takes a table without statistics for a small one.
+        # Without statistics, the planner would assume that the tables are small.
         _analyze(connection, (table.name for table in database.tables()))
         schemas.execute(connection, f"SET LOCAL work_mem TO '{_WORK_MEMORY}'")
         add_reviews(connection)
@@ -129,7 +130,7 @@ class PostgresWriter:
             schemas.execute(connection, statement)
 
     def _exclude_other_loads(self, connection: sa.Connection, schema: str) -> None:
-        """Hold off other loads into the same schema until this transaction ends."""
+        """Prevent other loads into the same schema until this transaction ends."""
         lock = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended('dirtmodel ' || :s, 0))")
         if not connection.scalar(lock, {"s": schema}):
             raise DatabaseError(
@@ -137,23 +138,23 @@ class PostgresWriter:
             )
 
     def _check(self, connection: sa.Connection, schema: str) -> bool:
-        """Refuse a place that cannot be loaded into; return whether a release is replaced."""
-        return self._patiently(
+        """Check the schema, and return True if it contains a release to be replaced."""
+        return self._retry_while_locked(
             connection,
             schema,
             lambda: schemas.check(connection, schema, self._shown, replace=self._replace),
         )
 
     def _lock_tables(self, connection: sa.Connection, schema: str) -> None:
-        """Wait a while for those who read the old release, and keep others out."""
+        """Lock the tables of the old release, after waiting for sessions that use them."""
         names = ", ".join(map(quote, sorted(schemas.tables_in(connection, schema))))
         lock = f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"
-        self._patiently(connection, schema, lambda: schemas.execute(connection, lock))
+        self._retry_while_locked(connection, schema, lambda: schemas.execute(connection, lock))
 
-    def _patiently(
+    def _retry_while_locked(
         self, connection: sa.Connection, schema: str, attempt: Callable[[], _Result]
     ) -> _Result:
-        """Repeat what other sessions' locks prevent, for `PATIENCE` seconds."""
+        """Repeat an attempt for `PATIENCE` seconds while other sessions' locks prevent it."""
         start = time.monotonic()
         reported = False
         while True:
@@ -189,8 +190,8 @@ class PostgresWriter:
         dialect = self._connection.dialect
         types = [type_.compile(dialect).lower() for type_ in rows.columns.values()]
         columns = ", ".join(map(quote, rows.columns))
-        # The tables were created or truncated by this transaction: rows written frozen spare the
-        # server a second pass over gigabytes.
+        # FREEZE is allowed because this transaction created or truncated the tables. Without it,
+        # the server would process gigabytes of rows a second time to freeze them.
         statement = f"COPY {quote(rows.table)} ({columns}) FROM STDIN (FORMAT BINARY, FREEZE)"
         with _driver(self._connection).cursor() as cursor, cursor.copy(statement.encode()) as copy:
             copy.set_types([_wire_type(type_) for type_ in types])
@@ -198,7 +199,7 @@ class PostgresWriter:
                 copy.write_row(row)
 
     def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
-        """Write moments as µs since 2000, as they travel."""
+        """Convert an array to a list; times become µs since 2000, as in binary COPY."""
         if isinstance(type_, UTCDateTime):
             import pyarrow as pa
             import pyarrow.compute as pc
@@ -209,11 +210,11 @@ class PostgresWriter:
 
 
 def _wire_type(name: str) -> str:
-    # Without the digits of a numeric(10, 2).
+    # Drop the digits of a type such as numeric(10, 2).
     return _WIRE_TYPES.get(name, name.partition("(")[0])
 
 
-# What an administrator sets against runaway queries; a load is long, and idle while it reads.
+# Limits that administrators set for queries. A load takes long, and is idle while it reads files.
 _NO_LIMITS: Final = sa.text(
     "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', "
     "'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
@@ -222,7 +223,7 @@ _NO_LIMITS: Final = sa.text(
 
 @contextlib.contextmanager
 def _explained(message: str) -> Iterator[None]:
-    """Turn what the driver raises into an error of ours."""
+    """Convert exceptions of the driver to `DatabaseError`."""
     try:
         yield
     except (sa.exc.DBAPIError, psycopg.Error) as error:
@@ -230,10 +231,10 @@ def _explained(message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_the_dead(connection: sa.Connection) -> Iterator[None]:
-    """Tell SQLAlchemy when COPY, which it does not know about, finds the connection lost.
+def _noticing_lost_connection(connection: sa.Connection) -> Iterator[None]:
+    """Invalidate the connection if it was lost during COPY, which SQLAlchemy does not notice.
 
-    It would try to roll back, and the failure of that would hide the cause.
+    Otherwise SQLAlchemy would try to roll back, and the failure of that would hide the cause.
     """
     try:
         yield
@@ -244,13 +245,13 @@ def _without_the_dead(connection: sa.Connection) -> Iterator[None]:
 
 
 def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
-    found: Any = connection.connection.driver_connection
-    return found  # type: ignore[no-any-return]  # psycopg it is, see database.engine
+    raw: Any = connection.connection.driver_connection
+    return raw  # type: ignore[no-any-return]  # psycopg's connection, see database.engine
 
 
 def _truncate(connection: sa.Connection) -> None:
-    """Empty our tables, all but the lookups, which the migrations filled."""
-    # Only ours: a user's table may inherit from one of them.
+    """Empty our tables, except the lookup tables, which the migrations filled."""
+    # ONLY, because a user's table may inherit from one of ours.
     tables = (table.name for table in database.tables() if table.name not in ENUMS)
     names = ", ".join(f"ONLY {quote(table)}" for table in tables)
     schemas.execute(connection, f"TRUNCATE {names} RESTART IDENTITY")
@@ -272,27 +273,27 @@ _FORCED: Final = sa.text(
 _ENABLE: Final = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
-def _suspend_users_rules(connection: sa.Connection) -> list[str]:
-    """Keep users' triggers and policies from changing what is loaded, as on SQLite.
+def _disable_triggers_and_policies(connection: sa.Connection) -> list[str]:
+    """Disable users' triggers and policies, which could change the loaded rows.
 
-    Returns the statements that bring them into force again.
+    Returns the statements that enable them again.
     """
     tables = {"tables": [table.name for table in database.tables()]}
-    later = []
+    enabling = []
     for table, name, enabled in connection.execute(_TRIGGERS, tables).all():
         schemas.execute(connection, f"ALTER TABLE {table} DISABLE TRIGGER {name}")
-        later.append(f"ALTER TABLE {table} {_ENABLE[enabled]} TRIGGER {name}")
+        enabling.append(f"ALTER TABLE {table} {_ENABLE[enabled]} TRIGGER {name}")
     for table in connection.scalars(_FORCED, tables).all():
         schemas.execute(connection, f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-        later.append(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    return later
+        enabling.append(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    return enabling
 
 
 def _drop_keys_and_indexes(connection: sa.Connection) -> list[str]:
     """Drop our foreign keys and indexes, and return the statements that create them again.
 
-    Both cost less when the rows are there. Primary and unique keys stay: a user's view may
-    depend on them.
+    Both take less time after the rows are written. Primary and unique keys are kept, because a
+    user's view may depend on them.
     """
     ours = {
         "keys": [
@@ -321,7 +322,7 @@ def _drop_keys_and_indexes(connection: sa.Connection) -> list[str]:
         schemas.execute(connection, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     for name, _ in indexes:
         schemas.execute(connection, f"DROP INDEX {name}")
-    added = [f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for table, name, what in keys]
+    added = [f"ALTER TABLE {table} ADD CONSTRAINT {name} {text}" for table, name, text in keys]
     return [*(definition for _, definition in indexes), *added]
 
 
@@ -330,12 +331,12 @@ def _analyze(connection: sa.Connection, tables: Iterable[str]) -> None:
 
 
 def _advance_sequences(connection: sa.Connection) -> None:
-    """Set sequences past the loaded ids, so that an insert through the ORM finds a free one."""
+    """Set sequences past the loaded ids, so that inserting through the ORM uses a free id."""
     for table in database.tables():
         if "id" not in table.c:
             continue
         name = quote(table.name)
-        # Where the column has no sequence, this does nothing.
+        # This does nothing if the column has no sequence.
         schemas.execute(
             connection,
             f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), "

@@ -1,7 +1,7 @@
-"""The derived tables `target`, `picture`, `review` and `tally`, computed from DIRT's tables.
+"""Computing the derived tables `target`, `picture`, `review` and `tally` from DIRT's tables.
 
-This module is their only definition. A load, an upgrade, `dirtmodel refresh` and a writable
-session all call it.
+This module is their only definition. A load, an upgrade, `dirtmodel refresh` and writable sessions
+use it.
 """
 
 import itertools
@@ -31,14 +31,15 @@ from dirtmodel.models.derived import tally
 from dirtmodel.release.blobs import describe
 
 _PICTURES_AT_ONCE: Final = 64
+"""The number of pictures to read at a time."""
 
 Statement = sa.Select[*tuple[Any, ...]]
 
 
 def refresh_all(connection: sa.Connection) -> None:
-    """Bring all derived rows up to date, in the connection's own transaction.
+    """Update all derived rows, in the transaction of the connection.
 
-    Rows that are right already stay as they are: a target keeps its id.
+    Rows that are correct already do not change; in particular, targets keep their ids.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def refresh_all(connection: sa.Connection) -> None:
 
 
 def refresh_images(connection: sa.Connection, ids: Collection[int]) -> None:
-    """Bring the derived rows of some images up to date; ids without an image are allowed.
+    """Update the derived rows of some images; the ids of deleted images are allowed.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def refresh_images(connection: sa.Connection, ids: Collection[int]) -> None:
 
 
 def refresh_reviews(connection: sa.Connection, ids: Collection[int] | None = None) -> None:
-    """Bring `review` and `tally` up to date for some images, or for all, which did not change."""
+    """Update `review` and `tally` for some or all images, if only reviews have changed."""
     for some in [None] if ids is None else in_batches(sorted(set(ids))):
         _delete_reviews(connection, some)
         add_reviews(connection, some)
@@ -79,13 +80,13 @@ def refresh_reviews(connection: sa.Connection, ids: Collection[int] | None = Non
 
 
 def target_row(step: int, file1: str) -> dict[str, Any]:
-    """Return the columns of a target, all but its id."""
+    """Return the columns of a target, without its id."""
     entities = parse(file1)
     return {"step": step, "file1": file1, "scan": scan(step, entities), **entities._asdict()}
 
 
 def add_targets(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
-    """Add the targets that images show and that are not there yet, ordered by (step, file1)."""
+    """Add the missing targets of images, in the order of (step, file1)."""
     same = (Target.step == Image.step) & (Target.file1 == Image.file1)
     missing = (
         sa.select(Image.step, Image.file1)
@@ -106,7 +107,7 @@ def add_targets(connection: sa.Connection, ids: Sequence[int] | None = None) -> 
 
 
 class _Stored(NamedTuple):
-    """An image with its target, and what `picture` says of it at present."""
+    """An image with its target and its current row of `picture`, None if it has none."""
 
     img_id: int
     target_id: int
@@ -118,7 +119,7 @@ _DESCRIBED: Final = ("target_id", "format", "width", "height", "n_bytes", "sha25
 
 
 def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iterator[_Stored]:
-    """Yield images in the order of their ids, a few at a time."""
+    """Yield images in the order of their ids; a few are in memory at a time."""
     same = (Target.step == Image.step) & (Target.file1 == Image.file1)
     columns = [Picture.__table__.c[name] for name in _DESCRIBED]
     statement = (
@@ -142,7 +143,7 @@ def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iter
 
 
 def _refresh_pictures(connection: sa.Connection, images: Iterator[_Stored]) -> None:
-    """Describe the bytes of images, and write the descriptions that differ."""
+    """Describe the pictures of images, and write the descriptions that changed."""
     while some := list(itertools.islice(images, _PICTURES_AT_ONCE)):
         changed = []
         for image in some:
@@ -168,7 +169,7 @@ def _refresh_pictures(connection: sa.Connection, images: Iterator[_Stored]) -> N
 
 def _delete_stale(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
     """Delete pictures without an image, and targets without a picture."""
-    # Deleting an image deletes its picture, unless another program has switched that off.
+    # Deleting an image deletes its picture, unless another program has disabled foreign keys.
     gone = sa.delete(Picture).where(Picture.img_id.not_in(sa.select(Image.id)))
     if ids is not None:
         gone = gone.where(one_of(Picture.img_id, ids))
@@ -186,7 +187,7 @@ def _delete_reviews(connection: sa.Connection, ids: Sequence[int] | None = None)
 
 
 def add_reviews(connection: sa.Connection, ids: Sequence[int] | None = None) -> None:
-    """Add the reviews of images that have none in `review` yet, and count them."""
+    """Add the rows of `review` and `tally` for images that have none in these tables."""
     for kind, judged_by, rows, notes in (
         ("rating", JudgedBy.VERDICT, _ratings(ids), _note_of_rating),
         ("coordinate", JudgedBy.CLICKS, _click_sets(ids), _last_note_of_clicks),
@@ -222,9 +223,9 @@ def _note_of_rating(review: sa.FromClause) -> Statement:
 
 
 def _click_sets(ids: Sequence[int] | None) -> Statement:
-    """One row per image and session, dated by its last row."""
+    """Select one row per image and session, with the id and time of its last row."""
     row = orm.aliased(Coordinate)
-    last = _last_first(row, Coordinate.img_id, Coordinate.session_id).with_only_columns(row.id)
+    last = _last_row(row, Coordinate.img_id, Coordinate.session_id).with_only_columns(row.id)
     is_click = Coordinate.x.is_not(None) & Coordinate.y.is_not(None)
     blamed = sa.func.max(sa.case((Coordinate.source_data_issue, 1), else_=0))
     statement = sa.select(
@@ -242,12 +243,12 @@ def _click_sets(ids: Sequence[int] | None) -> Statement:
 
 def _last_note_of_clicks(review: sa.FromClause) -> Statement:
     row = orm.aliased(Coordinate)
-    last = _last_first(row, review.c.img_id, review.c.session)
+    last = _last_row(row, review.c.img_id, review.c.session)
     return last.with_only_columns(row.notes).where(row.notes.is_not(None))
 
 
-def _last_first(row: Any, img_id: Any, session: Any) -> Statement:
-    """Select the last one of the clicks of a session on an image."""
+def _last_row(row: Any, img_id: Any, session: Any) -> Statement:
+    """Select the last row of a session on an image."""
     return (
         sa.select(row)
         .where(row.img_id == img_id, row.session_id == session)
@@ -264,43 +265,43 @@ def _reviews(
 ) -> Statement:
     """Select the rows of `review` of one kind.
 
-    Notes, which can be large, are looked up at the end: what is sorted before is held in memory.
+    Notes are looked up last, because they can be large, and rows are held in memory to be sorted.
     """
-    placed = _placed(submitted).subquery("placed")
+    ranked = _ranked(submitted).subquery("ranked")
     decides = STEP.c.judged_by == str(judged_by)
     return (
         sa.select(
-            placed.c.img_id,
+            ranked.c.img_id,
             sa.literal(kind).label("kind"),
-            placed.c.id,
+            ranked.c.id,
             Picture.target_id,
-            placed.c.session,
-            placed.c.rater,
+            ranked.c.session,
+            ranked.c.rater,
             Target.step,
-            placed.c.created,
-            placed.c.verdict,
-            placed.c.n_clicks,
-            placed.c.source_data_issue,
+            ranked.c.created,
+            ranked.c.verdict,
+            ranked.c.n_clicks,
+            ranked.c.source_data_issue,
             decides.label("decides"),
-            (decides & (placed.c.place == 1)).label("latest"),
-            sa.case((placed.c.has_notes, notes(placed).scalar_subquery())).label("notes"),
+            (decides & (ranked.c.rank == 1)).label("latest"),
+            sa.case((ranked.c.has_notes, notes(ranked).scalar_subquery())).label("notes"),
         )
-        .join_from(placed, Picture, Picture.img_id == placed.c.img_id)
+        .join_from(ranked, Picture, Picture.img_id == ranked.c.img_id)
         .join(Target, Target.id == Picture.target_id)
         .join(STEP, STEP.c.id == Target.step)
     )
 
 
-def _placed(submitted: sa.Subquery) -> Statement:
-    """Number the submissions of each rater on each image, the last one first."""
-    said = submitted.c
-    # A session without a user is a rater of its own.
-    rater = (Session.user, sa.case((Session.user.is_(None), said.session)))
-    place = sa.func.row_number().over(
-        partition_by=[said.img_id, *rater], order_by=[said.created.desc(), said.id.desc()]
+def _ranked(submitted: sa.Subquery) -> Statement:
+    """Number the submissions of each rater on each image, from the last to the first."""
+    columns = submitted.c
+    # Each session without a user counts as a rater of its own.
+    rater = (Session.user, sa.case((Session.user.is_(None), columns.session)))
+    rank = sa.func.row_number().over(
+        partition_by=[columns.img_id, *rater], order_by=[columns.created.desc(), columns.id.desc()]
     )
-    # An outer join, though every session exists, and no other join: so SQLite walks the
-    # submissions by image along the covering index, and sorts ten at a time instead of a million.
-    return sa.select(*said, Session.user.label("rater"), place.label("place")).join_from(
-        submitted, Session, Session.id == said.session, isouter=True
+    # Every session exists, but with an outer join (and no further join) SQLite reads the
+    # submissions in the order of the covering index, and sorts about ten at a time, not a million.
+    return sa.select(*columns, Session.user.label("rater"), rank.label("rank")).join_from(
+        submitted, Session, Session.id == columns.session, isouter=True
     )

@@ -1,4 +1,4 @@
-"""What goes into each table, whichever engine: Arrow columns → tuples."""
+"""Converting batches of Arrow columns to rows of the tables, the same for both engines."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,16 +11,16 @@ from dirtmodel.release import Batch, Column, Pictures, Rejected
 from dirtmodel.release.blobs import Described
 
 Targets = dict[tuple[int, str], int]
-"""(step, file1) → target.id"""
+"""The id of each target, by (step, file1)."""
 
 
 def number_targets(batches: Iterator[Batch]) -> Targets:
-    """Number the targets of a release in the order of (step, file1), whatever the rows' order."""
-    found: set[tuple[int, str]] = set()
+    """Number the targets of a release in the order of (step, file1)."""
+    keys: set[tuple[int, str]] = set()
     for batch in batches:
         if batch.table == "image":
-            found.update(target_keys(batch))
-    return {key: number for number, key in enumerate(sorted(found), 1)}
+            keys.update(target_keys(batch))
+    return {key: number for number, key in enumerate(sorted(keys), 1)}
 
 
 def of_batch(writer: Writer, batch: Batch, layout: Sequence[Column]) -> Rows:

@@ -1,7 +1,7 @@
-"""Rows in long runs of ascending ids, whatever order their file has.
+"""Sorting the rows of a file into long runs of ascending ids.
 
-A table is a tree sorted by id: rows in order are appended to it, rows in none are strewn over all
-its pages, which takes ten times as long as soon as it has outgrown its cache.
+A table is a tree sorted by id. Rows in order are appended to it. Rows in random order are spread
+over all its pages, which takes ten times as long once the table is larger than the cache.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from dirtmodel.release.memory import NARROW_ROWS
 
 RUN_ROWS: Final = 512 * 1024
 RUN_BYTES: Final = 64 << 20
-"""Rows that are sorted together, and their bytes, about."""
+"""Approximate maximum of the rows, and of their bytes, that are sorted together."""
 
 LARGE_BYTES: Final = 4 << 20
-"""A batch of this size is not sorted: its rows are large, and so their order matters little."""
+"""Bytes from which on a batch is not sorted, because the order of large rows matters little."""
 
 
 def in_runs(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield the rows of each table in sorted runs; those that are large pass as they are."""
+    """Yield the rows of each table in sorted runs; batches of large rows are left unchanged."""
     run: list[Batch] = []
     n_rows = n_bytes = 0
     for batch in batches:
@@ -50,12 +50,12 @@ def _sorted(run: list[Batch]) -> Iterator[Batch]:
     }
     order = np.argsort(integers(columns["id"]), kind="stable")
     rejected = [row for batch in run for row in batch.rejected]
-    # At least one batch, for the sake of the rejected rows.
+    # At least one batch, which may have rejected rows only.
     for start in range(0, max(len(order), 1), NARROW_ROWS):
-        taken = pa.array(order[start : start + NARROW_ROWS])
+        indices = pa.array(order[start : start + NARROW_ROWS])
         yield replace(
             run[0],
-            columns={name: array.take(taken) for name, array in columns.items()},
+            columns={name: array.take(indices) for name, array in columns.items()},
             rejected=rejected,
         )
         rejected = []

@@ -1,4 +1,4 @@
-"""A Postgres schema as the place of a release: which one, what is there, who may load into it."""
+"""Choosing and checking the Postgres schema that a release is loaded into."""
 
 import re
 import string
@@ -19,13 +19,13 @@ _ELSEWHERE: Final = "choose another schema with ?options=-csearch_path%3Dname"
 _PATH_ENTRY: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
 _FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _LONGEST: Final = 63
-"""Bytes of a name that Postgres keeps."""
+"""Bytes of a name; Postgres truncates longer names."""
 
 
 def chosen(connection: sa.Connection, shown: str) -> str:
-    """Return the schema that the search path names first, whether it exists or not.
+    """Return the first schema of the search path; it need not exist.
 
-    `$user` counts where there is a schema of that name, as for Postgres itself.
+    As in Postgres, `$user` is ignored if there is no schema with the name of the role.
     """
     path, role = connection.execute(
         sa.text("SELECT current_setting('search_path'), current_user::text")
@@ -36,13 +36,13 @@ def chosen(connection: sa.Connection, shown: str) -> str:
         if exists(connection, role):
             return str(role)
     raise DatabaseError(
-        f"the search path of {shown} names no schema to load into; "
+        f"the search path of {shown} does not name a schema to load into; "
         "name one with ?options=-csearch_path%3Dname"
     )
 
 
 def path_entries(path: str) -> list[str]:
-    """Read the names in a search path as Postgres does: folded to lower case unless quoted.
+    """Read the names in a search path like Postgres: in lower case unless they are quoted.
 
     >>> path_entries('Release_3.0, "My-Schema", "$user"')
     ['release_3.0', 'My-Schema', '$user']
@@ -55,21 +55,26 @@ def path_entries(path: str) -> list[str]:
 
 
 def exists(connection: sa.Connection, schema: str) -> bool:
-    """Return whether a schema of this name exists."""
-    found = sa.text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
-    return bool(connection.scalar(found, {"schema": schema}))
+    """Return True if a schema of this name exists."""
+    query = sa.text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
+    return bool(connection.scalar(query, {"schema": schema}))
 
 
 def check(connection: sa.Connection, schema: str, shown: str, *, replace: bool) -> bool:
-    """Refuse a place that cannot be loaded into; return whether a release there is replaced."""
+    """Make sure that a release can be loaded into a schema.
+
+    Returns
+    -------
+    bool
+        True if the schema contains a release, which is to be replaced.
+    """
     encoding = connection.scalar(sa.text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise DatabaseError(
             f"{shown} is encoded in {encoding}, which cannot hold every note; make a database with:"
             " createdb --encoding UTF8 --template template0 NAME"
         )
-    there = _ours_in(connection, schema)
-    if not there:
+    if not _ours_in(connection, schema):
         if exists(connection, schema):
             _require(connection, "schema", schema, f"create tables in schema {schema}", shown)
         else:
@@ -83,47 +88,48 @@ def check(connection: sa.Connection, schema: str, shown: str, *, replace: bool) 
 
 
 def execute(connection: sa.Connection, statement: str) -> None:
-    """Run SQL as it is, per cent signs included."""
+    """Execute SQL in which per cent signs have no special meaning."""
     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def use(connection: sa.Connection, schema: str) -> None:
-    """Look for tables in this schema only, until the transaction ends."""
+    """Set the search path to this schema alone, until the transaction ends."""
     execute(connection, f"SET LOCAL search_path TO {quote(schema)}")
 
 
 def _relations() -> list[str]:
-    """Name our tables and views."""
+    """List the names of our tables and views."""
     relations = (*database.tables(), *VIEWS)
     return sorted([*(relation.name for relation in relations), _VERSION])
 
 
 def tables_in(connection: sa.Connection, schema: str) -> set[str]:
-    """Name our tables that are in a schema."""
+    """Return the names of our tables that exist in a schema."""
     return _ours_in(connection, schema) & {*(table.name for table in database.tables()), _VERSION}
 
 
 def _ours_in(connection: sa.Connection, schema: str) -> set[str]:
-    """Names of ours that are taken in a schema, by whatever kind of relation."""
-    found = sa.text(
+    """Return those names of our tables and views that a relation of any kind in a schema has."""
+    query = sa.text(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "WHERE n.nspname = :schema AND c.relname = ANY(:relations)"
     )
-    return set(connection.scalars(found, {"schema": schema, "relations": _relations()}))
+    return set(connection.scalars(query, {"schema": schema, "relations": _relations()}))
 
 
 def _check_release(connection: sa.Connection, schema: str, where: str, *, replace: bool) -> None:
-    """Make sure that what is there is a release of ours, and meant to be replaced."""
-    there = _ours_in(connection, schema)
-    revision = _revision(connection, schema) if there >= {*MIRRORED, _VERSION} else None
+    """Make sure that a schema contains a release of ours, which may be replaced."""
+    names = _ours_in(connection, schema)
+    revision = _revision(connection, schema) if names >= {*MIRRORED, _VERSION} else None
     if revision is None:
         raise DatabaseError(
-            f"{where} has other tables under our names ({', '.join(sorted(there))}); {_ELSEWHERE}"
+            f"{where} has other tables with the same names as ours "
+            f"({', '.join(sorted(names))}); {_ELSEWHERE}"
         )
     if not replace:
         raise DatabaseError(
-            f"{where} holds a release; add --replace to load into its place (it stays as it is "
-            f"until the new one is complete), or {_ELSEWHERE}"
+            f"{where} contains a release; add --replace to replace it (it is left unchanged until "
+            f"the new one is complete), or {_ELSEWHERE}"
         )
     if revision not in database.known_revisions():
         raise DatabaseError(
@@ -133,7 +139,7 @@ def _check_release(connection: sa.Connection, schema: str, where: str, *, replac
 
 
 def _revision(connection: sa.Connection, schema: str) -> str | None:
-    """Return the revision of the tables in a schema, or None if none can be read."""
+    """Return the revision of the tables in a schema, or None if it cannot be read."""
     readable = sa.text(
         "SELECT has_column_privilege(a.attrelid, a.attnum, 'SELECT') FROM pg_attribute AS a "
         "JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace "
@@ -143,8 +149,8 @@ def _revision(connection: sa.Connection, schema: str) -> str | None:
     if not connection.scalar(readable, {"schema": schema, "version": _VERSION}):
         return None
     version = sa.table(_VERSION, sa.column("version_num", sa.Text), schema=schema)
-    found: str | None = connection.scalar(sa.select(version.c.version_num))
-    return found
+    revision: str | None = connection.scalar(sa.select(version.c.version_num))
+    return revision
 
 
 _RIGHTS: Final = {
@@ -163,7 +169,7 @@ _REMEDIES: Final = {
 
 
 def _require(connection: sa.Connection, right: str, schema: str, purpose: str, shown: str) -> None:
-    """Make sure of a right before hours are spent."""
+    """Make sure that the role has a right, before the load starts."""
     statement = sa.text(_RIGHTS[right])
     values = {"schema": schema, "relations": _relations()}
     if connection.scalar(statement, values):
@@ -196,7 +202,7 @@ _REFERRERS: Final = sa.text(
 
 
 def _check_referrers(connection: sa.Connection, schema: str) -> None:
-    """Refuse to replace rows that tables of others refer to: they cannot be truncated."""
+    """Make sure that no user's table refers to ours, which could not be truncated then."""
     truncated = [name for name in _relations() if name not in ENUMS]
     values = {"schema": schema, "relations": _relations(), "truncated": truncated}
     referrer = connection.scalars(_REFERRERS, values).first()
@@ -208,8 +214,8 @@ def _check_referrers(connection: sa.Connection, schema: str) -> None:
 
 
 def users_of(connection: sa.Connection, schema: str) -> str:
-    """Name those who hold locks on tables in a schema."""
-    found = connection.scalars(
+    """Describe the sessions that hold locks on tables in a schema."""
+    users = connection.scalars(
         sa.text(
             "SELECT DISTINCT format('%s, process %s', coalesce(a.usename, 'unknown'), l.pid) "
             "FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation "
@@ -219,4 +225,4 @@ def users_of(connection: sa.Connection, schema: str) -> str:
         ),
         {"schema": schema},
     )
-    return "; ".join(found) or "by no one any longer"
+    return "; ".join(users) or "no session now"

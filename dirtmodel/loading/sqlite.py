@@ -1,7 +1,8 @@
 """Writing a release into a SQLite file.
 
-The new database grows in a file beside its destination, without journal or fsync, and takes the
-destination's place by a rename when it is complete: whatever happens before, the old one is there.
+The new database is written to a temporary file beside its destination, without journal or fsync.
+When it is complete, it is renamed and replaces the destination. Until then, an existing database is
+left unchanged.
 """
 
 import concurrent.futures
@@ -30,27 +31,27 @@ from dirtmodel.release import Extension
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 _WRITING: Final = (
     "synchronous=OFF",
     "foreign_keys=OFF",
-    # Pictures pass through; more would only add to the memory that a load needs.
+    # Pictures are not read again, so that a larger cache would not help.
     "cache_size=-16384",
 )
-# What is sorted for an index comes on top of it, and what does not fit goes through files.
+# For creating indexes. Sorting takes further memory; rows that do not fit are sorted in files.
 _SORTING: Final = "cache_size=-98304"
 _REVIEWS: Final = frozenset({"review", "tally"})
-"""Tables that are filled from the others."""
+"""Tables that are computed from the other tables after these are written."""
 _FLUSH_SECONDS: Final = 0.2
+"""Seconds between two calls of fsync during a load."""
 _APPLICATION_ID: Final = slice(68, 72)
-"""Where in a SQLite file it is."""
+"""Position of the application id in a SQLite file."""
 
 
 class SqliteWriter:
-    """Builds a new file beside the destination and renames it into its place."""
+    """Writes a new file beside the destination, and renames it when it is complete."""
 
     def __init__(self, url: sa.URL, *, replace: bool) -> None:
-        # The database may be reached through a link: the file it points to is what is replaced.
+        # If the path is a link, the file that it points to is replaced.
         self._path = Path(os.path.realpath(database.sqlite_path(url)))
         self._shown = database.sqlite_path(url)
         self._replace = replace
@@ -58,7 +59,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
 
     def check_destination(self, n_bytes: int) -> None:
-        """Refuse what cannot work: folder, rights, space, or something else at the destination."""
+        """Check the folder, the right to write, the free space, and any existing file."""
         folder = self._path.parent
         if not folder.is_dir():
             make = f"mkdir -p {shlex.quote(str(folder))}"
@@ -67,7 +68,7 @@ class SqliteWriter:
             raise DatabaseError(f"no right to write in {folder}; choose another place with --db")
         self._check_existing()
         if self._path.exists():
-            # What else may be wrong with it is reported when it is copied from.
+            # Only locks matter here. Other errors are reported when users' objects are copied.
             with contextlib.suppress(sqlite3.Error), self._locked_old():
                 pass
         free = shutil.disk_usage(folder).free
@@ -78,12 +79,12 @@ class SqliteWriter:
             )
 
     def _check_existing(self) -> None:
-        there = self._path.exists()
+        exists = self._path.exists()
         for suffix in ("-journal", "-wal"):
             leftover = self._path.with_name(self._path.name + suffix)
             if not leftover.exists():
                 continue
-            if not there:
+            if not exists:
                 raise DatabaseError(
                     f"{leftover} is left over from another database and would damage a new one; "
                     "remove it, or choose another place with --db"
@@ -94,7 +95,7 @@ class SqliteWriter:
                 "to it; close that program; if none is left, complete or undo its last change "
                 f"with: {upgrade}"
             )
-        if not there:
+        if not exists:
             return
         if not _is_ours(self._path):
             raise DatabaseError(
@@ -103,18 +104,18 @@ class SqliteWriter:
             )
         if not self._replace:
             raise DatabaseError(
-                f"{self._shown} exists; add --replace to load into its place (it stays as it is "
-                "until the new one is complete)"
+                f"{self._shown} exists; add --replace to replace it (it is left unchanged until "
+                "the new one is complete)"
             )
         self._check_old_revision()
 
     def _check_old_revision(self) -> None:
-        """Refuse a revision whose own objects cannot be distinguished from those of users."""
+        """Reject a revision of a newer version, whose own objects are not known."""
         with contextlib.closing(_unlocked(self._path)) as old:
             try:
                 revision = _revision(old)
             except sqlite3.Error:
-                # Another program may be writing to it; what is wrong will turn up.
+                # Another program may be writing to it. Other errors are reported later.
                 return
         if revision not in (None, *database.known_revisions()):
             raise DatabaseError(
@@ -124,13 +125,13 @@ class SqliteWriter:
 
     @contextlib.contextmanager
     def transaction(self, extension: Extension) -> Iterator[sa.Connection]:
-        """Build the new file; on success it takes the destination's place."""
+        """Begin to write the new file, and rename it at the end of the transaction."""
         try:
-            self._clear_stale()
+            self._remove_leftover()
             if self._path.exists():
                 self._try_users_objects(extension)
             with self._claim() as (connection, handle), contextlib.ExitStack() as stack:
-                with _written_back(handle), connection.begin():
+                with _flushed_regularly(handle), connection.begin():
                     before_reviews, after_reviews = _empty_schema(connection, extension)
                     yield connection
                     connection.exec_driver_sql(f"PRAGMA {_SORTING}")
@@ -152,7 +153,7 @@ class SqliteWriter:
             ) from error
 
     def _try_users_objects(self, extension: Extension) -> None:
-        """Add what users added to an empty database, before the time for the rows is spent."""
+        """Copy users' objects to an empty database, to find errors before rows are written."""
         with contextlib.ExitStack() as stack:
             old, kept, _ = self._users_objects(stack)
             if not kept.objects:
@@ -165,13 +166,13 @@ class SqliteWriter:
                 keep.copy_objects(old, keep.driver(empty), kept, rows=False)
 
     def _keep_users_objects(self, stack: contextlib.ExitStack) -> None:
-        """Copy what users added to the old database, which stays locked until the stack ends."""
-        # It may have appeared while the release was loaded.
+        """Copy users' objects from the old database, which stays locked until the stack closes."""
+        # Check again: the file may have been created while the release was loaded.
         self._check_existing()
         old, kept, in_wal_mode = self._users_objects(stack)
         keep.copy_objects(old, self._raw, kept)
         if in_wal_mode:
-            # Its log would lie beside the new database.
+            # Closing the old database removes its log, which would be beside the new database.
             stack.close()
 
     def _users_objects(
@@ -183,15 +184,15 @@ class SqliteWriter:
             return old, keep.users_objects(old, _revision(old), "load"), in_wal_mode
         except sqlite3.Error as error:
             raise DatabaseError(
-                f"{self._shown} cannot be read ({error}), and what was added to it would be lost; "
-                "nothing was changed; move it to another place, and load again"
+                f"{self._shown} cannot be read ({error}), so that tables and views added to it "
+                "would be lost; nothing was changed; move it to another place, and load again"
             ) from error
 
     @contextlib.contextmanager
     def _locked_old(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
-        """Open the database that is to be replaced, and keep others from writing to it.
+        """Open the database that is to be replaced, and lock it against writing.
 
-        Yields the connection, and whether the database is in WAL mode, in which others can write.
+        Yields the connection, and True if the database is in WAL mode, in which it is not locked.
         """
         writable = os.access(self._path, os.W_OK)
         uri = f"{self._path.as_uri()}?mode={'rw' if writable else 'ro'}"
@@ -209,18 +210,17 @@ class SqliteWriter:
 
     @contextlib.contextmanager
     def _claim(self) -> Iterator[tuple[sa.Connection, int]]:
-        """Make the partial file, and hold its lock until it is renamed or removed.
+        """Create the temporary file, and hold a lock on it until it is renamed or removed.
 
-        Only who holds the lock may do either, so that two loads never take each other's file. The
-        handle given beside the connection stays open as long: closing any handle of a file gives
-        up the process's locks on it.
+        Only the process that holds the lock may rename or remove it. Yields the connection, and a
+        handle that stays open: closing any handle of a file releases the process's locks on it.
         """
         try:
             handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError as error:
             raise self._busy() from error
         if self._path.exists():
-            # The new file is readable by exactly those who may read the old one.
+            # The new file gets the permissions of the old one.
             os.fchmod(handle, self._path.stat().st_mode & 0o777)
         own = True
         engine = database.engine(sa.URL.create("sqlite", database=str(self._partial)))
@@ -241,14 +241,14 @@ class SqliteWriter:
             self._connection = None
             os.close(handle)
 
-    def _clear_stale(self) -> None:
-        """Remove what a killed load left behind, unless a living one holds it."""
-        found = _inode(self._partial)
-        if found is None:
+    def _remove_leftover(self) -> None:
+        """Remove the temporary file of a load that was killed; raise an error if it is in use."""
+        inode = _inode(self._partial)
+        if inode is None:
             return
-        with contextlib.closing(sqlite3.connect(self._partial)) as stale:
-            # A second load may have cleared it since, and begun one of its own.
-            if not _lock(stale) or _inode(self._partial) != found:
+        with contextlib.closing(sqlite3.connect(self._partial)) as leftover:
+            # Another load may have removed it meanwhile, and created its own.
+            if not _lock(leftover) or _inode(self._partial) != inode:
                 raise self._busy()
             self._partial.unlink()
 
@@ -267,7 +267,7 @@ class SqliteWriter:
         return self._connection
 
     def insert(self, rows: Rows) -> None:
-        """Insert through the driver, which takes slices of Arrow's buffers as they are."""
+        """Insert with the driver, which accepts slices of Arrow's buffers without a copy."""
         columns = ", ".join(map(quote, rows.columns))
         places = ", ".join("?" * len(rows.columns))
         self._raw.executemany(
@@ -275,7 +275,7 @@ class SqliteWriter:
         )
 
     def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
-        """Write moments and dates as text, as SQLAlchemy does."""
+        """Convert an array to a list; times, dates and decimal numbers become text."""
         import pyarrow as pa
 
         if isinstance(type_, UTCDateTime | sa.Date):
@@ -287,8 +287,8 @@ class SqliteWriter:
 
 
 @contextlib.contextmanager
-def _written_back(handle: int) -> Iterator[None]:
-    """Have the system bring a growing file to its disk all the while, not only at the end."""
+def _flushed_regularly(handle: int) -> Iterator[None]:
+    """Call fsync regularly while a file is written, so that the last call takes little time."""
     done = threading.Event()
 
     def flush() -> None:
@@ -305,7 +305,7 @@ def _written_back(handle: int) -> Iterator[None]:
 
 
 def _size(n_bytes: int) -> str:
-    """Write a size so that it can be compared with another one.
+    """Return a size with enough digits to compare it with another one.
 
     >>> _size(3_456_000_000), _size(45_678_900), _size(12_345)
     ('3.46 GB', '45.68 MB', '12,345 bytes')
@@ -317,12 +317,13 @@ def _size(n_bytes: int) -> str:
 
 
 def _unlocked(path: Path) -> sqlite3.Connection:
-    """Open a file without a lock, and without the log that a reader leaves in WAL mode."""
+    """Open a file without locking it, and without creating a log if it is in WAL mode."""
     return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _is_ours(path: Path) -> bool:
-    """Read the file's header, which no lock keeps from being read."""
+    """Return True if the header of a file is that of one of our databases."""
+    # Locks of SQLite do not prevent reading the header directly.
     try:
         with path.open("rb") as file:
             header = file.read(_APPLICATION_ID.stop)
@@ -330,20 +331,20 @@ def _is_ours(path: Path) -> bool:
         return False
     except OSError as error:
         raise DatabaseError(f"cannot read {path}: {error.strerror}; nothing was changed") from error
-    found = int.from_bytes(header[_APPLICATION_ID], "big")
-    return header.startswith(database.SQLITE_MAGIC) and found == database.APPLICATION_ID
+    application_id = int.from_bytes(header[_APPLICATION_ID], "big")
+    return header.startswith(database.SQLITE_MAGIC) and application_id == database.APPLICATION_ID
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:
-    """Return the revision of a database; None for one without any of our tables."""
+    """Return the revision of a database, or None if it has none."""
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
 
 
 def _lock(connection: sqlite3.Connection) -> bool:
-    """Lock a file until the connection is closed; False if another connection holds it.
+    """Lock a file until the connection is closed; return False if another connection holds a lock.
 
-    A file that is not a database (a load died before the first page was whole) is not locked.
+    A file that is not a database is not locked; a load that was killed early leaves such a file.
     """
     try:
         for pragma in ("busy_timeout=0", "locking_mode=EXCLUSIVE", "journal_mode=OFF"):
@@ -360,19 +361,19 @@ def _lock(connection: sqlite3.Connection) -> bool:
 
 
 def _empty_schema(connection: sa.Connection, extension: Extension) -> tuple[list[str], list[str]]:
-    """Create the tables, and return the statements that create the rest when they are filled.
+    """Create the tables without indexes, views and triggers.
 
     Returns
     -------
     tuple
-        The statements that come before the reviews are computed, and those that come after.
+        Statements that create these: before and after the reviews are computed.
     """
     database.migrate(connection)
-    # Indexes cost less at the end, and a view on a table would keep its columns from changing.
+    # Creating indexes takes less time at the end. A view would prevent changing columns of tables.
     postponed = connection.exec_driver_sql(
         "SELECT type, name, tbl_name, sql FROM sqlite_master "
         "WHERE type IN ('index', 'view', 'trigger') AND sql IS NOT NULL "
-        # Dropping a view drops its triggers.
+        # Triggers before views: dropping a view drops its triggers.
         "ORDER BY type = 'view', type = 'index', rowid"
     ).all()
     for kind, name, _, _ in postponed:

@@ -1,4 +1,4 @@
-"""Bringing a database of an earlier revision to this version's schema, in place."""
+"""Migrating a database to another revision in place."""
 
 import contextlib
 import os
@@ -15,14 +15,14 @@ from dirtmodel.loading.refresh import refresh_all
 def upgrade(
     db: str | sa.URL | os.PathLike[str] = database.DEFAULT, revision: str = "head"
 ) -> tuple[str, str]:
-    """Migrate a database in place and compute its derived rows, all or nothing.
+    """Migrate a database in place and compute its derived rows, completely or not at all.
 
     Parameters
     ----------
     db
         Path of a SQLite file, or a SQLAlchemy URL.
     revision
-        The revision to migrate to; an earlier one drops what later ones added.
+        The revision to migrate to. Migrating to an earlier one drops what later ones added.
 
     Returns
     -------
@@ -32,8 +32,8 @@ def upgrade(
     Raises
     ------
     DatabaseError
-        If the database is missing, not ours, newer than this version, or could not be migrated;
-        then it is left unchanged. If the disk is so full that SQLite cannot undo the change, the
+        If the database is missing, not ours, newer than this version, or could not be migrated; it
+        is left unchanged then. If the disk is so full that SQLite cannot undo the change, the
         message names the journal that must be kept.
     """
     url = database.parse_url(db)
@@ -42,7 +42,7 @@ def upgrade(
         if before not in database.known_revisions():
             database.check_revision(connection, url)
         connection.rollback()
-        # Dropping a table would cascade into those that refer to it.
+        # Dropping a table would delete the rows that refer to it.
         database.prepare_bulk_writes(connection)
         try:
             with connection.begin(), _keep_users_objects(connection, before):
@@ -52,7 +52,7 @@ def upgrade(
                     refresh_all(connection)
                 database.check_foreign_keys(connection)
         except sa.exc.DBAPIError as error:
-            # Only then is everything undone.
+            # Closing the connection undoes the change completely.
             connection.close()
             state = database.unfinished(url, "upgrade") or "is left unchanged"
             advice = "; upgrade it as the owner of its tables" if database.is_denied(error) else ""
@@ -65,7 +65,7 @@ def upgrade(
 
 @contextlib.contextmanager
 def _keep_users_objects(connection: sa.Connection, revision: str) -> Iterator[None]:
-    """Make sure that what users added is there and works as before."""
+    """Make sure that the objects which users added still exist and work."""
     if connection.dialect.name == "sqlite":
         raw = keep.driver(connection)
         kept = keep.users_objects(raw, revision, "upgrade")

@@ -1,4 +1,4 @@
-"""What a writer does, whichever engine it writes to."""
+"""The interface of the writers of the two engines."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -23,22 +23,22 @@ class Rows(NamedTuple):
 
 
 class Writer(Protocol):
-    """Writes one release to one place, all of it or nothing."""
+    """Writes a release to a database, completely or not at all."""
 
     def check_destination(self, n_bytes: int) -> None:
-        """Refuse what cannot work before hours are spent on it.
+        """Raise an error before the load starts if it cannot succeed.
 
         Parameters
         ----------
         n_bytes
-            What the release is known to need at least.
+            The bytes of disk space that the release needs at least.
         """
 
     def transaction(self, extension: Extension) -> contextlib.AbstractContextManager[sa.Connection]:
-        """Open a transaction on an empty schema; leaving it puts the release in place."""
+        """Begin a transaction on an empty schema, and commit the release at its end."""
 
     def insert(self, rows: Rows) -> None:
-        """Write rows."""
+        """Insert rows."""
 
     def values(self, array: "pa.Array", type_: SqlType) -> list[Any]:
-        """Convert a canonical array to the values that the engine's driver takes."""
+        """Convert a canonical array to values for the driver of the engine."""
