@@ -393,13 +393,13 @@ class TestParquet:
         rows = [(0, first)] * (parquet_format._CHUNK if apart else 1) + [(0, second)]
         with pytest.raises(
             dm.OutputError,
-            match=r"^column mixed holds values of several types, which parquet cannot; "
-            r"cast it in the query or choose --format csv\Z",
+            match=r"^column mixed has values of several types, which parquet does not allow; "
+            r"cast it in the query, or choose --format csv\Z",
         ):
             parquet(["n", "mixed"], rows)
 
     def test_an_integer_beyond_64_bits_is_refused(self) -> None:
-        with pytest.raises(dm.OutputError, match="column n holds values of several types"):
+        with pytest.raises(dm.OutputError, match="column n has values of several types"):
             parquet(["n"], [(2**70,)])
 
     def test_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,8 +429,8 @@ class TestBytes:
         with pytest.raises(dm.OutputError) as caught:
             outputs.write(["id", "img"], [(1, b"\x89PNG\r\n\x1a\n rest")], format_, file)
         assert str(caught.value) == (
-            f"column img holds pictures or other bytes, which {format_} cannot hold; leave it out, "
-            "choose parquet, or write the pictures as files with: dirtmodel extract"
+            f"column img has pictures or other bytes, which {format_} cannot contain; leave it "
+            "out, choose parquet, or write the pictures as files with: dirtmodel extract"
         )
         assert file.getvalue() == b""
 

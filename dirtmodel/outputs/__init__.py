@@ -1,11 +1,11 @@
-"""Rows into files, text and the HTML of notebooks.
+"""Writing rows to files, as text, and as HTML for notebooks.
 
-- `formats`: table, csv, tsv, json, ndjson or parquet
-- `table`: tables for people, of the width of a terminal
-- `values`: single values as text and JSON
-- `parquet`: Arrow types found out chunk by chunk
-- `shown`: text, and HTML for notebooks
-- `files`: files that take their name only when they are complete
+- `formats`: writing rows as a table, csv, tsv, json, ndjson or parquet
+- `table`: tables that fit the width of a terminal
+- `values`: converting single values to text and JSON
+- `parquet`: writing parquet, with types inferred chunk by chunk
+- `shown`: results as text, and as HTML in notebooks
+- `files`: files that have temporary names until they are complete
 """
 
 from dirtmodel.outputs.files import destination, is_stream, make_folder, refuse_existing, save

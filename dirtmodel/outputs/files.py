@@ -1,8 +1,9 @@
-"""Files that take their name only when they are complete.
+"""Writing files, which have temporary names until they are complete.
 
-One rule holds for every command and function that writes files. A path that exists is refused
-unless it may be replaced, and a symbolic link exists wherever it points. What replaces a link takes
-the place of the link itself. Devices and pipes are written to.
+The same rules hold for all commands and functions that write files. An existing path is rejected
+unless it may be replaced; a symbolic link counts as existing even if its target does not exist.
+Replacing a link replaces the link itself, not its target. Devices and pipes are written to
+directly.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from dirtmodel.errors import OutputError
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing."""
+    """Create a folder and its parents, if they do not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -27,10 +28,10 @@ def make_folder(folder: Path) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a path leads to a device or a pipe, which is written to and not replaced.
+    """Return True for a device or a pipe, which is written to directly.
 
-    A link of the user's own to one is a link like any other; those below /dev and /proc are how the
-    system names the streams of a process.
+    A link to one counts only below /dev and /proc, where links are the names of the streams of a
+    process.
     """
     try:
         mode = path.stat().st_mode
@@ -42,46 +43,45 @@ def is_stream(path: Path) -> bool:
 
 
 def refuse_existing(paths: Sequence[Path], *, replace: bool) -> None:
-    """Make sure that nothing would be overwritten.
+    """Make sure that files can be written to some paths without overwriting anything.
 
     Raises
     ------
     OutputError
-        If `replace` is not set and one of the paths exists; or one is a folder or a SQLite
-        database.
+        If one of the paths exists and `replace` is False, or one is a folder or a SQLite database.
     """
-    there = [path for path in paths if os.path.lexists(path) and not is_stream(path)]
-    for path in there:
+    existing = [path for path in paths if os.path.lexists(path) and not is_stream(path)]
+    for path in existing:
         if path.is_dir() and not path.is_symlink():
             raise OutputError(f"{path} is a folder; choose the path of a file")
-        _spare_database(path)
-    if there and not replace:
-        more = f" (and {len(there) - 1:,} more)" if there[1:] else ""
+        _refuse_database(path)
+    if existing and not replace:
+        more = f" (and {len(existing) - 1:,} more)" if existing[1:] else ""
         raise OutputError(
-            f"{there[0]}{more} exists already; choose another path, or add --replace "
+            f"{existing[0]}{more} exists already; choose another path, or add --replace "
             "(in Python replace=True)"
         )
 
 
 def save(data: bytes, path: Path, *, replace: bool = False) -> None:
-    """Write a file of these bytes; see `destination`."""
+    """Write bytes to a file; see `destination`."""
     with destination(path, replace=replace) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def destination(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when it is complete.
+    """Open a file for writing. It has a temporary name until it is complete.
 
     Parameters
     ----------
     replace
-        Whether it may take the place of a file or link of that name.
+        Replace an existing file or link.
 
     Raises
     ------
     OutputError
-        If it exists already or cannot be written; what was there before is left unchanged.
+        If the file exists already or cannot be written; an existing file is left unchanged.
     """
     if is_stream(path):
         with _unwritable(path, "choose another path"), path.open("wb") as file:
@@ -92,18 +92,18 @@ def destination(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
     left = "the existing file is left unchanged" if existed else "no file is left behind"
     with contextlib.ExitStack() as stack:
         with _unwritable(path, "choose another path"):
-            made = stack.enter_context(partial.file(path.parent))
+            temporary = stack.enter_context(partial.file(path.parent))
         with _unwritable(path, left):
-            with os.fdopen(made.handle, "wb", closefd=False) as file:
+            with os.fdopen(temporary.handle, "wb", closefd=False) as file:
                 yield file
             if path.is_file() and not path.is_symlink():
-                os.fchmod(made.handle, path.stat().st_mode & 0o777)
+                os.fchmod(temporary.handle, path.stat().st_mode & 0o777)
             refuse_existing([path], replace=replace)
-            made.move_to(path)
+            temporary.move_to(path)
 
 
-def _spare_database(path: Path) -> None:
-    """Refuse to overwrite a database, whose path is easily typed for -o instead of --db."""
+def _refuse_database(path: Path) -> None:
+    """Refuse to overwrite a database, which users could name with -o instead of --db by mistake."""
     if not path.is_file():
         return
     from dirtmodel.database import SQLITE_MAGIC
@@ -118,7 +118,7 @@ def _spare_database(path: Path) -> None:
 
 @contextlib.contextmanager
 def _unwritable(place: Path | str, then: str) -> Iterator[None]:
-    """Turn errors of the system into ours; a reader of a pipe that has left is not an error."""
+    """Convert errors of the system to `OutputError`, except for a pipe closed by its reader."""
     try:
         yield
     except BrokenPipeError:

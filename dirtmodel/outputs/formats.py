@@ -1,6 +1,6 @@
-"""Rows → table, csv, tsv, json, ndjson or parquet.
+"""Writing rows as a table, csv, tsv, json, ndjson or parquet.
 
-All of them stream: a million rows never stand in memory at once.
+All formats are streamed: rows are not held in memory all at once.
 """
 
 import io
@@ -26,21 +26,21 @@ _SUFFIXES: Final = {".jsonl": "ndjson", ".txt": "table"} | {
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 
 
-def format_of(path: Path | None, asked: str | None) -> str:
-    """Choose the format: the one asked for, else by the file's suffix, else `table`.
+def format_of(path: Path | None, option: str | None) -> str:
+    """Return the format of an option, or else of the file's suffix, or else `table`.
 
     Raises
     ------
     OutputError
-        If the file has a suffix that does not name a format.
+        If there is no option and the suffix of the file does not name a format.
 
     Examples
     --------
     >>> format_of(Path("excluded.tsv"), None)
     'tsv'
     """
-    if asked is not None:
-        return asked
+    if option is not None:
+        return option
     if path is None or not path.suffix:
         return "table"
     try:
@@ -64,25 +64,25 @@ def write(
     """Write rows to a binary file.
 
     Enums become DIRT's upper-case names. NULL is empty in csv and table, `n/a` in tsv (BIDS), null
-    in json and ndjson. Only parquet holds bytes; a table describes them.
+    in json and ndjson. Only parquet contains bytes; a table describes them.
 
     Parameters
     ----------
     schema
-        Types for parquet; without it they are taken from the values.
+        Types of the columns for parquet; by default they are inferred from the values.
     width
-        Characters of a line that a table has to fit; see `table`.
+        The maximum number of characters in a line of a table; see `table`.
 
     Returns
     -------
     list of str
-        The columns that a table left out because they did not fit.
+        The columns that a table does not contain because they did not fit.
 
     Raises
     ------
     OutputError
-        When the format cannot hold the rows: two columns of one name in json, ndjson or parquet,
-        values of several types in one parquet column, bytes in csv, tsv, json or ndjson.
+        If the format cannot contain the rows: two columns of the same name in json, ndjson or
+        parquet; values of several types in one parquet column; bytes in csv, tsv, json or ndjson.
     """
     if format in {"json", "ndjson", "parquet"}:
         _refuse_equal_names(columns, format)
@@ -96,7 +96,7 @@ def write(
             left_out = write_table(columns, rows, text, width)
         else:
             checked = _refuse_bytes(columns, rows, format)
-            # Nothing is written if already the first row is refused.
+            # Check the first row before the heading is written.
             first = list(itertools.islice(checked, 1))
             _TEXT[format](columns, itertools.chain(first, checked), text)
         text.flush()
@@ -119,12 +119,12 @@ def _refuse_bytes(
     rows: Iterable[Row],
     format: str,  # noqa: A002 - as in write
 ) -> Iterator[Row]:
-    """Pass rows on until one has bytes in it."""
+    """Yield the rows, and raise an error at the first one that contains bytes."""
     for row in rows:
         for name, value in zip(columns, row, strict=True):
             if isinstance(value, bytes | memoryview):
                 raise OutputError(
-                    f"column {name} holds pictures or other bytes, which {format} cannot hold; "
+                    f"column {name} has pictures or other bytes, which {format} cannot contain; "
                     "leave it out, choose parquet, or write the pictures as files with: "
                     "dirtmodel extract"
                 )
@@ -132,8 +132,8 @@ def _refuse_bytes(
 
 
 def _write_csv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
-    # The standard library leaves a lone carriage return unquoted, which readers take for a line's
-    # end.
+    # Not with the standard library, which does not quote a carriage return; readers would take it
+    # for the end of a line.
     for row in itertools.chain([columns], rows):
         line = ",".join(_csv_cell(str(text_cell(value, ""))) for value in row)
         file.write((line or '""') + "\n")
@@ -148,8 +148,8 @@ def _quoted(cell: str) -> str:
 
 
 def _write_tsv(columns: Sequence[str], rows: Iterable[Row], file: IO[str]) -> None:
-    # Some readers split at every tab and line break, so that these are escaped even though a cell
-    # may be quoted; others take any quotation mark for the start of a quoted cell.
+    # Some readers split lines at every tab and line break, even in quoted cells; therefore these
+    # are escaped. Others take any quotation mark for the start of a quoted cell.
     for row in itertools.chain([columns], rows):
         cells = (escape_control(str(text_cell(value, "n/a"))) for value in row)
         file.write("\t".join(_quoted(c) if '"' in c else c for c in cells) + "\n")

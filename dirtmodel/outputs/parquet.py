@@ -1,4 +1,4 @@
-"""Rows → parquet."""
+"""Writing rows as parquet."""
 
 import datetime as dt
 import enum
@@ -16,13 +16,13 @@ Row = Sequence[Any]
 
 
 _CHUNK: Final = 16_384
-"""Rows of a chunk, at most."""
+"""The maximum number of rows in a chunk."""
 
 
 def write_parquet(
     columns: Sequence[str], rows: Iterable[Row], file: IO[bytes], schema: "pa.Schema | None"
 ) -> None:
-    """Write chunk by chunk; where types must be found out, chunks wait on disk until all agree."""
+    """Write rows in chunks; without a schema, chunks are kept on disk until the types are known."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -46,13 +46,13 @@ def write_parquet(
             raise _mixed(_differing(schemas)) from error
         with pq.ParquetWriter(file, unified, compression="zstd") as writer:
             for n in range(1, len(schemas)):
-                # Threads and read-ahead would each hold memory of their own.
+                # Threads and read-ahead would need more memory.
                 with pq.ParquetFile(f"{folder}/{n}.parquet", pre_buffer=False) as chunk:
                     writer.write_table(_cast(chunk.read(use_threads=False), unified))
 
 
 def _differing(schemas: "Sequence[pa.Schema]") -> str:
-    """The first column whose types in the chunks cannot be brought together."""
+    """Return the first column whose types differ between chunks and cannot be unified."""
     import pyarrow as pa
 
     for name in schemas[0].names:
@@ -80,8 +80,8 @@ def _cast(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
 
 def _mixed(column: str) -> OutputError:
     return OutputError(
-        f"column {column} holds values of several types, which parquet cannot; "
-        "cast it in the query or choose --format csv"
+        f"column {column} has values of several types, which parquet does not allow; cast it in "
+        "the query, or choose --format csv"
     )
 
 

@@ -1,4 +1,4 @@
-"""Results as people see them in Python: text, and HTML in notebooks."""
+"""Results as text, and as HTML in notebooks."""
 
 import html
 import io
@@ -8,19 +8,23 @@ from typing import Any, Final
 from dirtmodel.outputs.formats import write
 from dirtmodel.outputs.values import is_number, table_cell
 
-FIRST_ROWS: Final = 10
-"""Rows that a notebook shows of a result that has more than `MOST_ROWS`."""
+_MOST_ROWS: Final = 20
+"""The maximum number of rows for which a notebook shows all rows."""
 
-MOST_ROWS: Final = 20
+_FIRST_ROWS: Final = 10
+"""The number of rows that a notebook shows of a larger result."""
+
 _LONGEST: Final = 40
+"""The maximum number of characters that a notebook shows of a cell."""
+
 _NULL: Final = '<span style="opacity: 0.5">NULL</span>'
 
 
 class Report:
-    """A result that is read as text; mixed into results that are not rows."""
+    """Base class of results that are not rows, and are shown as text."""
 
     def text(self) -> str:
-        """Return what the command prints."""
+        """Return the text that the command prints."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -33,33 +37,33 @@ class Report:
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Write rows as the table that commands print."""
+    """Return rows as the table that commands print."""
     file = io.BytesIO()
     write(columns, rows, "table", file)
     return file.getvalue().decode().removesuffix("\n")
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Write rows as an HTML table for notebooks, with their number below.
+    """Return rows as an HTML table for notebooks, with the number of rows below it.
 
-    Of many rows the first are shown. Columns that are NULL in all rows, and long texts that are the
-    same in all rows, stand below the table.
+    If there are many rows, only the first ones are shown. Columns that are NULL in all rows, and
+    long texts that are the same in all rows, are listed below the table.
     """
     notes, kept = [], []
     empty = []
-    for place, name in enumerate(columns):
-        values = [row[place] for row in rows]
+    for index, name in enumerate(columns):
+        values = [row[index] for row in rows]
         if rows and all(value is None for value in values):
             empty.append(name)
         elif rows[1:] and _is_long(values[0]) and all(value == values[0] for value in values):
             notes.append(f"{name} in all rows: {table_cell(values[0])}")
         else:
-            kept.append(place)
+            kept.append(index)
     if empty:
         notes.append(f"NULL in all rows: {', '.join(empty)}")
-    shown = rows if len(rows) <= MOST_ROWS else rows[:FIRST_ROWS]
-    head = "".join(f"<th>{html.escape(columns[place])}</th>" for place in kept)
-    body = "".join(f"<tr>{''.join(_cell(row[place]) for place in kept)}</tr>\n" for row in shown)
+    shown = rows if len(rows) <= _MOST_ROWS else rows[:_FIRST_ROWS]
+    head = "".join(f"<th>{html.escape(columns[index])}</th>" for index in kept)
+    body = "".join(f"<tr>{''.join(_cell(row[index]) for index in kept)}</tr>\n" for row in shown)
     below = html.escape("; ".join([_number_of_rows(len(shown), len(rows)), *notes]))
     return (
         f'<table style="white-space: nowrap">\n<thead><tr>{head}</tr></thead>\n'

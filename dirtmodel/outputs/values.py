@@ -1,4 +1,4 @@
-"""Values as they stand in text formats and JSON."""
+"""Converting values to text and JSON."""
 
 import datetime as dt
 import decimal
@@ -17,7 +17,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Write JSON as RFC 8259 defines it; see `jsonable`."""
+    """Return a value as strict JSON (RFC 8259); see `jsonable`."""
     return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
@@ -56,9 +56,9 @@ def _json_scalar(value: Any) -> Any:
 
 
 def utc_text(moment: dt.datetime) -> str:
-    """Write a time as SQLite holds it: UTC, with microseconds and without a zone.
+    """Return the text of a time as it is stored in SQLite: UTC with microseconds, without a zone.
 
-    A time without a zone is taken for UTC.
+    A time without a zone is assumed to be UTC.
 
     >>> utc_text(dt.datetime.fromisoformat("2025-07-13T14:00:00+02:00"))
     '2025-07-13 12:00:00.000000'
@@ -68,7 +68,7 @@ def utc_text(moment: dt.datetime) -> str:
 
 
 def _number(value: float | decimal.Decimal) -> int | float | str:
-    """Convert a number to one of JSON; Postgres returns sums and averages as decimals."""
+    """Convert a float or a decimal, which Postgres returns for sums and averages, for JSON."""
     if not math.isfinite(value):
         return _NAN if math.isnan(value) else _INFINITY if value > 0 else f"-{_INFINITY}"
     is_whole = isinstance(value, decimal.Decimal) and value == value.to_integral_value()
@@ -76,7 +76,7 @@ def _number(value: float | decimal.Decimal) -> int | float | str:
 
 
 def describe_bytes(data: bytes | memoryview) -> str:
-    """Describe a BLOB instead of printing it.
+    """Return a short description of a BLOB, to be printed instead of its bytes.
 
     >>> describe_bytes(b"abc")
     '<3 bytes>'
@@ -96,7 +96,7 @@ def describe_bytes(data: bytes | memoryview) -> str:
 def text_cell(value: Any, null: str) -> Any:
     """Convert a value to a cell of a text format, with `null` for NULL.
 
-    Infinite numbers are spelled as all readers of csv recognise them, polars included.
+    Infinite numbers become `inf`, which all readers of csv recognise, including polars.
     """
     if value is None:
         return null
@@ -114,7 +114,7 @@ def text_cell(value: Any, null: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is aligned on the right."""
+    """Return True for numbers, which are aligned on the right."""
     return isinstance(value, int | float | decimal.Decimal) and not isinstance(
         value, bool | enum.Enum
     )
@@ -123,17 +123,17 @@ def is_number(value: Any) -> bool:
 def table_cell(value: Any) -> str:
     """Convert a value other than NULL to a cell of a table for people."""
     if isinstance(value, float) and math.isfinite(value):
-        # Six digits, and all of those before the point: 12345678 is not 1.23457e+07.
+        # Six digits, or all digits of a larger integer part: 12345678 and not 1.23457e+07.
         return f"{value:{'.0f' if _WIDE <= abs(value) < _HUGE else '.6g'}}"
     # A line break in a note would break the row.
     return escape_control(str(text_cell(value, "")))
 
 
 def escape_control(text: str, *, keep: str = "") -> str:
-    """Write control characters, which could move a cursor or break a line, as escapes.
+    """Escape control characters, which could move the cursor or break a line.
 
     These are the control characters of ASCII and Latin-1, the separators of lines and paragraphs,
-    and those that change the direction of text; except the characters of `keep`.
+    and the characters that change the direction of text, except those in `keep`.
     """
     return _CONTROL.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
