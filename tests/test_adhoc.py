@@ -456,7 +456,7 @@ class TestErrors:
             run(loaded_url, statement)
 
     def test_name_a_statement_that_takes_too_long(self, loaded_url: sa.URL) -> None:
-        with pytest.raises(QueryError, match=r"took longer than 0\.2 s; give it more with --time"):
+        with pytest.raises(QueryError, match=r"took longer than 0\.2 s; allow more time with --t"):
             run(loaded_url, ENDLESS, timeout=0.2)
 
     @pytest.mark.parametrize(

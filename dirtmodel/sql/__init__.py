@@ -1,11 +1,13 @@
-"""Any one statement that only reads, on either engine.
+"""Running one statement that only reads, on either engine.
 
-What a statement may do is decided by the engine as it prepares and runs it, never by how the text
-looks: SQLite asks an authorizer about each thing it is to touch; Postgres opens a cursor, which
-only a query can have, in a READ ONLY transaction.
+The engine decides what a statement may do while it prepares and runs it; the text is not examined.
+SQLite calls an authorizer for each table, column and function that the statement uses. Postgres
+opens a cursor in a READ ONLY transaction; only a query can have a cursor.
 
-- `statement`: named parameters, and places in the text
-- `sqlite`, `postgres`: one way to ask per engine
+- `statement`: named parameters, and positions in the text
+- `declared`: types of columns on SQLite
+- `catalogue`: tables, views and columns, and their descriptions
+- `sqlite`, `postgres`: running the statement on each engine
 """
 
 import contextlib
@@ -19,7 +21,7 @@ from dirtmodel.sql.statement import Answer, Statement
 __all__ = ["TIMEOUT", "Answer", "ask"]
 
 TIMEOUT: Final = 300.0
-"""Seconds that a statement may take unless told otherwise."""
+"""The default limit of the time that a statement may take, in seconds."""
 
 
 def ask(
@@ -30,34 +32,34 @@ def ask(
     timeout: float | None = TIMEOUT,
     trust: bool = False,
 ) -> contextlib.AbstractContextManager[Answer]:
-    """Run one statement that only reads, and stream what it gives.
+    """Run one statement that only reads, and stream its rows.
 
     Parameters
     ----------
     db
         An open session, the path of a SQLite file, or a SQLAlchemy URL. The statement runs on a
-        connection of its own, and does not see what a session has not committed.
+        separate connection, and does not see uncommitted changes of a session.
     text
-        One statement; `:name` stands for a parameter.
+        One statement; `:name` is a parameter.
     parameters
-        The value of each parameter as it was typed. Postgres gives it the type that its place in
-        the statement asks for; SQLite has no such types, and takes what looks like a number for
-        one.
+        The value of each parameter as text. Postgres converts it to the type that the statement
+        requires. On SQLite, a value that looks like a number becomes a number.
     timeout
-        Seconds after which it is given up; None for no limit. On SQLite, a single call of a
-        function that takes longer runs on in a thread, which ends with the process.
+        Seconds after which the statement is cancelled; None for no limit. On SQLite, a single
+        call of a function that takes longer continues in a thread, which ends with the process.
     trust
-        Run the statement even if the role has powers over a Postgres server: superusers, those who
-        may create roles, and members of roles that may reach the server's files, programs or the
-        sessions of others. The statement can use all of them.
+        Run the statement even if the role has power over a Postgres server: if it is a superuser,
+        may create roles, or is a member of a role that may use the server's files, programs or
+        other sessions. The statement can use this power.
 
     Raises
     ------
     QueryError
-        When the database refuses the statement, it takes too long, or a value or row has more than
-        64 MB.
+        If the database rejects the statement, the statement takes too long, or a value or row has
+        more than 64 MB.
     DatabaseError
-        When the database cannot be opened, or its role must be trusted.
+        If the database cannot be opened, or the role has power over the server and `trust` is
+        False.
 
     Examples
     --------
@@ -66,24 +68,24 @@ def ask(
     (['step', 'n'], (0, 4))
     """
     url = opening.url_of(db)
-    given = parameters or {}
+    values = parameters or {}
     statement = Statement.parse(text, postgres=not database.is_sqlite(url))
-    _check_parameters(statement, given)
+    _check_parameters(statement, values)
     if database.is_sqlite(url):
         from dirtmodel.sql import sqlite
 
-        return sqlite.ask(url, statement, given, timeout=timeout)
+        return sqlite.ask(url, statement, values, timeout=timeout)
     database.require_psycopg()
     from dirtmodel.sql import postgres
 
-    return postgres.ask(url, statement, given, timeout=timeout, trust=trust)
+    return postgres.ask(url, statement, values, timeout=timeout, trust=trust)
 
 
-def _check_parameters(statement: Statement, given: Mapping[str, str]) -> None:
+def _check_parameters(statement: Statement, values: Mapping[str, str]) -> None:
     for name in statement.names:
-        if name not in given:
+        if name not in values:
             raise QueryError(f"the statement needs a value for :{name}; add: -p {name} VALUE")
-    for name in given:
+    for name in values:
         if name not in statement.names:
             raise QueryError(
                 f"the statement has no parameter :{name}; write :{name} where its value belongs"

@@ -1,4 +1,4 @@
-"""Which tables and views there are, and what their columns mean."""
+"""Listing and describing the tables, views and columns of a database."""
 
 import re
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ class Described(NamedTuple):
 def describe(connection: sa.Connection | None = None) -> Iterator[Described]:
     """Describe all tables and views, each before its columns.
 
-    With a connection, also the further columns, tables and views that its database has.
+    With a connection, the additional columns, tables and views of its database are included.
     """
-    there = {} if connection is None else _columns(connection)
+    existing = {} if connection is None else _columns(connection)
     for table in relations():
         kind = "view" if table.metadata is views.metadata else "table"
         yield Described(table.name, None, kind, table.comment or "")
         for column in table.columns:
             yield Described(table.name, column.name, type_name(column.type), column.comment or "")
-        for name, type_ in there.pop(table.name, {}).items():
+        for name, type_ in existing.pop(table.name, {}).items():
             if name not in table.columns:
                 yield Described(table.name, name, type_name(type_), _EXTRA)
-    there.pop("alembic_version", None)
-    for name, columns in sorted(there.items()):
+    existing.pop("alembic_version", None)
+    for name, columns in sorted(existing.items()):
         yield Described(name, None, "table or view", _EXTRA)
         for column_name, type_ in columns.items():
             yield Described(name, column_name, type_name(type_), "")
@@ -46,11 +46,11 @@ _EXTRA: Final = "only in this database"
 
 
 def _columns(connection: sa.Connection) -> dict[str, dict[str, sa.types.TypeEngine[Any]]]:
-    """Read the columns of each table and view of a database, and their types."""
-    found = sa.inspect(connection).get_multi_columns(kind=ObjectKind.ANY)
+    """Return the types of the columns of each table and view of a database."""
+    reflected = sa.inspect(connection).get_multi_columns(kind=ObjectKind.ANY)
     return {
         table: {column["name"]: column["type"] for column in columns}
-        for (_, table), columns in found.items()
+        for (_, table), columns in reflected.items()
     }
 
 
@@ -61,9 +61,9 @@ _MISSING: Final = re.compile(
 
 
 def suggest(message: str, connection: sa.Connection | None = None) -> str:
-    """Add the nearest name to a server's message about a table or column that does not exist.
+    """Add a suggestion to an engine's message about a table or column that does not exist.
 
-    With a connection, the names of its database are among the known ones.
+    With a connection, additional names of its database are suggested as well.
 
     >>> suggest("no such table: imagge")
     'no such table: imagge (did you mean image?); list the names with: dirtmodel sql --tables'
@@ -92,7 +92,7 @@ def relations() -> list[sa.Table]:
 
 
 def type_name(type_: sa.types.TypeEngine[Any]) -> str:
-    """Return the type of a column in plain words; enums are integers in tables."""
+    """Return the type of a column in plain words; the type of an enum is integer."""
     impl = type_
     while isinstance(impl, sa.TypeDecorator):
         impl = impl.impl_instance

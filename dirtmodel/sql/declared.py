@@ -1,7 +1,7 @@
-"""The types that SQLite declares for the columns of a result, which Python's driver does not tell.
+"""The declared types of the columns of a result on SQLite, which Python's driver does not return.
 
-With them, booleans, times and JSON are the same Python values as those that Postgres returns. The
-columns of tables and views have a declared type, computed ones have none.
+They are used to convert booleans, times and JSON to the same Python values as on Postgres. Columns
+of tables and views have a declared type; computed columns have none.
 """
 
 import datetime as dt
@@ -16,26 +16,26 @@ _VIEW: Final = '"columns of the statement"'
 
 
 def types(raw: sqlite3.Connection, statement: Statement) -> list[str]:
-    """Return the declared type of each column; none at all for what is not a SELECT.
+    """Return the declared type of each column; an empty list if the statement is not a SELECT.
 
-    SQLite knows them of a view, so that the statement becomes a temporary one for a moment. The
-    connection stays unable to write to its file, which is opened read-only.
+    SQLite reports the types of a view, so that a temporary view of the statement is created. The
+    file of the database is opened read-only, and therefore not changed.
     """
     raw.execute("PRAGMA query_only=OFF")
     try:
         raw.execute(f"CREATE TEMP VIEW {_VIEW} AS {statement.without_parameters()}")
-        found = raw.execute(f"PRAGMA temp.table_info({_VIEW})").fetchall()
+        columns = raw.execute(f"PRAGMA temp.table_info({_VIEW})").fetchall()
         raw.execute(f"DROP VIEW temp.{_VIEW}")
     except (sqlite3.Error, sqlite3.Warning):
-        # Running the statement itself reports what is wrong with it.
+        # The error is reported when the statement itself is run.
         return []
     finally:
         raw.execute("PRAGMA query_only=ON")
-    return [str(declared).upper() for _, _, declared, *_ in found]
+    return [str(declared).upper() for _, _, declared, *_ in columns]
 
 
 def converted(rows: Iterable[tuple[Any, ...]], declared: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Convert the values of columns with a type that SQLite does not have."""
+    """Convert the values of columns whose declared type SQLite stores as another type."""
     readers = [(n, _READERS[type_]) for n, type_ in enumerate(declared) if type_ in _READERS]
     if not readers:
         yield from rows
@@ -72,4 +72,5 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "TIMESTAMP": _time,
     "JSON": _json,
 }
-"""A value of another kind, which SQLite allows in any column, is returned as it is."""
+"""Functions that convert values by declared type; invalid values, which SQLite allows, are returned
+unchanged."""

@@ -1,4 +1,4 @@
-"""The text of a statement: where its parameters stand, and what is wrong with it."""
+"""The text of a statement: finding its parameters, and marking the position of an error."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +12,7 @@ _SQLITE: Final = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*]|--[^\n]*|(?P<comment>/\*)"""
     r"|[:@$](?P<name>[^\W\d]\w*)"
 )
-# A colon right after a name, a number or a closing bracket belongs to a cast or to the slice of an
-# array.
+# A colon directly after a name, a number or a closing bracket belongs to a cast or an array slice.
 _POSTGRES: Final = re.compile(
     r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|(?P<comment>/\*)"""
     r"""|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$).*?(?P=dollar)"""
@@ -24,18 +23,18 @@ LARGEST_VALUE: Final = 64 << 20
 """Bytes of a value or row."""
 
 _WIDEST: Final = 96
-"""Characters of a long line that are shown around a fault."""
+"""The maximum number of characters of a line that are shown around an error."""
 
 
 class Answer(NamedTuple):
-    """The result of a statement: names of columns, and streamed rows."""
+    """The result of a statement: the names of its columns, and its rows, which are streamed."""
 
     columns: list[str]
     rows: Iterator[tuple[Any, ...]]
 
 
 class Parameter(NamedTuple):
-    """Where a parameter stands in the text, its colon included."""
+    """The name of a parameter, and its position in the text, including the colon."""
 
     name: str
     start: int
@@ -51,7 +50,7 @@ class Statement:
 
     @classmethod
     def parse(cls, text: str, *, postgres: bool) -> "Statement":
-        """Find the parameters; literals, quoted names and comments hold none.
+        """Find the parameters; literals, quoted names and comments are skipped.
 
         >>> Statement.parse("SELECT ':a', :b::int -- :c", postgres=True).names
         ['b']
@@ -60,15 +59,15 @@ class Statement:
 
     @property
     def names(self) -> list[str]:
-        """Each parameter once, in the order of the text."""
+        """The names of the parameters, each once, in the order of the text."""
         return list(dict.fromkeys(parameter.name for parameter in self.parameters))
 
     def numbered(self) -> str:
-        """Write the parameters as $1, $2, the way Postgres takes them."""
+        """Return the text with $1, $2, … for the parameters, as Postgres requires."""
         return self._substituted(lambda name: f"${self.names.index(name) + 1}")
 
     def without_parameters(self) -> str:
-        """Write NULL for every parameter."""
+        """Return the text with NULL for every parameter."""
         return self._substituted(lambda _name: "NULL")
 
     def _substituted(self, replacement: Callable[[str], str]) -> str:
@@ -79,7 +78,7 @@ class Statement:
         return "".join([*pieces, self.text[at:]])
 
     def place(self, in_numbered: int) -> int:
-        """Find the place in the text that a place in `numbered()` comes from."""
+        """Convert a position in `numbered()` to the position in the original text."""
         shift = 0
         for parameter in self.parameters:
             width = len(f"${self.names.index(parameter.name) + 1}")
@@ -92,12 +91,12 @@ class Statement:
 def _parameters(text: str, *, postgres: bool) -> Iterator[Parameter]:
     pattern = _POSTGRES if postgres else _SQLITE
     at = 0
-    while found := pattern.search(text, at):
-        at = found.end()
-        if found["comment"]:
+    while match := pattern.search(text, at):
+        at = match.end()
+        if match["comment"]:
             at = _end_of_comment(text, at, nested=postgres)
-        elif found["name"]:
-            yield Parameter(found["name"], found.start(), found.end())
+        elif match["name"]:
+            yield Parameter(match["name"], match.start(), match.end())
 
 
 def _end_of_comment(text: str, at: int, *, nested: bool) -> int:
@@ -110,7 +109,7 @@ def _end_of_comment(text: str, at: int, *, nested: bool) -> int:
 
 
 def point_at(message: str, text: str, place: int | None) -> str:
-    """Add the line of the text with a mark below the place, where it is known.
+    """Add the line of an error to its message, with a mark below the position if it is known.
 
     >>> print(point_at("no such column: foo", "SELECT foo FROM image", 7))
     no such column: foo (line 1, column 8)
@@ -130,12 +129,14 @@ def point_at(message: str, text: str, place: int | None) -> str:
 
 
 def too_late(timeout: float | None) -> QueryError:
-    """Return the error for a statement that was ended before it finished."""
+    """Return the error for a statement that was cancelled."""
     if timeout is None:
         return QueryError(
             "the statement was cancelled on the server; ask its administrator, or try again"
         )
-    return QueryError(f"the statement took longer than {timeout:g} s; give it more with --timeout")
+    return QueryError(
+        f"the statement took longer than {timeout:g} s; allow more time with --timeout"
+    )
 
 
 def too_large(reason: object = "string or blob too big") -> QueryError:
