@@ -1,7 +1,7 @@
-"""How alembic reaches the database: through the connection that dirtmodel hands over.
+"""Alembic's environment: the connection and the settings of migrations.
 
-Run by `dirtmodel upgrade` and by every load; developers reach it with the `alembic` command, for
-which `DIRTMODEL_DB` names the database.
+`dirtmodel upgrade` and loads run it with a connection of theirs. With the `alembic` command, which
+is for developers, the environment variable `DIRTMODEL_DB` names the database.
 """
 
 import os
@@ -16,7 +16,7 @@ from dirtmodel.models import Base, IntEnumType, UTCDateTime
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
-    """Render our types as what they are in the database: a migration never imports models."""
+    """Render our types as the types in the database, because a migration never imports models."""
     if kind == "type" and isinstance(item, IntEnumType):
         return "sa.Integer()"
     if kind == "type" and isinstance(item, UTCDateTime):
@@ -25,12 +25,12 @@ def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """Leave tables of others in the same schema alone."""
+    """Ignore tables of users or other programs in the same schema."""
     return kind != "table" or name in Base.metadata.tables
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Run the requested migrations in the connection's own transaction."""
+    """Run the migrations in the transaction of the connection."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -42,7 +42,7 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def main() -> None:
-    """Use the connection given, or open the one named in the environment."""
+    """Run the migrations with dirtmodel's connection, or on the database in `DIRTMODEL_DB`."""
     url = database.parse_url(os.environ.get("DIRTMODEL_DB", database.DEFAULT))
     if context.is_offline_mode():
         dialect = context.config.attributes.get("dialect_name") or url.get_backend_name()

@@ -1,8 +1,7 @@
-"""DIRT's tables as its own migration 0001 made them, under the release's names
+"""DIRT's tables, as in its own migration 0001, with the names of the release
 
-The choices that DIRT's fields define (steps, displays, verdicts) are rows of lookup tables. They
-stand here, not in a later revision, because SQLite cannot add a foreign key to a table that
-exists.
+The choices of DIRT's fields (steps, displays, verdicts) are rows of lookup tables. These are part
+of the first revision, because SQLite cannot add a foreign key to an existing table.
 
 Revision ID: 0001
 Revises:
@@ -28,7 +27,7 @@ STEPS = (
 )
 DISPLAYS = ({"id": 0, "name": "X"}, {"id": 1, "name": "Y"}, {"id": 2, "name": "Z"})
 CREATED = {
-    # SQLite itself accepts days and hours that do not exist until it has to calculate with them.
+    # SQLite checks that a day or an hour exists only when it has to calculate with it.
     "sqlite": (
         "created GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] "
         "[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]' "
@@ -126,7 +125,7 @@ def named_in(table: str, column: str, lookup: str) -> sa.ForeignKeyConstraint:
 
 
 def review_columns() -> list[sa.schema.SchemaItem]:
-    """Return what a verdict and a click have in common."""
+    """Return the columns that verdicts and clicks have in common."""
     return [
         sa.Column("img_id", BIGINT, nullable=False),
         sa.Column("session", BIGINT, nullable=False),
@@ -135,7 +134,7 @@ def review_columns() -> list[sa.schema.SchemaItem]:
 
 
 def review_constraints(table: str) -> list[sa.schema.SchemaItem]:
-    """Return the keys of a review, which is deleted with its image and with its session."""
+    """Return the constraints of reviews, which are deleted with their image or session."""
     return [
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         created_is_a_time(table),

@@ -1,7 +1,6 @@
-"""Notes on verdicts and clicks, as DIRT's own migration 0002 added them
+"""Notes on verdicts and clicks, as in DIRT's own migration 0002
 
-DIRT's column is NOT NULL with '' where nothing was written; the release publishes those as NULL,
-and NULL they stay.
+DIRT stores missing notes as ''. The release publishes them as NULL, which is kept.
 
 Revision ID: 0002
 Revises: 0001

@@ -18,7 +18,7 @@ BIGINT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.DateTime(timezone=True)
 
 INDEXES = {
-    # Covers every column but the picture, so that a query for these reads no page of a picture.
+    # A covering index: queries of all columns but img need not read the pages of pictures.
     "ix_image_narrow": ("image", ["step", "file1", "display", "slice", "id", "file2", "created"]),
     "ix_rating_image": ("rating", ["img_id", "session", "created", "rating", "source_data_issue"]),
     "ix_rating_rating": ("rating", ["rating", "img_id"]),
@@ -46,7 +46,7 @@ def upgrade() -> None:
     for view in LABELS:
         op.execute(view)
     if postgres:
-        # PNG and GIF do not compress; trying would only cost time.
+        # PNG and GIF are compressed already; compressing them again would only take time.
         op.execute("ALTER TABLE image ALTER COLUMN img SET STORAGE EXTERNAL")
         create_dirts_views_on_postgres()
     else:
@@ -140,7 +140,7 @@ def create_derived_tables() -> None:
 
 
 def derived_from(table: str, column: str, referred: str) -> sa.ForeignKeyConstraint:
-    """Return a foreign key to what a row is derived from, with which it is deleted."""
+    """Return a foreign key with ON DELETE CASCADE."""
     return sa.ForeignKeyConstraint(
         [column], [f"{referred}.id"], name=f"fk_{table}_{column}_{referred}", ondelete="CASCADE"
     )
@@ -193,10 +193,10 @@ ENTITIES = 't.sub, t.ses, t.task, t.run, t.scan, t.space, t."desc", t.suffix'
 
 
 def of_image(column: str, image: str) -> str:
-    """Return an expression for a column of `image`.
+    """Return a subquery for a column of `image`.
 
-    Columns are looked up one by one, so that a query that uses none of them never reads the table
-    that holds the pictures: SQLite keeps an outer join in an aggregate even where it is unused.
+    With a join, SQLite would read the table with the pictures even for queries that use no column
+    of it. With subqueries, it reads the table only for the columns that are used.
     """
     return f"(SELECT i.{column} FROM image AS i WHERE i.id = {image})"
 
@@ -209,7 +209,7 @@ def display_of(image: str) -> str:
 
 
 def reviewed(table: str) -> str:
-    """Return the part that all views of reviews share, from `r.session` on."""
+    """Return the part that all views of reviews have in common, from `r.session` on."""
     return f"""
   r.session, s."user" AS rater,
   (SELECT g.name FROM step AS g WHERE g.id = s.step) AS session_step, r.img_id,
@@ -266,7 +266,7 @@ FROM rating AS r""",
   r.x, r.y, r.img_id AS image_id, r.session AS session_id, {comments} AS comments
 FROM coordinate AS r""",
 }
-"""Views under DIRT's names of tables and columns, for DIRT's own code."""
+"""Views with DIRT's own names of tables and columns."""
 
 
 COMMENTS = "coalesce(r.notes, '')"
@@ -275,14 +275,14 @@ COMMENTS = "coalesce(r.notes, '')"
 def typed(expression: str, column: str, table: str) -> str:
     """Return an expression that has the declared type of a column on SQLite.
 
-    Without a declared type, many clients cannot read a column. SQLite declares a subquery as what
-    its last SELECT selects, which here selects no row.
+    Many clients cannot read a column without a declared type. In SQLite, the declared type of a
+    subquery is that of its last SELECT; here, this SELECT returns no row.
     """
     return f"(SELECT {expression} UNION ALL SELECT t.{column} FROM {table} AS t WHERE 0)"
 
 
 def create_dirts_views_on_postgres() -> None:
-    # A view of more than one relation refuses every write; a view of one relation passes it on.
+    # A view of two relations cannot be written to; a view of one relation could be.
     for name, select in DIRTS_VIEWS.items():
         op.execute(
             f"CREATE VIEW {name} AS {select.format(created='r.created', comments=COMMENTS)} "
@@ -291,8 +291,8 @@ def create_dirts_views_on_postgres() -> None:
 
 
 def create_dirts_views_on_sqlite() -> None:
-    # Django looks a whole second up without a fraction. DuckDB runs views by itself, and would not
-    # take the time for a text without the casts.
+    # Django looks up whole seconds without a fraction. The casts are for DuckDB, which runs the SQL
+    # of views itself, and would not accept a time as text.
     text = "CAST(r.created AS text)"
     created = typed(
         f"CASE substr({text}, 20) WHEN '.000000' THEN substr({text}, 1, 19) ELSE {text} END",
@@ -302,7 +302,7 @@ def create_dirts_views_on_sqlite() -> None:
     comments = typed(COMMENTS, "notes", "rating")
     for name, select in DIRTS_VIEWS.items():
         op.execute(f"CREATE VIEW {name} AS {select.format(created=created, comments=comments)}")
-        # Without these, SQLite accepts INSERT ... RETURNING on a view and does nothing.
+        # Without these triggers, INSERT ... RETURNING on a view succeeds, but does nothing.
         for event in ("INSERT", "UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER {name}_{event.lower()} INSTEAD OF {event} ON {name} "
