@@ -622,7 +622,8 @@ def test_a_huge_value_is_refused(loaded_url: sa.URL, value: str) -> None:
     with pytest.raises(QueryError) as caught:
         run(loaded_url, f"SELECT {value}")
     assert str(caught.value) == (
-        "string or blob too big: a value or row may have 64 MB; select a part of it with substr()"
+        "string or blob too big: a value or row may have at most 64 MB; select a part of it with "
+        "substr()"
     )
 
 

@@ -1,13 +1,13 @@
-"""The values of a column of bytes or text, one after the other, without holding its pages.
+"""Reading the values of a column of bytes or text one by one, without holding its pages in memory.
 
-Arrow holds a page as a whole, compressed, decompressed and copied, and a dictionary beside it. Some
-writers put a thousand pictures into each page, and the first thousand into a dictionary. Here a
-page is decompressed while its values are taken, so that little more than one value is held; the
-values of a large dictionary wait in a temporary file.
+Arrow holds three copies of a whole page in memory (compressed, decompressed, and as values), and a
+dictionary. Some writers put a thousand pictures into each page, and the first thousand into a
+dictionary. Here a page is decompressed while its values are read, so that little more than one
+value is in memory. The values of a large dictionary are stored in a temporary file.
 
-Only columns that Arrow would need much memory for are read in this way, and only if they are of
-the kinds that writers produce for pictures and notes: PLAIN values or a dictionary of them, in
-pages of either version, uncompressed or compressed with Snappy, gzip, Brotli or zstd.
+Only columns for which Arrow would need much memory are read in this way, and only if they have a
+format that is usual for pictures and notes: PLAIN values or a dictionary of them, in pages of
+either version, uncompressed or compressed with Snappy, gzip, Brotli or zstd.
 """
 
 import io
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _UNCOMPRESSED: Final = 0
 _SNAPPY: Final = 1
 _CODECS: Final = {2: "gzip", 4: "brotli", 6: "zstd"}
-"""Parquet's numbers, and Arrow's names of those that it decompresses piece by piece."""
+"""Parquet's numbers of codecs, and Arrow's names of those that it can decompress as a stream."""
 
 _PLAIN: Final = 0
 _BY_DICTIONARY: Final = frozenset({2, 8})
@@ -37,17 +37,20 @@ _RUNS: Final = 3
 """Parquet's numbers of encodings; PLAIN_DICTIONARY is the older name of RLE_DICTIONARY."""
 
 _HELD_BYTES: Final = 16 << 20
-"""A dictionary larger than this waits in a file."""
+"""Bytes of a dictionary above which it is stored in a file."""
 
 _BUFFER: Final = 1 << 18
+"""Bytes that are read from a file at a time."""
+
 _WINDOW: Final = 1 << 18
-"""How far Snappy can refer back; compressors refer to the last 64 KB."""
+"""Bytes that are kept for Snappy's references to earlier bytes; compressors use at most 64 KB."""
 
 _GROUPS_AT_ONCE: Final = 1024
+"""The number of groups of eight integers that are unpacked at a time."""
 
 
 def is_readable(chunk: Chunk, page: Page) -> bool:
-    """Return whether a page is of a kind that `values` reads."""
+    """Return True if `values` can read a page."""
     return (
         chunk.codec in {_UNCOMPRESSED, _SNAPPY, *_CODECS}
         and page.encoding in {_PLAIN, *_BY_DICTIONARY}
@@ -56,14 +59,14 @@ def is_readable(chunk: Chunk, page: Page) -> bool:
 
 
 def values(path: Path, column: int, *, nullable: bool) -> Iterator[bytes | None]:
-    """Yield the values of a column of a parquet file, whose pages are all readable.
+    """Yield the values of a column of a parquet file; all its pages must be readable.
 
     Parameters
     ----------
     column
-        Its index among the columns that have values of their own; it must be of BYTE_ARRAYs.
+        The index of the column in the physical schema; its type must be BYTE_ARRAY.
     nullable
-        True if the column is optional: only then its pages tell which values are NULL.
+        True if the column is optional; only then its pages contain levels, which mark NULL.
 
     Raises
     ------
@@ -78,28 +81,28 @@ def values(path: Path, column: int, *, nullable: bool) -> Iterator[bytes | None]
                     if page.is_dictionary:
                         dictionary.add(content.value() for _ in range(page.n_values))
                     else:
-                        yield from _of_page(content, page, dictionary, nullable=nullable)
+                        yield from _page_values(content, page, dictionary, nullable=nullable)
                     content.finish()
 
 
-def _of_page(
+def _page_values(
     content: "_Content", page: Page, dictionary: "_Dictionary", *, nullable: bool
 ) -> Iterator[bytes | None]:
-    there: Iterator[int] = itertools.repeat(1, page.n_values)
+    levels: Iterator[int] = itertools.repeat(1, page.n_values)
     if nullable:
-        there = _runs(content.levels(), 1, page.n_values)
+        levels = _runs(content.levels(), 1, page.n_values)
     if page.encoding == _PLAIN:
-        for is_there in there:
-            yield content.value() if is_there else None
+        for has_value in levels:
+            yield content.value() if has_value else None
         return
     encoded = content.take(content.n_left)
     numbers = _runs(encoded[1:], encoded[0], page.n_values) if encoded else iter(())
-    for is_there in there:
-        yield dictionary[next(numbers)] if is_there else None
+    for has_value in levels:
+        yield dictionary[next(numbers)] if has_value else None
 
 
 class _Content:
-    """The decompressed content of a page, from its start to its end."""
+    """The decompressed content of a page, as a stream."""
 
     def __init__(self, file: IO[bytes], chunk: Chunk, page: Page) -> None:
         self._page = page
@@ -113,17 +116,18 @@ class _Content:
         self._stream = io.BufferedReader(_decompressed(self._stored, codec), _BUFFER)
 
     def levels(self) -> bytes:
-        """Return which values are there, encoded; in version 1, the content begins with it."""
+        """Return the encoded levels (0 for NULL, 1 for a value)."""
         if self._page.levels_bytes is not None:
             return self._levels
+        # In version 1, the content of the page begins with the levels.
         return self.value()
 
     def value(self) -> bytes:
-        """Return the next bytes, whose number stands before them."""
+        """Return the next value, which is stored after its length."""
         return self.take(int.from_bytes(self.take(4), "little"))
 
     def take(self, n: int) -> bytes:
-        """Return the next bytes."""
+        """Return the next `n` bytes."""
         data = self._stream.read(n) if n <= self.n_left else b""
         if len(data) < n:
             raise OSError("damaged: a page is shorter than its values")
@@ -131,13 +135,13 @@ class _Content:
         return data
 
     def finish(self) -> None:
-        """Read what is left, to compare the checksum."""
+        """Read the rest of the page, so that its checksum is compared."""
         while self._stored.read(_BUFFER):
             pass
 
 
 class _Stored(io.RawIOBase):
-    """The bytes of a page as they are stored; the end raises if the checksum does not match."""
+    """The stored bytes of a page as a stream, which verifies the checksum at its end."""
 
     def __init__(self, file: IO[bytes], page: Page) -> None:
         self._file = file
@@ -169,13 +173,13 @@ def _decompressed(stored: _Stored, codec: int) -> io.RawIOBase:
     if codec == _UNCOMPRESSED:
         return stored
     if codec == _SNAPPY:
-        return _Pieces(_unsnapped(io.BufferedReader(stored, _BUFFER)))
+        return _Pieces(_snappy_decompressed(io.BufferedReader(stored, _BUFFER)))
     stream: io.RawIOBase = pa.CompressedInputStream(stored, _CODECS[codec])
     return stream
 
 
 class _Pieces(io.RawIOBase):
-    """A stream of bytes that come in pieces."""
+    """A stream of the bytes that an iterator yields in pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -199,18 +203,18 @@ class _Pieces(io.RawIOBase):
         return n
 
 
-def _unsnapped(stream: IO[bytes]) -> Iterator[bytes]:
-    """Decompress Snappy's raw format: literal bytes, and copies of earlier ones.
+def _snappy_decompressed(stream: IO[bytes]) -> Iterator[bytes]:
+    """Decompress Snappy's raw format: literal bytes, and copies of earlier bytes.
 
-    Arrow decompresses it as a whole only.
+    Arrow can decompress it only as a whole.
     """
-    while _number(stream, 1) >= 0x80:  # noqa: PLR2004 - the bit that says that the length goes on
+    while _number(stream, 1) >= 0x80:  # noqa: PLR2004 - the highest bit is set if more bytes follow
         pass
     window = bytearray()
     while tag := stream.read(1):
         kind, number = tag[0] & 3, tag[0] >> 2
         if kind == 0:
-            # The largest four numbers state how many bytes of length follow.
+            # The four largest numbers are followed by one to four bytes of the length.
             n_left = 1 + (number if number < 60 else _number(stream, number - 59))  # noqa: PLR2004
             while literal := stream.read(min(n_left, _WINDOW)):
                 window += literal
@@ -226,7 +230,7 @@ def _unsnapped(stream: IO[bytes]) -> Iterator[bytes]:
         start = len(window) - back
         if back == 0 or start < 0:
             raise OSError("damaged: a page refers to bytes before its start")
-        # A copy may overlap with what it makes, which repeats it.
+        # A copy may overlap with its own result, so that the copied bytes are repeated.
         window += (window[start : start + length] * (length // back + 1))[:length]
     yield bytes(window)
 
@@ -236,7 +240,7 @@ def _number(stream: IO[bytes], n_bytes: int) -> int:
 
 
 class _Dictionary:
-    """The values of a dictionary by their number, in a file unless they are few."""
+    """The values of a dictionary by number; a large dictionary is in a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 - closed by __exit__
@@ -262,7 +266,15 @@ class _Dictionary:
 
 
 def _runs(data: bytes, width: int, n: int) -> Iterator[int]:
-    """Yield integers of some bits from parquet's hybrid of runs: repeated, or packed in eights."""
+    """Decode parquet's RLE/bit-packed hybrid of integers.
+
+    Parameters
+    ----------
+    width
+        Bits of an integer.
+    n
+        The number of integers.
+    """
     at = 0
     while n > 0:
         header = shift = 0
@@ -273,7 +285,7 @@ def _runs(data: bytes, width: int, n: int) -> Iterator[int]:
             at += 1
             header |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            if byte < 0x80:  # noqa: PLR2004 - the highest bit is set if more bytes follow
                 break
         if header & 1 and width:
             for start in range(0, header >> 1, _GROUPS_AT_ONCE):

@@ -1,10 +1,10 @@
-"""One statement on Postgres, through a cursor of a READ ONLY transaction that is rolled back.
+"""Running one statement on Postgres, with a cursor in a READ ONLY transaction that is rolled back.
 
-A cursor can be declared for a query only, so that COPY, DO, CALL, SET and everything else that is
-not one never gets past the server's own parser; the extended protocol takes one statement only.
-What is left are functions, and they may do whatever the role may do. A connection cannot be limited
-against its own role: what it gives up, a function can take back. A role with powers over the server
-is therefore refused unless the caller trusts the statement.
+The server's parser accepts only queries for a cursor, and therefore rejects COPY, DO, CALL, SET and
+other statements. The extended protocol accepts only one statement. But a query may call functions,
+which may do everything that the role may do. Restrictions of the connection would not help, because
+a function can remove them. Therefore a role with power over the server is rejected, unless the
+caller trusts the statement.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _CURSOR: Final = "dirtmodel_sql"
 _ROWS_AT_ONCE: Final = 8
-"""Held in memory; more at once are no faster, and each may be wide."""
+"""The number of rows to fetch at a time. More are not faster, and rows may be large."""
 
 _POWERS: Final = (
     "pg_read_server_files",
@@ -54,7 +54,7 @@ def ask(
     timeout: float | None,
     trust: bool,
 ) -> Iterator[Answer]:
-    """Run the statement and stream its rows."""
+    """Run a statement and stream its rows; see `dirtmodel.sql.ask`."""
     import psycopg
 
     if not statement.text.strip():
@@ -71,7 +71,7 @@ def ask(
             with contextlib.closing(_rows(connection, url, statement, timeout)) as rows:
                 yield Answer(columns, rows)
         finally:
-            # After it there is no cursor to close on the server, whatever state it is in.
+            # This also closes the cursor on the server, even after an error.
             with contextlib.suppress(psycopg.Error):
                 raw.rollback()
             cursor.close()
@@ -94,7 +94,7 @@ def _rows(
 
 
 def _refuse_powers(connection: sa.Connection) -> None:
-    """Refuse a role that may do more on the server than read and write its own tables."""
+    """Reject a role that may do more on the server than read and write tables."""
     powerful = connection.execute(
         sa.text(
             "SELECT rolname, rolname = session_user, rolsuper FROM pg_roles "
@@ -127,7 +127,7 @@ def _refuse_powers(connection: sa.Connection) -> None:
 def _explained(
     connection: sa.Connection, url: sa.URL, statement: Statement, timeout: float | None
 ) -> Iterator[None]:
-    """Turn what Postgres reports into our error, with the place in the text."""
+    """Convert errors of Postgres to `QueryError`, with the position in the text."""
     import psycopg
 
     try:
@@ -143,7 +143,7 @@ def _explained(
             # Of this process, not of the server.
             raise out_of_memory() from error
         if "multiple commands" in str(error):
-            raise QueryError("there is more than one statement; give one at a time") from error
+            raise QueryError("there is more than one statement; run one at a time") from error
         connection.connection.rollback()
         raise QueryError(_message(connection, error, statement)) from error
 

@@ -1,7 +1,7 @@
-"""One statement on a SQLite file that is opened read-only.
+"""Running one statement on a SQLite file that is opened read-only.
 
-`mode=ro` keeps the file as it is; the authorizer keeps the statement away from other files, from
-programs and from the settings of the connection. Everything that is not on its list is refused.
+`mode=ro` prevents changes to the file. The authorizer prevents access to other files, to programs
+and to the settings of the connection: it denies everything that is not explicitly allowed.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ _ALLOWED: Final = frozenset(
 _REFUSED_FUNCTIONS: Final = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "lsdir", "fsdir"}
 )
-"""Functions that reach beyond the database; most of them exist in the shell only."""
+"""Functions that access more than the database; most of them exist only in the sqlite3 shell."""
 
 _PRAGMAS: Final = frozenset(
     {
@@ -57,16 +57,18 @@ _PRAGMAS: Final = frozenset(
         "collation_list",
     }
 )
-"""Those that only tell, and whose argument is a name."""
+"""Pragmas that only return information; their argument is a name."""
 
 _PLAIN_PRAGMAS: Final = frozenset(
     {"application_id", "encoding", "journal_mode", "page_count", "page_size", "user_version"}
 )
-"""Those that only tell as long as they are given no argument."""
+"""Pragmas that only return information if they have no argument."""
 
 _STEPS_BETWEEN_LOOKS: Final = 20_000
+"""The number of SQLite's instructions between two checks of the time."""
+
 _PATIENCE: Final = 0.5
-"""Seconds in which a statement that is late may end between two steps."""
+"""Seconds after the timeout in which SQLite may stop the statement itself."""
 
 _ROWS_AT_ONCE: Final = 1_000
 _INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
@@ -84,9 +86,9 @@ _WORDS: Final = re.compile(r"not authorized|authorization denied|access to .* is
 def ask(
     url: sa.URL, statement: Statement, parameters: Mapping[str, str], *, timeout: float | None
 ) -> Iterator[Answer]:
-    """Run the statement and stream its rows."""
+    """Run a statement and stream its rows; see `dirtmodel.sql.ask`."""
     with database.connect(url) as connection:
-        # Of its own, because a statement that is not waited for any longer keeps it.
+        # A separate connection, because a statement that cannot be stopped continues to use it.
         raw = database.connect_sqlite(database.sqlite_path(url), read_only=True)
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
@@ -109,7 +111,7 @@ def ask(
 
 
 def number_or_text(text: str) -> int | float | str:
-    """Take what is written like a number for one.
+    """Convert text that looks like a number to a number.
 
     >>> [number_or_text(text) for text in ("3", "2.5", "1e3", "007", "V1")]
     [3, 2.5, 1000.0, '007', 'V1']
@@ -120,7 +122,7 @@ def number_or_text(text: str) -> int | float | str:
 
 
 class _Watch:
-    """Stops a statement that runs for too long, and waits for it no longer."""
+    """Stops a statement that takes too long, or stops waiting for it."""
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout = timeout
@@ -132,15 +134,15 @@ class _Watch:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def look(self) -> bool:
-        """Called by SQLite between the steps of a statement."""
+        """Return True to stop the statement; SQLite calls this between the steps of a statement."""
         return self.is_late()
 
     def wait_for(self, call: Callable[[], T]) -> T:
-        """Return the result of a call, unless it comes too late.
+        """Run a call in a thread, and return its result or raise an error if it takes too long.
 
-        One call of a function of SQLite, such as `printf('%.*c', 900000000, 'x')`, is one step and
-        cannot be stopped, neither when it is late nor by Ctrl-C. It runs on in its thread, which
-        does not keep the process from ending.
+        SQLite cannot stop a single call of a function such as `printf('%.*c', 900000000, 'x')`,
+        neither at the timeout nor after Ctrl-C. Then the call continues in its thread, which does
+        not prevent the process from ending.
         """
         running: futures.Future[T] = futures.Future()
 
@@ -180,7 +182,7 @@ def _rows(
 def _explained(
     connection: sa.Connection, raw: sqlite3.Connection, text: str, watch: _Watch
 ) -> Iterator[None]:
-    """Turn what SQLite says into our error, with the place in the text."""
+    """Convert SQLite's errors to `QueryError`, with the position in the text."""
     try:
         yield
     except MemoryError as error:
@@ -192,7 +194,7 @@ def _explained(
         if message == "interrupted":
             raise too_late(watch.timeout) from error
         if "one statement at a time" in message:
-            raise QueryError("there is more than one statement; give one at a time") from error
+            raise QueryError("there is more than one statement; run one at a time") from error
         if _WORDS.search(message) or "readonly database" in message:
             message = f"{message}: statements may only read this database"
         place = _place(raw, text, str(error))
@@ -200,7 +202,7 @@ def _explained(
 
 
 def _place(raw: sqlite3.Connection, text: str, message: str) -> int | None:
-    """Find out where a message points; Python does not pass SQLite's own offset on."""
+    """Find the position of an error in the text; Python does not provide SQLite's offset."""
     near = _NEAR.fullmatch(message)
     if near:
         return _first(
@@ -209,20 +211,20 @@ def _place(raw: sqlite3.Connection, text: str, message: str) -> int | None:
     named = _NAME.search(message)
     if named is None:
         return len(text.rstrip()) if message == "incomplete input" else None
-    # A name stands in the text as it is in the message, or without what qualifies it.
+    # The text contains the name as it is in the message, possibly without its qualifier.
     token = re.escape(named["token"])
     return _first(text, rf"(?i)(?<!\w){token}(?!\w)", lambda _end: True)
 
 
 def _first(text: str, pattern: str, accepted: Callable[[int], bool]) -> int | None:
-    for found in re.finditer(pattern, text):
-        if accepted(found.end()):
-            return found.start()
+    for match in re.finditer(pattern, text):
+        if accepted(match.end()):
+            return match.start()
     return None
 
 
 def _complains(raw: sqlite3.Connection, text: str, message: str) -> bool:
-    """Whether the text up to here already has the fault: its parser reads no further than that."""
+    """Return True if this beginning of the text raises the same error; the parser stops there."""
     try:
         raw.execute(f"EXPLAIN {text}")
     except (sqlite3.Error, sqlite3.Warning) as error:
@@ -233,7 +235,7 @@ def _complains(raw: sqlite3.Connection, text: str, message: str) -> bool:
 def _authorize(
     action: int, first: str | None, second: str | None, _database: str | None, _via: str | None
 ) -> int:
-    """Allow what only reads this file."""
+    """Allow actions that only read this database."""
     if action == sqlite3.SQLITE_FUNCTION:
         allowed = (second or "").lower() not in _REFUSED_FUNCTIONS
     elif action == sqlite3.SQLITE_PRAGMA:
