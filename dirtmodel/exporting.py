@@ -1,7 +1,8 @@
-"""A database → the four parquet files of a release, in the documented layout.
+"""Writing a database as a release: four parquet files in the documented layout.
 
-The reverse of `loading`: columns in the published order and types, rows in the order of the ids,
-no empty rows. A selection is complete: every review comes with its image and its session.
+This is the reverse of `loading`. Columns have the published order and types, rows are in the order
+of their ids, and there are no empty rows. A part of a database is complete in itself: the image and
+the session of every review are included.
 """
 
 import contextlib
@@ -38,26 +39,26 @@ if TYPE_CHECKING:
 
 _NARROW_ROWS: Final = 65_536
 _PICTURES: Final = 64
-"""Rows of a group at most, which has to be held as a whole to be written."""
+"""The maximum number of rows in a row group, without and with pictures. A group is held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Targets):
-    """Which part of a database is written: images, their reviews, and the sessions of these.
+    """A part of a database: some images, their reviews, and the sessions of these reviews.
 
     Parameters
     ----------
     step, sub, ses, task, run_number, scan
-        Only images of these targets, as in `Targets`. Steps without further conditions come with
-        all of their sessions, including those without a review.
+        Conditions on the targets of the images, see `Targets`. If there are only steps, all
+        sessions of these steps are included, even those without a review.
     users
-        False leaves out who the raters were: `user` is NULL throughout.
+        With False, `user` is NULL in all rows.
     """
 
     users: bool = True
 
     def images(self) -> sa.Select[Any] | None:
-        """Select the ids of the images; None for all."""
+        """Select the ids of the images; None for all images."""
         conditions = self.conditions()
         if not conditions:
             return None
@@ -65,7 +66,7 @@ class Selection(Targets):
         return sa.select(Picture.img_id).join(Target, of_target).where(*conditions)
 
     def rows(self, table: str, extra: Collection[Column] = ()) -> sa.Select[Any]:
-        """Select the rows of a table, in the published columns, `extra` ones last, and by id."""
+        """Select the published columns of a table, then the `extra` ones, ordered by id."""
         columns = Base.metadata.tables[table].c
         chosen: list[Any] = [
             sa.null().label("user")
@@ -107,34 +108,34 @@ def export(
     Parameters
     ----------
     db
-        An open session, the path of a SQLite file, or a SQLAlchemy URL. What a session has not
-        committed is not part of the release.
+        An open session, the path of a SQLite file, or a SQLAlchemy URL. Uncommitted changes of a
+        session are not written.
     release
-        Folder to write to, which must be new or empty; it receives the documented layout.
+        The folder to write to, which must be new or empty. It will have the documented layout.
     users
-        False leaves out who the raters were: `user` is NULL throughout.
+        With False, `user` is NULL in all rows.
     pseudonyms
-        True, or a key: raters are numbered (see `use_pseudonyms`), and columns with free text, of
-        notes or of what DIRT does not define, are NULL throughout.
+        True, or a key: raters are numbered (see `use_pseudonyms`), and columns with free text
+        (notes, and text columns that DIRT does not have) are NULL in all rows.
     **targets
         The other conditions of `Selection`: `step`, `sub`, `ses`, `task`, `run_number`, `scan`.
 
     Returns
     -------
     dict
-        Rows written, by table.
+        The number of rows written, by table.
 
     Raises
     ------
     OutputError
-        If the folder is not empty or cannot be written; then it is left unchanged.
+        If the folder is not empty or cannot be written; it is left unchanged then.
     UsageError
-        If there is nothing that a condition names, or no key of pseudonyms.
+        If a condition names something that does not exist, or there is no key for pseudonyms.
     DatabaseError
         If the database cannot be opened.
     """
     if pseudonyms is not False and not users:
-        raise UsageError("pseudonyms number the users, which are left out; ask for one of the two")
+        raise UsageError("pseudonyms replace the users, which are left out; choose only one")
     selection = Selection(**targets, users=users)
     folder = Path(os.path.realpath(release))
     require_utf8(str(folder))
@@ -144,7 +145,7 @@ def export(
         if connection.dialect.name != "sqlite":
             # All four files show the same state, whoever writes meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        # An empty release looks like any other.
+        # Reject values that do not exist, because the release would be empty without an error.
         selection.require(connection)
         qc = unfinished / QC_FOLDER
         qc.mkdir(parents=True)
@@ -156,29 +157,29 @@ def export(
                 selection.rows(table, extra[table]),
                 (*COLUMNS[table], *extra[table]),
                 qc / file_name(table),
-                None if raters is None else _shown(table, extra[table], raters),
+                None if raters is None else _replacements(table, extra[table], raters),
             )
             for table in TABLES
         }
 
 
-def _shown(
+def _replacements(
     table: str, extra: Collection[Column], raters: Mapping[str, str]
 ) -> dict[str, Callable[[Any], Any]]:
-    """Return what replaces the values of the columns that can name raters."""
-    shown: dict[str, Callable[[Any], Any]] = {
+    """Return functions that replace the values of columns which can contain names of raters."""
+    replacements: dict[str, Callable[[Any], Any]] = {
         column.name: lambda _text: None
         for column in (*COLUMNS[table], *extra)
         if column.name == "notes" or (column in extra and column.kind is Kind.TEXT)
     }
-    return {**shown, "user": lambda name: None if name is None else raters[name]}
+    return {**replacements, "user": lambda name: None if name is None else raters[name]}
 
 
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder that is not there yet")
+        raise OutputError(f"{folder} is a file; choose a folder that does not exist yet")
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty; name a folder that is not there yet")
+        raise OutputError(f"{folder} is not empty; choose a folder that does not exist yet")
     if not folder.parent.is_dir():
         raise OutputError(
             f"there is no folder {folder.parent}; make it with: "
@@ -188,14 +189,14 @@ def _check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _complete_or_not(folder: Path) -> Iterator[Path]:
-    """Yield a folder to write to, which receives its name only once it is complete."""
+    """Yield a folder to write to; it has a temporary name until it is complete."""
     try:
-        with partial.folder(folder.parent) as made:
-            yield made.path
+        with partial.folder(folder.parent) as temporary:
+            yield temporary.path
             if folder.exists():
-                made.path.chmod(folder.stat().st_mode & 0o777)
-            # Replaces an empty folder only.
-            made.move_to(folder)
+                temporary.path.chmod(folder.stat().st_mode & 0o777)
+            # This fails if the folder exists and is not empty.
+            temporary.move_to(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; choose another place"
@@ -207,7 +208,7 @@ def _write(
     statement: sa.Select[Any],
     columns: Sequence[Column],
     path: Path,
-    shown: Mapping[str, Callable[[Any], Any]] | None,
+    replacements: Mapping[str, Callable[[Any], Any]] | None,
 ) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -224,18 +225,18 @@ def _write(
         write_statistics=[f.name for f in schema if f.name != "img"],
     ) as writer:
         for rows in fetched(connection, statement, _PICTURES if wide else _NARROW_ROWS):
-            writer.write_batch(_batch(rows, schema, shown or {}))
+            writer.write_batch(_batch(rows, schema, replacements or {}))
             n_rows += len(rows)
     return n_rows
 
 
 def _batch(
-    rows: Sequence[Any], schema: "pa.Schema", shown: Mapping[str, Callable[[Any], Any]]
+    rows: Sequence[Any], schema: "pa.Schema", replacements: Mapping[str, Callable[[Any], Any]]
 ) -> "pa.RecordBatch":
     import pyarrow as pa
 
     arrays = [
-        pa.array(list(map(shown.get(field.name, _unchanged), column)), field.type)
+        pa.array(list(map(replacements.get(field.name, _unchanged), column)), field.type)
         for column, field in zip(zip(*rows, strict=True), schema, strict=True)
     ]
     return pa.record_batch(arrays, schema=schema)
@@ -246,7 +247,7 @@ def _unchanged(value: Any) -> Any:
 
 
 def _published(column: Column) -> "pa.DataType":
-    """Return the type that the published pipeline writes."""
+    """Return the type that the published pipeline writes for a column."""
     import pyarrow as pa
 
     return pa.timestamp("us", tz="UTC") if column.kind is Kind.INSTANT else column.arrow_type

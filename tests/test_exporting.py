@@ -133,7 +133,9 @@ def test_a_folder_that_is_not_empty_is_left_unchanged(loaded_url: sa.URL, tmp_pa
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(dm.OutputError, match="is not empty; name a folder that is not there yet"):
+    with pytest.raises(
+        dm.OutputError, match="is not empty; choose a folder that does not exist yet"
+    ):
         dm.export(loaded_url, tmp_path / "out")
 
     assert [file.name for file in tmp_path.rglob("*")] == ["out", "thesis.txt"]

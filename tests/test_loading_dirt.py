@@ -331,7 +331,7 @@ def test_a_database_without_such_tables_is_refused(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
 
-    with pytest.raises(dm.DatabaseError, match="holds neither DIRT's tables"):
+    with pytest.raises(dm.DatabaseError, match="has neither DIRT's tables"):
         dm.load(tmp_path / "other.db", tmp_path / "new.db")
 
 

@@ -213,5 +213,5 @@ class TestCommands:
 
         assert (result.exit_code, result.stderr) == (
             2,
-            "Error: pseudonyms number the users, which are left out; ask for one of the two\n",
+            "Error: pseudonyms replace the users, which are left out; choose only one\n",
         )

@@ -1,6 +1,6 @@
-"""DIRT's own tables, or those of any version of dirtmodel, as a source of batches.
+"""Reading a release from a database with DIRT's own tables, or those of any version of dirtmodel.
 
-Read-only, in one transaction, so that all reads see the same rows.
+All tables are read in one transaction, so that they are consistent with each other.
 """
 
 import contextlib
@@ -29,24 +29,24 @@ DIRT_TABLES: Final = {
     "coordinate": "ratings_clickedcoordinate",
 }
 DIRT_COLUMNS: Final = {"image_id": "img_id", "session_id": "session", "comments": "notes"}
-"""Django's names of columns → the release's."""
+"""The names of columns in the release, by Django's names."""
 
 _OWN_TABLES: Final = {table: table for table in TABLES}
 
 
 @dataclass(frozen=True)
 class DatabaseTables:
-    """The tables of a database under the release's names."""
+    """The tables of a database, with the names of the release."""
 
     url: sa.URL
     connection: sa.Connection
     names: Mapping[str, str]
     columns: Mapping[str, Mapping[str, Any]]
-    """By table and the release's name of a column: the column as it was found."""
+    """The columns of the database, by table and by the column's name in the release."""
 
     @property
     def name(self) -> str:
-        """That of the database."""
+        """The name of the database."""
         return Path(str(self.url.database)).stem
 
     @property
@@ -56,7 +56,7 @@ class DatabaseTables:
 
     @property
     def n_bytes(self) -> int:
-        """The size of all pictures, which no engine reads for that."""
+        """The size of all pictures; the engines know it without reading them."""
         img = self.columns["image"].get("img")
         if img is None:
             return 0
@@ -64,27 +64,27 @@ class DatabaseTables:
         return int(self.connection.scalar(sa.select(total)) or 0)
 
     def paths(self, table: str) -> list[Path]:  # noqa: ARG002 - the signature is that of Source
-        """No table is a file."""
+        """Return an empty list, because there are no files."""
         return []
 
     def file(self, table: str) -> str:
-        """Return the table's own name."""
+        """Return the name of the table in the database."""
         return self.names[table]
 
     def row(self, table: str, number: int, id_: int | None) -> str:
-        """Name a row by its id, or by its number where it has none."""
+        """Return the table of a row, and its id, or its number if it has no id."""
         return f"{self.names[table]} " + (f"row {number}" if id_ is None else f"id {id_}")
 
     def n_bytes_held(self, table: str) -> int:  # noqa: ARG002 - the signature is that of Source
-        """Nothing: drivers hold the rows alone."""
+        """Return 0, because drivers hold only the rows."""
         return 0
 
     def absent(self, table: str) -> str | None:  # noqa: ARG002 - the signature is that of Source
-        """Nothing: what lacks a table is not opened."""
+        """Return None, because a database without one of the tables is not opened."""
         return None
 
     def schema(self, table: str) -> "pa.Schema":
-        """Return the types that values of the columns' declared types come in."""
+        """Return the columns of a table and the Arrow types for their declared types."""
         import pyarrow as pa
 
         return pa.schema(
@@ -94,8 +94,8 @@ class DatabaseTables:
     def read(self, table: str, names: list[str]) -> "Iterator[pa.RecordBatch]":
         """Read columns in the order of the ids.
 
-        Times come as text, as does a column of a batch in which a value is not of its declared
-        type: SQLite takes any value in any column. The check reads them, and finds what is wrong.
+        Times are read as text. If a batch has a value that is not of the declared type, which
+        SQLite allows, its column is read as text as well. The check reports invalid values.
         """
         import pyarrow as pa
 
@@ -112,26 +112,26 @@ class DatabaseTables:
                 arrays = [_array(field.type, column) for field, column in values]
                 yield pa.RecordBatch.from_arrays(arrays, names=names)
         except (sa.exc.DBAPIError, DatabaseError) as error:
-            # Not to be taken for a failure of the database that is written.
+            # Converted here, so that it is not reported as a failure of the destination.
             raise ReleaseError(
                 f"cannot read {self.names[table]} of {self.place}: {database.first_line(error)}; "
                 "nothing was loaded"
             ) from error
 
     def _selected(self, column: Any) -> Any:
-        """Select the driver's own value; text where the driver cannot hold every value."""
-        held = isinstance(column.type, _KNOWN) or _is_decimal(column.type)
+        """Select a column as it is, or as text if the driver cannot represent all its values."""
+        as_it_is = isinstance(column.type, _KNOWN) or _is_decimal(column.type)
         if isinstance(column.type, _TIMES):
-            # psycopg has no infinity and no years before 1; SQLite holds times as text anyway.
-            held = database.is_sqlite(self.url)
-        return sa.type_coerce(column, sa.types.NullType()) if held else sa.cast(column, sa.Text)
+            # psycopg cannot represent infinity or years before 1. SQLite stores times as text.
+            as_it_is = database.is_sqlite(self.url)
+        return sa.type_coerce(column, sa.types.NullType()) if as_it_is else sa.cast(column, sa.Text)
 
     def _type(self, table: str, column: Any) -> "pa.DataType":
         import pyarrow as pa
 
         is_checked = column.name in {documented.name for documented in COLUMNS[table]}
         kinds = {
-            # SQLite has no booleans; DIRT's are 0 and 1 there, and the check finds others.
+            # SQLite stores DIRT's booleans as 0 and 1. The check reports other numbers.
             sa.Boolean: pa.int64() if is_checked and database.is_sqlite(self.url) else pa.bool_(),
             sa.Integer: pa.int64(),
             sa.Float: pa.float64(),
@@ -154,13 +154,13 @@ _KNOWN: Final = (
     sa.LargeBinary,
     sa.String,
 )
-"""Types whose values every driver holds."""
+"""Types whose values all drivers can represent."""
 
 _TIMES: Final = (sa.DateTime, sa.Date)
 
 
 def _is_decimal(type_: sa.types.TypeEngine[Any]) -> bool:
-    """Return whether a column holds decimal numbers of a known number of digits."""
+    """Return True for a type of decimal numbers with a known number of digits."""
     return (
         isinstance(type_, sa.Numeric)
         and not isinstance(type_, sa.Float)
@@ -170,7 +170,7 @@ def _is_decimal(type_: sa.types.TypeEngine[Any]) -> bool:
 
 
 def _array(declared: "pa.DataType", values: tuple[Any, ...]) -> "pa.Array":
-    """Return values in their declared type, or as text if one of them is not of it."""
+    """Return values with the declared type, or as text if a value does not have this type."""
     import pyarrow as pa
     import pyarrow.types as pt
 
@@ -185,7 +185,7 @@ def _array(declared: "pa.DataType", values: tuple[Any, ...]) -> "pa.Array":
 
 
 def _converted(declared: "pa.DataType", value: Any) -> Any:
-    """Bring a value of SQLite, which has few types, to the declared one."""
+    """Convert a value of SQLite, which has few types, to the declared type."""
     import pyarrow.types as pt
 
     if pt.is_boolean(declared) and value in (0, 1):
@@ -193,7 +193,7 @@ def _converted(declared: "pa.DataType", value: Any) -> Any:
     if pt.is_decimal(declared) and value is not None:
         return decimal.Decimal(str(value))
     if pt.is_integer(declared) and isinstance(value, float):
-        raise TypeError("Arrow would cut off its fraction")
+        raise TypeError("Arrow would drop its fraction")
     return value
 
 
@@ -208,18 +208,18 @@ def _text(value: Any) -> str | None:
 
 
 def _any_text(data: bytes) -> str:
-    """Decode what SQLite holds as text, which need not be UTF-8; the check finds what is not."""
+    """Decode text of SQLite, which may not be UTF-8; the check reports text that is not."""
     return data.decode(errors="surrogateescape")
 
 
 @contextlib.contextmanager
 def opened(url: sa.URL) -> Iterator[DatabaseTables]:
-    """Open a database that holds DIRT's tables, or those of any version of dirtmodel.
+    """Open a database with DIRT's tables, or those of any version of dirtmodel.
 
     Raises
     ------
     DatabaseError
-        When it cannot be reached, or holds neither.
+        If the database cannot be reached or does not have these tables.
     """
     with database.reach(url) as connection:
         if database.is_sqlite(url):
@@ -229,11 +229,11 @@ def opened(url: sa.URL) -> Iterator[DatabaseTables]:
             driver.execute("PRAGMA cache_size=-8192")
         database.take_snapshot(connection)
         inspector = sa.inspect(connection)
-        there = set(inspector.get_table_names())
-        names = next((n for n in (DIRT_TABLES, _OWN_TABLES) if there >= set(n.values())), None)
+        tables = set(inspector.get_table_names())
+        names = next((n for n in (DIRT_TABLES, _OWN_TABLES) if tables >= set(n.values())), None)
         if names is None:
             raise DatabaseError(
-                f"{database.display(url)} holds neither DIRT's tables "
+                f"{database.display(url)} has neither DIRT's tables "
                 f"({', '.join(DIRT_TABLES.values())}) nor those of dirtmodel; check the path or "
                 "URL, and on Postgres the schema: ?options=-csearch_path%3Dname"
             )
@@ -243,7 +243,7 @@ def opened(url: sa.URL) -> Iterator[DatabaseTables]:
 
 
 def _columns(inspector: sa.Inspector, name: str) -> dict[str, Any]:
-    found = inspector.get_columns(name)
-    table = sa.table(name, *(sa.column(c["name"], c["type"]) for c in found))
+    columns = inspector.get_columns(name)
+    table = sa.table(name, *(sa.column(c["name"], c["type"]) for c in columns))
     renamed = DIRT_COLUMNS if name in DIRT_TABLES.values() else {}
     return {renamed.get(column.name, column.name): column for column in table.c}

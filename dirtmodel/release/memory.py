@@ -1,7 +1,7 @@
-"""How much of a table is held at a time, and by what.
+"""Limiting the memory for reading the files of a release.
 
-Rows are read in batches of few bytes. Arrow also holds the pages that they are in; columns of which
-it would hold much are read by `streaming` instead.
+Rows are read in batches of few bytes. But Arrow also holds the pages of these rows in memory.
+Columns for which this would be much are read by `streaming` instead.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ the largest pictures, of 600 KB, lie side by side.
 """
 
 MUCH_BYTES: Final = 64 << 20
-"""Arrow may hold so much of a column."""
+"""Bytes that Arrow may hold for a column; a column that needs more is streamed if possible."""
 
 _REPEATS: Final = 16
-"""How often each value of a dictionary may be repeated in a batch."""
+"""An estimate of how often each value of a dictionary is repeated in a batch."""
 
 
 def rows_at_a_time(n_bytes: int, n_rows: int, most: int) -> int:
-    """Return the number of rows to read at a time, few where they are large.
+    """Return the number of rows to read at a time; large rows are read in small numbers.
 
     >>> rows_at_a_time(2_500_000_000, 100_000, 32), rows_at_a_time(4_000_000_000, 1_000, 32)
     (32, 2)
@@ -42,7 +42,7 @@ def rows_at_a_time(n_bytes: int, n_rows: int, most: int) -> int:
 
 
 class Streamed(NamedTuple):
-    """A column that `streaming` can read: its number in the file, and its type in Arrow."""
+    """A column that `streaming` can read: its index in the file, and its Arrow type."""
 
     number: int
     type: "pa.DataType"
@@ -50,16 +50,16 @@ class Streamed(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What it takes to read a file.
+    """The memory that reading a file needs.
 
     Parameters
     ----------
     streamed
-        By name: columns of which Arrow would hold much, and that can be streamed.
+        The columns that are streamed, because Arrow would need much memory for them, by name.
     n_bytes
-        What Arrow holds of that one of the other columns of which it holds most.
+        The bytes that Arrow holds for one of the other columns, at most.
     n_rows
-        The rows of the file.
+        The number of rows in the file.
     """
 
     streamed: Mapping[str, Streamed]
@@ -68,7 +68,7 @@ class Needs(NamedTuple):
 
 
 def needs(path: Path, file: "pq.ParquetFile") -> Needs:
-    """Compare all sizes that a file declares, and return what it takes to read it.
+    """Check all sizes that a file declares, and return the memory that reading it needs.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def needs(path: Path, file: "pq.ParquetFile") -> Needs:
 
 
 def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:
-    """Return the columns of bytes or text by name."""
+    """Return the columns of bytes or text that could be streamed, by name."""
     import pyarrow.types as pt
 
     found = {}
@@ -119,16 +119,16 @@ def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:
 
 
 def _held(found: list[pages.Page]) -> int:
-    """Return what Arrow holds of a chunk besides the batch."""
-    # A page is held as it is stored and decompressed; the values of a dictionary are copied.
+    """Return the bytes that Arrow holds for a column chunk in addition to the batch."""
+    # A page is held both compressed and decompressed; the values of a dictionary are copied.
     held = [page.n_bytes + page.n_stored_bytes for page in found]
     return max(held, default=0) + sum(page.n_bytes for page in found if page.is_dictionary)
 
 
 def _batch(chunk: pages.Chunk, found: list[pages.Page], rows: int) -> int:
-    """Estimate the largest batch of some rows."""
+    """Estimate the bytes of the largest batch with this number of rows."""
     batches = [
-        # As many of its values as are distinct are in it once.
+        # A dictionary contains each value only once; in a batch, values are repeated.
         _REPEATS * page.n_bytes
         if page.is_dictionary
         else min(chunk.n_bytes, page.n_bytes // max(page.n_values, 1) * rows)
@@ -140,7 +140,7 @@ def _batch(chunk: pages.Chunk, found: list[pages.Page], rows: int) -> int:
 def read(
     path: Path, file: "pq.ParquetFile", names: list[str], streamed: Mapping[str, Streamed]
 ) -> "Iterator[pa.RecordBatch]":
-    """Read columns of a file in batches of few bytes, those that are streamed last."""
+    """Read columns of a file in batches of few bytes; streamed columns are the last ones."""
     streams = {
         name: (column.type, streaming.values(path, column.number, nullable=column.nullable))
         for name, column in streamed.items()
@@ -155,7 +155,7 @@ def _by_arrow(path: Path, file: "pq.ParquetFile", names: list[str]) -> "Iterator
 
     n_rows = file.metadata.num_rows
     if not names:
-        # Asked for no columns, Arrow returns no rows either.
+        # Without columns, Arrow would return no rows.
         for start in range(0, n_rows, NARROW_ROWS):
             rows = pa.nulls(min(NARROW_ROWS, n_rows - start), pa.struct([]))
             yield pa.RecordBatch.from_struct_array(rows)
@@ -199,13 +199,13 @@ def _array(type_: "pa.DataType", values: tuple[bytes | None, ...]) -> "pa.Array"
 
     array = pa.array(values, pa.large_binary())
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
-        # Unchecked, like text that Arrow reads: what is not UTF-8 is found later.
+        # Not checked here, like text that Arrow reads; text that is not UTF-8 is found later.
         return array.view(pa.large_string())
     return array
 
 
 def in_pieces(batch: "pa.RecordBatch") -> "Iterator[pa.RecordBatch]":
-    """Yield the rows of a batch that may be larger than estimated in pieces that are not."""
+    """Split a batch that is larger than estimated into batches of few bytes."""
     if batch.num_rows <= 1 or batch.nbytes <= groups.BYTES:
         yield batch
         return
