@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _NARROW_ROWS: Final = 65_536
 _PICTURES: Final = 64
-"""The maximum number of rows in a row group, without and with pictures. A group is held in memory."""
+"""The maximum number of rows in a row group, which is held in memory, without and with pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Rows in groups of few bytes, so that memory is bounded however large some of them are."""
+"""Splitting rows into groups of few bytes, to bound the memory for rows of any size."""
 
 import itertools
 import sys
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 BYTES: Final = 8 << 20
-"""Bytes of a group, about; there is always one row."""
+"""The approximate maximum of the bytes in a group; a group has at least one row."""
 
 T = TypeVar("T")
 
 
 def take(rows: Iterator[T], size: Callable[[T], int], at_most: int) -> list[T]:
-    """Take rows until they have many bytes, or are `at_most`."""
+    """Take rows until they have `BYTES` or more, or their number is `at_most`."""
     group = []
     n_bytes = 0
     for row in itertools.islice(rows, at_most):
@@ -24,7 +24,7 @@ def take(rows: Iterator[T], size: Callable[[T], int], at_most: int) -> list[T]:
 
 
 def groups(rows: Iterable[T], size: Callable[[T], int], at_most: int) -> Iterator[list[T]]:
-    """Split rows into groups of few bytes, of `at_most` rows.
+    """Split rows into groups of few bytes, and of `at_most` rows.
 
     >>> list(groups([BYTES, 1, 2, 3], int, at_most=2))
     [[8388608], [1, 2], [3]]
@@ -35,5 +35,5 @@ def groups(rows: Iterable[T], size: Callable[[T], int], at_most: int) -> Iterato
 
 
 def row_size(row: Iterable[Any]) -> int:
-    """Return the bytes that the values of a row take in memory, texts and BLOBs whole."""
+    """Return the bytes that the values of a row take in memory."""
     return sum(map(sys.getsizeof, row))

@@ -5,6 +5,7 @@ This room contains nothing about releases or queries.
 - `urls`: reading and displaying database URLs
 - `fragments`: parts of SQL statements
 - `engines`: engines and connections
+- `fetching`: fetching rows in groups of few bytes
 - `failures`: error messages for failures of a database
 - `times`: finding rows with an invalid time
 - `comments`: comments on tables and columns in Postgres

@@ -1,4 +1,4 @@
-"""Rows of any size from a database, of which few bytes are held at a time."""
+"""Fetching rows of any size from a database, with few bytes in memory at a time."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from dirtmodel.groups import groups, row_size
 
 _BOUNDED: Final = (sa.Integer, sa.Float, sa.Boolean, sa.DateTime, sa.Date)
-"""Types whose values are small on Postgres; SQLite holds any value in any column."""
+"""Types whose values are small on Postgres. On SQLite, any column can have large values."""
 
 _STREAMED: Final = {"stream_results": True}
 _SIZES_AT_ONCE: Final = 16_384
@@ -23,17 +23,17 @@ def fetched(
 ) -> Iterator[Sequence[sa.Row[Any]]]:
     """Yield the rows of a statement in groups of few bytes.
 
-    SQLite steps from row to row. Postgres sends as many rows as it is asked for, whatever their
-    sizes, which are therefore read first, with a cursor of their own.
+    SQLite returns one row after the other. Postgres sends a requested number of rows at once;
+    therefore their sizes are read first, with another cursor.
 
     Parameters
     ----------
     connection
-        On Postgres in a transaction whose statements all see the same rows.
+        The connection. On Postgres, all statements of its transaction must see the same rows.
     at_most
-        Rows of a group.
+        The maximum number of rows in a group.
     columns
-        The columns that are selected, where `statement` selects expressions of other types.
+        The selected columns, if `statement` selects expressions of other types.
     """
     # The cursor on the server is closed even if the rows are not read to the end.
     with connection.execute(statement, execution_options=_STREAMED) as result:
@@ -65,12 +65,12 @@ def _numbers_of_rows(
 
 
 def n_bytes(column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-    """Return how many bytes a value has: of BLOBs on either engine, of all types on Postgres.
+    """Return the number of bytes of a value: a BLOB on either engine, any type on Postgres.
 
-    No engine reads a large value for that.
+    The engines do not read a large value for this.
     """
     if isinstance(column.type, sa.LargeBinary):
-        # What counts the characters of text counts the bytes of a BLOB.
+        # For text, `length` would return the number of characters.
         length = sa.func.length(sa.type_coerce(column, sa.types.NullType()))
     else:
         length = sa.func.octet_length(sa.cast(column, sa.Text))

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 NARROW_ROWS: Final = 16_384
 WIDE_ROWS: Final = 32
-"""Rows at a time, at most, without and with pictures.
+"""The maximum number of rows in a batch, without and with pictures.
 
-Three times as much is held: one batch is written, one is ready, one is being decoded. In a release
-the largest pictures, of 600 KB, lie side by side.
+Three batches are in memory at a time: one is written, one is ready, and one is decoded. In a
+release, the largest pictures (600 KB) are next to each other.
 """
 
 MUCH_BYTES: Final = 64 << 20
