@@ -546,7 +546,7 @@ def test_memory_is_announced_at_once_unless_quiet(
     result = CliRunner().invoke(cli.main, ["check", str(release), *["--quiet"][:quiet]])
 
     announced = (
-        "warning  large-pages        image.parquet       1  a file whose pages are large, so that "
+        "warning  large-pages        image.parquet       1  a file with large pages, so that "
         "reading it takes much memory\n"
         "           image.parquet: reading it takes about 1.2 GB"
     )
