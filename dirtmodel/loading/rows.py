@@ -1,7 +1,7 @@
 """Converting batches of Arrow columns to rows of the tables, the same for both engines."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dirtmodel.loading.refresh import target_row
@@ -47,9 +47,9 @@ def of_pictures(batch: Batch, pictures: Pictures, targets: Targets) -> Rows:
 
 
 def of_targets(targets: Targets) -> Rows:
-    """Return the rows of `target`."""
+    """Return the rows of `target`; there is at least one."""
     rows = [{"id": id_, **target_row(*key)} for key, id_ in sorted(targets.items())]
-    return _of_mappings("target", rows)
+    return _rows("target", rows[0], (tuple(row.values()) for row in rows))
 
 
 def of_rejected(rejected: Iterable[Rejected]) -> Rows:
@@ -63,10 +63,6 @@ def of_rejected(rejected: Iterable[Rejected]) -> Rows:
             for row in rejected
         ),
     )
-
-
-def _of_mappings(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
-    return _rows(table, tuple(rows[0]) if rows else (), (tuple(row.values()) for row in rows))
 
 
 def _rows(table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Rows:
