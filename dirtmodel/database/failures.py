@@ -122,7 +122,7 @@ def _not_writable(path: Path, *, read_only: bool) -> str:
 def undo_unfinished(path: Path) -> None:
     """Let SQLite undo a failed change, if the journal still exists.
 
-    When the disk is full, SQLite leaves this to the next connection.
+    If the disk is full, SQLite leaves this to the next connection.
     """
     if _journal(path).exists():
         uri = f"{path.absolute().as_uri()}?mode=rw"

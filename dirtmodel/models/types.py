@@ -116,8 +116,8 @@ def member_of(kind: type[_Enum], value: _Enum | str | int) -> _Enum:
     >>> member_of(Step, "step_5")
     <Step.STEP_5: 5>
     """
-    given = int(value) if isinstance(value, kind) else value
-    wanted = str(given).strip().upper().replace("-", "_")
+    text = str(int(value) if isinstance(value, kind) else value)
+    wanted = text.strip().upper().replace("-", "_")
     for member in kind:
         if wanted in {member.name, str(int(member))}:
             return member

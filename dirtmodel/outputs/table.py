@@ -141,7 +141,7 @@ def _cut(text: str, width: int) -> str:
         return text
     if _width(text) <= width:
         return text
-    # Clip a part of the text only: clipping all of a very long text would take much time.
+    # Few characters have no width, so that a part of a very long text suffices, and is faster.
     from wcwidth import clip
 
     return str(clip(text[: 4 * width], 0, width - 1)).rstrip() + _ELLIPSIS

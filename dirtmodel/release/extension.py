@@ -149,8 +149,8 @@ def of_database(connection: sa.Connection) -> Extension:
     columns = {}
     for table in MIRRORED:
         documented = {column.name for column in COLUMNS[table]}
-        found = inspector.get_columns(table)
-        extra = (reflected(c["name"], c["type"]) for c in found if c["name"] not in documented)
+        existing = inspector.get_columns(table)
+        extra = (reflected(c["name"], c["type"]) for c in existing if c["name"] not in documented)
         columns[table] = tuple(column for column in extra if column is not None)
     numbers: dict[str, dict[int, JudgedBy | None]] = {}
     for table, kind in lookups.ENUMS.items():

@@ -84,7 +84,7 @@ class Findings:
     def report(self) -> list[Finding]:
         """Return the findings, errors before warnings, in the order of `ERRORS` and `WARNINGS`."""
         order = {code: n for n, code in enumerate((*ERRORS, *WARNINGS))}
-        found = [
+        findings = [
             Finding(
                 code=code,
                 severity="error" if code in ERRORS else "warning",
@@ -95,7 +95,7 @@ class Findings:
             )
             for (code, file), n in self._counts.items()
         ]
-        return sorted(found, key=lambda finding: (order[finding.code], finding.file))
+        return sorted(findings, key=lambda finding: (order[finding.code], finding.file))
 
     def errors(self) -> list[Finding]:
         """Return the findings that are errors."""
@@ -120,13 +120,11 @@ def describe(findings: Sequence[Finding]) -> str:
                and 6 more
     """
     lines: list[str] = []
-    for found in findings:
-        lines.append(
-            f"{found.severity:<8} {found.code:<18} {found.file:<18} {found.n:>2}  {found.message}"
-        )
-        lines += [f"           {example}" for example in found.examples]
-        if found.examples and found.n > len(found.examples):
-            lines.append(f"           and {found.n - len(found.examples):,} more")
+    for f in findings:
+        lines.append(f"{f.severity:<8} {f.code:<18} {f.file:<18} {f.n:>2}  {f.message}")
+        lines += [f"           {example}" for example in f.examples]
+        if f.examples and f.n > len(f.examples):
+            lines.append(f"           and {f.n - len(f.examples):,} more")
     return "\n".join(lines)
 
 

@@ -84,17 +84,17 @@ def needs(path: Path, file: "pq.ParquetFile") -> Needs:
         for index in range(len(groups[0]) if groups else 0):
             name = names.get(index)
             rows = WIDE_ROWS if name == "img" else NARROW_ROWS
-            held = most = 0
+            n_held = most = 0
             for group in groups:
-                found = list(pages.pages(opened, group[index]))
-                held = max(held, _held(found))
-                most = max(most, held, _batch(group[index], found, rows))
-                if not all(streaming.is_readable(group[index], page) for page in found):
+                declared = list(pages.pages(opened, group[index]))
+                n_held = max(n_held, _held_bytes(declared))
+                most = max(most, n_held, _batch_bytes(group[index], declared, rows))
+                if not all(streaming.is_readable(group[index], page) for page in declared):
                     name = None
             if name is not None and most > MUCH_BYTES:
                 streamed[name] = streamable[name]
             else:
-                n_bytes = max(n_bytes, held)
+                n_bytes = max(n_bytes, n_held)
     return Needs(streamed, n_bytes, file.metadata.num_rows)
 
 
@@ -102,7 +102,7 @@ def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:
     """Return the columns of bytes or text that could be streamed, by name."""
     import pyarrow.types as pt
 
-    found = {}
+    streamable = {}
     for index in range(len(file.schema)):
         column = file.schema.column(index)
         name, type_of_values = column.path, None
@@ -114,25 +114,25 @@ def _streamable(file: "pq.ParquetFile") -> dict[str, Streamed]:
         for is_type in (pt.is_binary, pt.is_large_binary, pt.is_string, pt.is_large_string):
             if is_type(type_of_values):
                 nullable = column.max_definition_level == 1
-                found[name] = Streamed(index, type_of_values, nullable)
-    return found
+                streamable[name] = Streamed(index, type_of_values, nullable)
+    return streamable
 
 
-def _held(found: list[pages.Page]) -> int:
+def _held_bytes(declared: list[pages.Page]) -> int:
     """Return the bytes that Arrow holds for a column chunk in addition to the batch."""
     # A page is held both compressed and decompressed; the values of a dictionary are copied.
-    held = [page.n_bytes + page.n_stored_bytes for page in found]
-    return max(held, default=0) + sum(page.n_bytes for page in found if page.is_dictionary)
+    held = [page.n_bytes + page.n_stored_bytes for page in declared]
+    return max(held, default=0) + sum(page.n_bytes for page in declared if page.is_dictionary)
 
 
-def _batch(chunk: pages.Chunk, found: list[pages.Page], rows: int) -> int:
+def _batch_bytes(chunk: pages.Chunk, declared: list[pages.Page], rows: int) -> int:
     """Estimate the bytes of the largest batch with this number of rows."""
     batches = [
         # A dictionary contains each value only once; in a batch, values are repeated.
         _REPEATS * page.n_bytes
         if page.is_dictionary
         else min(chunk.n_bytes, page.n_bytes // max(page.n_values, 1) * rows)
-        for page in found
+        for page in declared
     ]
     return max(batches, default=0)
 

@@ -121,15 +121,15 @@ def chunks(file: IO[bytes]) -> list[list[Chunk]]:
     footer, _ = _struct(file.read(length))
     groups = _structs(footer.get(_GROUPS))
     _require(sum(_size(group.get(_ROWS)) for group in groups) == footer.get(_ROWS), "rows")
-    found = [
+    row_groups = [
         [
             _chunk(declared, end)
             for declared in _structs([c.get(_CHUNK) for c in _structs(group.get(_CHUNKS))])
         ]
         for group in groups
     ]
-    _require(len(set(map(len, found))) <= 1, "row groups")
-    return found
+    _require(len(set(map(len, row_groups))) <= 1, "row groups")
+    return row_groups
 
 
 def _chunk(declared: _Fields, end: int) -> Chunk:

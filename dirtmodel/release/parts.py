@@ -96,7 +96,7 @@ def parts_of(path: Path) -> list[Part]:
                 f"it is a table of {format_}, which also keeps earlier versions; write the current "
                 "version as parquet"
             )
-    found = []
+    parts = []
     for folder, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         for name in names:
@@ -112,8 +112,8 @@ def parts_of(path: Path) -> list[Part]:
             if not _is_utf8(below):
                 # Arrow could not open it.
                 raise OSError(f"the path {str(below)!r} in the folder is not UTF-8 text; rename it")
-            found.append(Part(file, _values(below.parent)))
-    return sorted(found, key=lambda part: part.path.parts)
+            parts.append(Part(file, _values(below.parent)))
+    return sorted(parts, key=lambda part: part.path.parts)
 
 
 def _is_utf8(path: Path) -> bool:
