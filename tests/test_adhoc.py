@@ -684,7 +684,7 @@ def test_one_long_call_of_a_function_does_not_outlast_the_timeout(
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "Error: the statement took longer than 0.1 s; give it more with --timeout\n",
+        "Error: the statement took longer than 0.1 s; allow more time with --timeout\n",
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -215,7 +215,7 @@ def test_an_archive_is_not_a_release(tmp_path: Path) -> None:
 
     assert str(caught.value) == (
         f"{tmp_path / 'release.tar.gz'} is a file: it is compressed with gzip; decompress it, and "
-        "name the folder; a release is a folder with session.parquet, image.parquet, "
+        "use the path of the folder; a release is a folder with session.parquet, image.parquet, "
         "rating.parquet, coordinate.parquet"
     )
 
