@@ -1,8 +1,7 @@
 """Writing a release into a SQLite file.
 
-The new database is written to a temporary file beside its destination, without journal or fsync.
-When it is complete, it is renamed and replaces the destination. Until then, an existing database is
-left unchanged.
+The new database is written to a temporary file beside its destination, without journal or fsync. It
+is renamed when it is complete; until then, an existing database is left unchanged.
 """
 
 import concurrent.futures

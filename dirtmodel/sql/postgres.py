@@ -87,7 +87,7 @@ def _rows(
     with _explained(connection, url, statement, timeout):
         raw: Connection = connection.connection.driver_connection  # type: ignore[assignment] # of this driver
         for row in raw.cursor().stream(f"FETCH ALL FROM {_CURSOR}", size=size):
-            # Postgres sends rows whole: this one is there, but writing it takes several copies.
+            # The row is in memory already, but writing it would copy it several times.
             if row_size(row) > LARGEST_VALUE:
                 raise too_large()
             yield row

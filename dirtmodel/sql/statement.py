@@ -20,7 +20,7 @@ _POSTGRES: Final = re.compile(
     re.DOTALL,
 )
 LARGEST_VALUE: Final = 64 << 20
-"""Bytes of a value or row."""
+"""The maximum number of bytes of a value or row."""
 
 _WIDEST: Final = 96
 """The maximum number of characters of a line that are shown around an error."""
@@ -142,8 +142,8 @@ def too_late(timeout: float | None) -> QueryError:
 def too_large(reason: object = "string or blob too big") -> QueryError:
     """Return the error for a value or row that is too large."""
     return QueryError(
-        f"{reason}: a value or row may have {LARGEST_VALUE >> 20} MB; select a part of it with "
-        "substr()"
+        f"{reason}: a value or row may have at most {LARGEST_VALUE >> 20} MB; select a part of it "
+        "with substr()"
     )
 
 
