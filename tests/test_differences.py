@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -470,7 +471,7 @@ def test_images_that_another_program_added_are_not_left_out(
     place = database.display(url)
     assert str(caught.value) == (
         f"{place} has 1 images, but its table picture describes 0; another program wrote to it; "
-        f"run: dirtmodel refresh --db {place}"
+        f"run: dirtmodel refresh --db {shlex.quote(place)}"
     )
 
 
