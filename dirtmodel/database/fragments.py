@@ -1,12 +1,17 @@
-"""Parts of SQL statements: quoted names, and lists of ids."""
+"""Parts of SQL statements: names, and lists of ids."""
 
 import itertools
+import string
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+LONGEST_NAME: Final = 63
+"""Bytes of an identifier; Postgres truncates longer ones."""
+
 _VALUES_AT_ONCE: Final = 500
+_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 T = TypeVar("T")
 
@@ -18,6 +23,15 @@ def quote(name: str) -> str:
     "my ""own"" schema"
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+def fold(name: str) -> str:
+    """Return an identifier in lower case, as both engines compare those that are not quoted.
+
+    >>> fold("NiiQ_Ä")
+    'niiq_Ä'
+    """
+    return name.translate(_LOWER)
 
 
 def one_of(column: Any, ids: Collection[int]) -> sa.ColumnElement[bool]:

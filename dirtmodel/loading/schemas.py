@@ -1,13 +1,12 @@
 """Choosing and checking the Postgres schema that a release is loaded into."""
 
 import re
-import string
 from typing import Final
 
 import sqlalchemy as sa
 
 from dirtmodel import database
-from dirtmodel.database.fragments import quote
+from dirtmodel.database.fragments import LONGEST_NAME, fold, quote
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import MIRRORED
 from dirtmodel.models.lookups import ENUMS
@@ -17,9 +16,6 @@ _VERSION: Final = "alembic_version"
 _ELSEWHERE: Final = "choose another schema with ?options=-csearch_path%3Dname"
 
 _PATH_ENTRY: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
-_FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_LONGEST: Final = 63
-"""Bytes of a name; Postgres truncates longer names."""
 
 
 def chosen(connection: sa.Connection, shown: str) -> str:
@@ -48,10 +44,9 @@ def path_entries(path: str) -> list[str]:
     ['release_3.0', 'My-Schema', '$user']
     """
     names = [
-        quoted.replace('""', '"') or plain.translate(_FOLD)
-        for quoted, plain in _PATH_ENTRY.findall(path)
+        quoted.replace('""', '"') or fold(plain) for quoted, plain in _PATH_ENTRY.findall(path)
     ]
-    return [name.encode()[:_LONGEST].decode(errors="ignore") for name in names if name]
+    return [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in names if name]
 
 
 def exists(connection: sa.Connection, schema: str) -> bool:

@@ -1,7 +1,6 @@
 """Columns, and numbers of the enums, that a release has beyond the documented layout."""
 
 import re
-import string
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from dirtmodel.database.fragments import LONGEST_NAME, fold
 from dirtmodel.models import MIRRORED, JudgedBy, Step, lookups
 from dirtmodel.release.columns import COLUMNS, Column, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LONGEST_NAME: Final = 63
-"""Bytes of a column's name; Postgres truncates longer names."""
 
 _RESERVED: Final = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 """Names of the system columns that every table of Postgres has."""
@@ -26,8 +23,6 @@ _EXACT_DIGITS: Final = 15
 
 _PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__")
 """Pattern of the column in which pandas writes its index, which is not part of the content."""
-
-_FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True)
@@ -74,17 +69,17 @@ def extra_columns(table: str, schema: "pa.Schema") -> Iterator[tuple[str, Column
     """Yield the name of each undocumented column, with the column or the reason to ignore it."""
     documented = {column.name for column in COLUMNS[table]}
     times = Counter(schema.names)
-    taken = {name.translate(_FOLD): name for name in documented}
+    taken = {fold(name): name for name in documented}
     for name, physical in zip(schema.names, schema.types, strict=True):
         if name in documented or _PANDAS_INDEX.fullmatch(name):
             continue
         column = _column(name, physical)
-        if reason := _unusable_name(name, times[name], taken.get(name.translate(_FOLD))):
+        if reason := _unusable_name(name, times[name], taken.get(fold(name))):
             yield name, reason
         elif column is None:
             yield name, _unusable_type(physical)
         else:
-            taken[name.translate(_FOLD)] = name
+            taken[fold(name)] = name
             yield name, column
 
 
@@ -96,9 +91,9 @@ def _unusable_name(name: str, times: int, taken_by: str | None) -> str | None:
         return f"its name differs from that of the column {taken_by!r} only in case"
     if not name or "\0" in name:
         return "a database cannot have a column of this name"
-    if len(name.encode()) > _LONGEST_NAME:
-        return f"its name is longer than {_LONGEST_NAME} bytes"
-    if name.translate(_FOLD) in _RESERVED:
+    if len(name.encode()) > LONGEST_NAME:
+        return f"its name is longer than {LONGEST_NAME} bytes"
+    if fold(name) in _RESERVED:
         return "Postgres reserves its name"
     return None
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from dirtmodel.database import SQLITE_MAGIC
+
 _READ: Final = 512
 """Bytes at the start of a file that are compared with the known formats."""
 
@@ -24,7 +26,7 @@ _STARTS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"ARROW1", "it is an Arrow (Feather) file; write it as parquet"),
     (b"ORC", "it is an ORC file; write it as parquet"),
     (b"Obj\x01", "it is an Avro file; write it as parquet"),
-    (b"SQLite format 3\0", "it is a SQLite database; name that database as the release"),
+    (SQLITE_MAGIC, "it is a SQLite database; name that database as the release"),
     (b"PARE", "it is encrypted; write it without encryption"),
 )
 
