@@ -423,7 +423,7 @@ def test_heat_maps(
 
 
 def clicks(n: int) -> str:
-    return {0: "no click", 1: "1 click"}.get(n, f"{n} clicks")
+    return {0: "nothing wrong", 1: "1 click"}.get(n, f"{n} clicks")
 
 
 def test_the_gallery_of_the_page_of_differences(

@@ -15,6 +15,7 @@ from dirtmodel.pages import Chip
 from dirtmodel.pictures import fetch
 from dirtmodel.queries.images import FoundImage, ImageReview, Images, Reviews
 from dirtmodel.queries.rules import Status
+from dirtmodel.wording import outcome
 
 CONDITIONS: Final = ("step", "sub", "ses", "scan", "status")
 """Conditions of a page of pictures, as in `Images`."""
@@ -141,10 +142,8 @@ def _cards(session: orm.Session, ids: list[int]) -> list[Card]:
 
 
 def _finding(review: ImageReview) -> Chip:
-    if review.verdict is not None:
-        return Chip(review.verdict.name, review.verdict.name)
-    n = review.n_clicks or 0
-    return Chip("", f"{n} click{'' if n == 1 else 's'}" if n else "nothing wrong")
+    verdict = review.verdict.name if review.verdict is not None else ""
+    return Chip(verdict, outcome(review.verdict, review.n_clicks))
 
 
 def _choices(session: orm.Session) -> dict[str, Any]:

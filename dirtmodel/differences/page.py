@@ -12,7 +12,6 @@ from dirtmodel.differences.report import (
     COUNT_COLUMNS,
     causes,
     count_rows,
-    counted,
     flat_rows,
     row_columns,
     text_of,
@@ -22,6 +21,7 @@ from dirtmodel.differences.sides import Side
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
 from dirtmodel.errors import PictureError
 from dirtmodel.pages import Change, Chip, Picture, Section, Table, chips
+from dirtmodel.wording import count
 
 MOST_PICTURES: Final = 60
 _MOST_ROWS: Final = 200
@@ -91,11 +91,11 @@ def describe(found: Differences, most_pictures: int) -> Page:
         ),
         rule=found.rule.rule_text,
         counts=Table("Rows by table", ("", *COUNT_COLUMNS[1:]), count_rows(found), _NUMBERS),
-        re_encoded=counted(n_encoded, "re-encoded picture") if n_encoded else "",
+        re_encoded=count(n_encoded, "re-encoded picture") if n_encoded else "",
         changes=list(_changes(found, list(found.verdicts()))),
         n_shown=gallery.n_shown,
         pairs=(_pair(found, pair) for pair in gallery),
-        left_out=f"Left out: {counted(left, 'picture')} with differences." if left else "",
+        left_out=f"Left out: {count(left, 'picture')} with differences." if left else "",
         stale=_stale(found),
         schema=_schema(found),
         rows=_rows(found),
@@ -120,7 +120,7 @@ def _changes(found: Differences, changes: list[VerdictChange]) -> Iterator[Secti
             )
             for change in chosen[:_MOST_ROWS]
         ]
-        heading = f"{counted(len(chosen), str(found.rule.level))} {_words(kind)}"
+        heading = f"{count(len(chosen), str(found.rule.level))} {_words(kind)}"
         columns = (*chosen[0].unit, "status", "because of")
         yield Section(heading, Table(heading, columns, rows, more=_more(len(chosen), "--verdicts")))
 
@@ -187,7 +187,7 @@ def _stale(found: Differences) -> Section | None:
             )
     if not rows:
         return None
-    heading = counted(n, "stale review")
+    heading = count(n, "stale review")
     columns = ("review", "rater", "made", "step", "cut", "file", "why")
     return Section(heading, Table(heading, columns, rows, more=_more(n, "--format json")))
 

@@ -10,6 +10,7 @@ from dirtmodel.differences.rows import TABLES, RowDifference, readable
 from dirtmodel.differences.verdicts import KINDS, VerdictChange, unit_columns
 from dirtmodel.outputs import dumps, text_cell
 from dirtmodel.queries.exclusions import Exclusions
+from dirtmodel.wording import count
 
 _COUNTED: Final = ("added", "removed", "changed", "rekeyed", "unchanged")
 _IN_MEMORY: Final = 16 << 20
@@ -115,27 +116,18 @@ def lines(found: Differences) -> Iterator[str]:
             text = f"{entry['change']} in {entry['file']}: {'; '.join(entry['examples'])}"
         yield f"schema, only in {entry['only_in']}: {text}"
     if n_encoded := found.count()["image"].re_encoded:
-        yield f"{counted(n_encoded, 're-encoded picture')}: different bytes, equal pixels"
+        yield f"{count(n_encoded, 're-encoded picture')}: different bytes, equal pixels"
     kinds = dict.fromkeys(KINDS, 0)
     for change in found.verdicts():
         for kind in change.kinds:
             kinds[kind] += 1
     for kind, n in kinds.items():
         if n:
-            what = f"{counted(n, str(found.rule.level))} {kind.replace('_', ' ')}"
+            what = f"{count(n, str(found.rule.level))} {kind.replace('_', ' ')}"
             yield f"{what}; see --verdicts"
     n_stale = sum(1 for _ in found.stale_reviews())
     if n_stale:
-        yield f"{counted(n_stale, 'stale review')}: judged an earlier picture"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "scan"), counted(1_234, "scan")
-    ('1 scan', '1,234 scans')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+        yield f"{count(n_stale, 'stale review')}: judged an earlier picture"
 
 
 def write_json(found: Differences, file: IO[bytes]) -> None:

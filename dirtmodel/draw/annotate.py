@@ -17,6 +17,7 @@ from dirtmodel.draw.decode import Frame
 from dirtmodel.draw.legend import Entry
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
+from dirtmodel.wording import count
 
 Form = Literal["PNG", "GIF", "APNG"]
 
@@ -79,8 +80,8 @@ class Notes:
         n_incomplete = rings.points(self.clicks)[1]
         if not self.caption or not n_incomplete:
             return list(self.caption)
-        clicks = "click" if n_incomplete == 1 else "clicks"
-        return [*self.caption, f"{n_incomplete} {clicks} without a complete position, not drawn"]
+        clicks = count(n_incomplete, "click")
+        return [*self.caption, f"{clicks} without a complete position, not drawn"]
 
     def entries(self, size: tuple[int, int]) -> list[Entry]:
         """Return the legend: each rater's number of clicks, and the clicks outside the picture.

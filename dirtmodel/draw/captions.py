@@ -6,6 +6,7 @@ from typing import Final
 
 from dirtmodel.draw.info import ClickInfo, ImageInfo, ReviewInfo
 from dirtmodel.draw.rings import Click
+from dirtmodel.wording import count, outcome
 
 _WORST_FIRST: Final = ("FAIL", "UNSURE", "PASS")
 _MAX_NOTE_LENGTH: Final = 200
@@ -82,14 +83,16 @@ def summary(reviews: Sequence[ReviewInfo]) -> str:
     text = _results(deciding) if deciding else "not reviewed"
     if n_others := len(reviews) - len(deciding):
         verb = "does" if n_others == 1 else "do"
-        text += f" ({_count(n_others, 'review')} of the other kind {verb} not count)"
+        text += f" ({count(n_others, 'review')} of the other kind {verb} not count)"
     return text
 
 
 def _results(reviews: Sequence[ReviewInfo]) -> str:
     raters_of: dict[str, list[str]] = {verdict: [] for verdict in _WORST_FIRST}
     for review in sorted(reviews, key=lambda review: -(review.n_clicks or 0)):
-        raters_of.setdefault(_result(review), []).append(_name(review.rater))
+        raters_of.setdefault(outcome(review.verdict, review.n_clicks), []).append(
+            _name(review.rater)
+        )
     parts = [
         f"{result} {'each ' if 'click' in result and raters[1:] else ''}by {_names(raters)}"
         for result, raters in raters_of.items()
@@ -97,17 +100,7 @@ def _results(reviews: Sequence[ReviewInfo]) -> str:
     ]
     if reporters := [_name(review.rater) for review in reviews if review.source_data_issue]:
         parts.append(f"source data issue seen by {_names(reporters)}")
-    return f"{_count(len(reviews), 'review')}: {', '.join(parts)}"
-
-
-def _result(review: ReviewInfo) -> str:
-    if review.verdict is not None:
-        return review.verdict.name
-    return _count(review.n_clicks, "click") if review.n_clicks else "nothing wrong"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{count(len(reviews), 'review')}: {', '.join(parts)}"
 
 
 def _name(rater: str | None) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 from dirtmodel.draw import decode, rings, text
 from dirtmodel.draw.rings import Click
 from dirtmodel.errors import PictureError, UsageError
+from dirtmodel.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -385,7 +386,7 @@ def counts(heat_map: HeatMap) -> list[str]:
 
 
 def _n(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else f"no {noun}s"
+    return count(number, noun) if number else f"no {noun}s"
 
 
 def _no_picture_message(damaged: list[int]) -> str:

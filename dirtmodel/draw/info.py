@@ -6,12 +6,7 @@ conversion.
 
 from typing import Protocol
 
-
-class Named(Protocol):
-    """A member of one of DIRT's enums."""
-
-    @property
-    def name(self) -> str: ...
+from dirtmodel.wording import Named
 
 
 class ImageInfo(Protocol):

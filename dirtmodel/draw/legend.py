@@ -9,6 +9,7 @@ from PIL import Image
 from dirtmodel.draw import rings, text
 from dirtmodel.draw.colours import Pen
 from dirtmodel.draw.rings import Point
+from dirtmodel.wording import count
 
 _PADDING: Final = 10
 _TEXT_SIZE: Final = 15
@@ -38,8 +39,7 @@ def name(rater: str | None) -> str:
 
 def outside(n_clicks: int) -> Entry:
     """Return the entry that explains the triangles of clicks outside a picture."""
-    clicks = "click" if n_clicks == 1 else "clicks"
-    return Entry(f"{n_clicks:,} {clicks} at or beyond the edge", Pen(_ANY_RATER), outside=True)
+    return Entry(f"{count(n_clicks, 'click')} at or beyond the edge", Pen(_ANY_RATER), outside=True)
 
 
 def draw(

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from dirtmodel import wording
 from dirtmodel.models.dirt import Image, Session
 from dirtmodel.models.types import Base, BigInt, PrimaryKey, Ratings, Step, name_of, reference
 
@@ -165,7 +166,7 @@ class Review(Base):
         if self.verdict is not None:
             outcome = name_of(self.verdict)
         else:
-            outcome = "1 click" if self.n_clicks == 1 else f"{self.n_clicks} clicks"
+            outcome = wording.outcome(None, self.n_clicks)
         return f"<Review of image {self.img_id} by {self.rater or 'unknown'}: {outcome}>"
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dirtmodel.outputs.formats import write
 from dirtmodel.outputs.values import is_number, table_cell
+from dirtmodel.wording import count
 
 _MOST_ROWS: Final = 20
 """The maximum number of rows for which a notebook shows all rows."""
@@ -89,4 +90,4 @@ def _cell(value: Any) -> str:
 def _number_of_rows(n_shown: int, n_rows: int) -> str:
     if n_shown < n_rows:
         return f"the first {n_shown} of {n_rows:,} rows"
-    return f"{n_rows:,} row{'' if n_rows == 1 else 's'}"
+    return count(n_rows, "row")

@@ -11,6 +11,7 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dirtmodel.queries.images import ImageReview
+from dirtmodel.wording import outcome
 
 if TYPE_CHECKING:
     import jinja2
@@ -90,12 +91,9 @@ def chips(reviews: Iterable[ImageReview]) -> Iterator[Chip]:
         by = f"by {review.rater or 'unknown'}"
         if not review.decides:
             continue
-        if review.verdict is not None:
-            yield Chip(review.verdict.name, f"{review.verdict.name} {by}")
-        else:
-            n = review.n_clicks or 0
-            word = "1 click" if n == 1 else f"{n:,} clicks" if n else "no click"
-            yield Chip("FAIL" if n else "PASS", f"{word} {by}")
+        found = outcome(review.verdict, review.n_clicks)
+        kind = review.verdict.name if review.verdict else "FAIL" if review.n_clicks else "PASS"
+        yield Chip(kind, f"{found} {by}")
 
 
 def write(template: str, file: IO[bytes], **values: Any) -> None:

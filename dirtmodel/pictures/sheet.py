@@ -14,6 +14,7 @@ from dirtmodel.opening import Database
 from dirtmodel.pictures import fetch
 from dirtmodel.pictures.fetch import Progress, Wanted
 from dirtmodel.queries.images import FoundImage, Images
+from dirtmodel.wording import count
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -132,5 +133,5 @@ class Sheet:
 
 
 def _title(options: str, n_images: int) -> str:
-    images = f"{n_images:,} image{'' if n_images == 1 else 's'}"
+    images = count(n_images, "image")
     return f"{options.removeprefix('--').replace(' --', ', ')}: {images}" if options else images

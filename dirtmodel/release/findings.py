@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from dirtmodel.models.types import LARGEST_NUMBER
+from dirtmodel.wording import count
 
 N_EXAMPLES: Final = 5
 MAX_EXAMPLE_LENGTH: Final = 300
@@ -134,7 +135,7 @@ def total(findings: Iterable[Finding]) -> str:
     >>> total([])
     '0 errors and 0 warnings.'
     """
-    n = {"error": 0, "warning": 0}
+    totals = {"error": 0, "warning": 0}
     for finding in findings:
-        n[finding.severity] += finding.n
-    return " and ".join(f"{n[s]:,} {s}{'' if n[s] == 1 else 's'}" for s in n) + "."
+        totals[finding.severity] += finding.n
+    return " and ".join(count(n, severity) for severity, n in totals.items()) + "."

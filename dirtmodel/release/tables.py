@@ -14,6 +14,7 @@ from dirtmodel.release.extension import extra_columns
 from dirtmodel.release.findings import FATAL, Finding, Findings, describe
 from dirtmodel.release.layout import TABLES
 from dirtmodel.release.sources import Source
+from dirtmodel.wording import count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,6 +146,6 @@ class InvalidReleaseError(ReleaseError):
         else:
             advice = "repair the release, or load only the rows without errors with --quarantine"
         super().__init__(
-            f"{release.place} has {n:,} {'error' if n == 1 else 'errors'}; nothing was loaded; "
+            f"{release.place} has {count(n, 'error')}; nothing was loaded; "
             f"{advice}:\n{describe(findings)}"
         )

@@ -12,8 +12,8 @@ from dirtmodel.pages import Picture
 from dirtmodel.pictures.heatmap import densities
 from dirtmodel.queries.coverage import StepCoverage
 from dirtmodel.queries.images import Images, Reviews
-from dirtmodel.queries.text.numbers import count
 from dirtmodel.reporting.contents import HeatMap, Panel
+from dirtmodel.wording import count
 
 _MOST_AVERAGED: Final = 20
 """The most pictures of a slice to average."""

@@ -21,10 +21,10 @@ from dirtmodel.queries.crossed import Crossed
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.rules import Exclusion, Status, columns_of
 from dirtmodel.queries.text import methods
-from dirtmodel.queries.text.numbers import count
 from dirtmodel.reporting import clicks, raters, rules
 from dirtmodel.reporting.contents import Bar, Report, StepCovered
 from dirtmodel.reporting.gallery import Gallery
+from dirtmodel.wording import count
 
 _MOST_ROWS: Final = 5_000
 """The most rows in the table of evidence."""

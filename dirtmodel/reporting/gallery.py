@@ -11,7 +11,7 @@ from dirtmodel.models import Tally
 from dirtmodel.pages import Chip, Picture, chips
 from dirtmodel.pictures.thumbnails import thumbnails
 from dirtmodel.queries.rules import Exclusion
-from dirtmodel.queries.text.numbers import count
+from dirtmodel.wording import count
 
 _MOST_EACH: Final = 3
 """The most pictures of one scan."""

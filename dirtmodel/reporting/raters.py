@@ -14,8 +14,9 @@ from dirtmodel.queries.agreement_result import AgreementResult
 from dirtmodel.queries.consensus import Consensus
 from dirtmodel.queries.consensus_result import ConsensusRater, ConsensusResult, NextReview
 from dirtmodel.queries.text.agreement import REPEATS_COLUMNS, headline, overlap, repeats
-from dirtmodel.queries.text.numbers import UNDEFINED, bracketed, count, number
+from dirtmodel.queries.text.numbers import UNDEFINED, bracketed, number
 from dirtmodel.reporting.contents import Forest, Matrix, Point, Shade, StepAgreement, Week
+from dirtmodel.wording import count
 
 _MOST_NEXT: Final = 10
 """The number of images to suggest for one more review."""

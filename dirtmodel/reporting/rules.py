@@ -6,7 +6,7 @@ from typing import Final
 from dirtmodel.models import JudgedBy
 from dirtmodel.queries.exclusions import Exclusions
 from dirtmodel.queries.rules import Rule, Unsure
-from dirtmodel.queries.text.numbers import count
+from dirtmodel.wording import count
 
 _VERDICTS: Final = {
     Rule.ANY_FAIL: "at least one reviewer rated it FAIL",

@@ -17,7 +17,6 @@ from dirtmodel.queries.agreement_result import (
 from dirtmodel.queries.text.numbers import (
     UNDEFINED,
     bracketed,
-    count,
     duration,
     error,
     interval,
@@ -25,6 +24,7 @@ from dirtmodel.queries.text.numbers import (
     signed,
 )
 from dirtmodel.queries.text.tables import aligned
+from dirtmodel.wording import count
 
 _MOST_PAIRS: Final = 15
 _MOST_RATERS: Final = 30

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dirtmodel._version import __version__
 from dirtmodel.irr import Coefficient
 from dirtmodel.queries.agreement_result import AgreementResult
-from dirtmodel.queries.text.numbers import count
+from dirtmodel.wording import count
 
 _ALPHA = "Krippendorff's alpha (Krippendorff 2011)"
 _SOURCES = {

@@ -8,15 +8,6 @@ UNDEFINED: Final = "–"
 _UNITS_OF_TIME: Final = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 
 
-def count(n: int, what: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "image"), count(2000, "image")
-    ('1 image', '2,000 images')
-    """
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number as text; a number that rounds to 0 has no sign.
 
