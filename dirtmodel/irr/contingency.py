@@ -14,7 +14,7 @@ from dirtmodel.errors import UsageError
 from dirtmodel.irr import formulas, intervals
 from dirtmodel.irr.coefficients import NO_VARIATION, ONE_SIDED
 from dirtmodel.irr.formulas import Array, Formula, ratio
-from dirtmodel.irr.intervals import Estimate, Moments, Sampling, Spread
+from dirtmodel.irr.intervals import Estimate, Moments, Sampling, Spread, defined
 from dirtmodel.irr.ratings import IntArray, checked_counts, distinct
 from dirtmodel.irr.weights import FloatArray, Weights, agreement_weights
 
@@ -112,11 +112,11 @@ def two_way(table: npt.ArrayLike, *, categories: Sequence[object]) -> TwoWay:
     measures = _measures(categories, -1)
     return TwoWay(
         int(n),
-        _defined(measures["percent_agreement"](sums)),
-        _defined(measures["cohen_kappa"](sums)),
-        _defined(measures["cohen_kappa_linear"](sums)),
-        _defined(measures["gwet_ac"](sums)),
-        tuple(_defined(_dice(sums, c, len(categories))) for c in range(len(categories))),
+        defined(measures["percent_agreement"](sums)),
+        defined(measures["cohen_kappa"](sums)),
+        defined(measures["cohen_kappa_linear"](sums)),
+        defined(measures["gwet_ac"](sums)),
+        tuple(defined(_dice(sums, c, len(categories))) for c in range(len(categories))),
         reason,
     )
 
@@ -132,7 +132,7 @@ def cohen_kappa(
     0.492
     """
     w = agreement_weights(weights, categories)
-    return _defined(_cohen(_checked(table, len(categories)).ravel(), w))
+    return defined(_cohen(_checked(table, len(categories)).ravel(), w))
 
 
 def over_pairs(values: Iterable[float | None]) -> OverPairs:
@@ -196,10 +196,10 @@ class Tables:
         summaries = {}
         for name in MEASURES:
             values = self._formulas[name](self.counts)
-            defined = ~np.isnan(values)
-            summary = over_pairs(values[defined].tolist())
+            known = ~np.isnan(values)
+            summary = over_pairs(values[known].tolist())
             if summary.mean is not None:
-                slope = self._slopes(name) * defined[:, None] / summary.n
+                slope = self._slopes(name) * known[:, None] / summary.n
                 moves = np.bincount(self._clusters, weights=self._moves(slope))
                 sums = intervals.moments(moves[:, None])
                 spread = Spread(float(sums.se[0]), float(sums.effective[0]), len(moves))
@@ -307,7 +307,3 @@ def _checked(table: npt.ArrayLike, n_categories: int) -> FloatArray:
             f"{n_categories} × {n_categories}, the first set of ratings down, the second across"
         )
     return counts
-
-
-def _defined(value: npt.NDArray[np.float64]) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -47,6 +47,11 @@ class Estimate(NamedTuple):
     df: float | None = None
 
 
+def defined(value: float | npt.NDArray[Any]) -> float | None:
+    """Return a value, or None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
 class Sampling(NamedTuple):
     """The noun for what is sampled independently, such as `cluster`, and the level of intervals."""
 

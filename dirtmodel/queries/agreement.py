@@ -13,6 +13,7 @@ from dirtmodel.errors import UsageError
 from dirtmodel.irr import Coefficient, Estimate, Sampling, intervals
 from dirtmodel.irr.coefficients import NO_PAIRS
 from dirtmodel.irr.contingency import MEASURES
+from dirtmodel.irr.intervals import defined
 from dirtmodel.irr.proportions import NO_RATINGS, NOT_USED, TOO_FEW
 from dirtmodel.models import Review, Step, member_of
 from dirtmodel.queries.agreement_result import (
@@ -384,11 +385,6 @@ def _errors(reviews: StepReviews) -> Iterator[RaterErrors]:
         strict=True,
     ):
         yield RaterErrors(rater, n, defined(sensitivity), defined(specificity))
-
-
-def defined(value: float) -> float | None:
-    """Return None for NaN."""
-    return None if np.isnan(value) else value
 
 
 def _natural(label: str | None) -> tuple[bool, int, str]:

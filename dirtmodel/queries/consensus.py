@@ -10,6 +10,7 @@ from sqlalchemy import orm
 
 from dirtmodel import irr
 from dirtmodel.errors import UsageError
+from dirtmodel.irr.intervals import defined
 from dirtmodel.models import Ratings, Step, Target, member_of
 from dirtmodel.opening import accepts_database
 from dirtmodel.queries.consensus_result import (
@@ -263,7 +264,7 @@ def _raters(items: _Items) -> Iterator[ConsensusRater]:
     if len(fit.n_ratings) > MOST_RATERS:
         both = zip(fit.sensitivity(how.problem), fit.specificity(how.problem), strict=True)
         rates_of_raters = [
-            irr.ErrorRates(*(irr.Estimate(_defined(rate), reason=TOO_MANY) for rate in rates))
+            irr.ErrorRates(*(irr.Estimate(defined(rate), reason=TOO_MANY) for rate in rates))
             for rates in both
         ]
     else:
@@ -294,11 +295,7 @@ def _raters(items: _Items) -> Iterator[ConsensusRater]:
 
 
 def _by_category(how: Judging, row: Any) -> dict[str, float | None]:
-    return dict(zip(how.categories, map(_defined, row.tolist()), strict=True))
-
-
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return dict(zip(how.categories, map(defined, row.tolist()), strict=True))
 
 
 def _warnings(items: _Items, level: Level) -> Iterator[str]:
