@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -45,12 +46,26 @@ def extended(tables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     )
 
 
-@pytest.fixture
-def path(small: Path, tmp_path: Path) -> Path:
-    """Return a SQLite database that holds the release."""
-    made = tmp_path / "dirt.db"
+@pytest.fixture(scope="module")
+def loaded(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite database that holds the release; shared, so change only copies."""
+    made = tmp_path_factory.mktemp("loaded") / "dirt.db"
     dm.load(small, made)
     return made
+
+
+@pytest.fixture(scope="module")
+def earlier(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same database at the first revision; shared, so change only copies."""
+    made = Path(shutil.copy(loaded, tmp_path_factory.mktemp("earlier")))
+    dm.upgrade(made, "0001")
+    return made
+
+
+@pytest.fixture
+def path(loaded: Path, tmp_path: Path) -> Path:
+    """Return a copy of the database that holds the release."""
+    return Path(shutil.copy(loaded, tmp_path))
 
 
 def change(path: Path, *statements: str) -> None:
@@ -82,10 +97,12 @@ def upgrade(path: Path, _release: Path) -> None:
 
 
 @pytest.fixture(params=["replace", "upgrade", "replace an earlier revision"])
-def renew(request: pytest.FixtureRequest, path: Path, small: Path) -> Callable[[], None]:
+def renew(
+    request: pytest.FixtureRequest, path: Path, small: Path, earlier: Path
+) -> Callable[[], None]:
     """Return a function that replaces the release, or upgrades the database, or both."""
     if request.param != "replace":
-        dm.upgrade(path, "0001")
+        shutil.copy(earlier, path)
     step = upgrade if request.param == "upgrade" else replace
     return lambda: step(path, small)
 
