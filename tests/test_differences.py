@@ -21,6 +21,7 @@ import dirtmodel as dm
 from dirtmodel import cli, database, differences, sample
 from dirtmodel.differences.rows import TABLES
 from dirtmodel.differences.stale import OLDER, PICTURE_CHANGED
+from dirtmodel.differences.texts import shortened
 
 FMAP = dm.Step.FMAP_COREGISTRATION
 ENGINE_PAIRS = [("sqlite", "sqlite"), ("sqlite", "postgres"), ("postgres", "postgres")]
@@ -406,6 +407,16 @@ def test_verdicts_come_with_the_rows_that_caused_them(
     }
 
     assert reported == pair.record.causes
+
+
+def test_long_texts_with_the_same_start_are_not_equal() -> None:
+    start = "x" * 1_000
+
+    one, same, other = (shortened(f"{start}{end}") for end in ("a", "a", "b"))
+
+    assert one == same
+    assert one != other
+    assert str(one) == str(other) == f"{start[:500]}… (501 more characters)"
 
 
 def test_the_rows_that_decide_come_first(found: differences.Differences) -> None:

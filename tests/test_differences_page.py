@@ -4,6 +4,8 @@ import base64
 import html.parser
 import io
 import re
+import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,19 @@ def test_pictures_that_are_left_out_are_counted(places: tuple[Path, Path], text:
 
     assert few.count("<article>") == 3
     assert f"Left out: {n_all - 3:,} pictures with differences." in few
+
+
+def test_long_notes_are_shortened(places: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = (tmp_path / path.name for path in places)
+    for path, end in ((old, "old"), (new, "new")):
+        shutil.copy(places[1], path)
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE rating SET notes = ? || ?", ("x" * 3_000, end))
+
+    text = written((old, new))
+
+    assert f">{'x' * 500}… (2,503 more characters)</td>" in text
+    assert "x" * 501 not in text
 
 
 def test_no_differences_make_a_page_too(places: tuple[Path, Path]) -> None:

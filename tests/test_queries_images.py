@@ -179,6 +179,13 @@ def test_reviews_can_be_narrowed(
     assert 0 < len(expected) < len(every)
 
 
+def test_notes_can_be_left_out(db: orm.Session, ids: list[int]) -> None:
+    every = Reviews(ids).run(db)
+
+    assert Reviews(ids, notes=False).run(db) == [review._replace(notes=None) for review in every]
+    assert any(review.notes for review in every)
+
+
 def test_half_a_point_is_not_a_click(db: orm.Session, ids: list[int]) -> None:
     rows = db.scalars(
         sa.select(Coordinate).order_by(Coordinate.img_id, Coordinate.created, Coordinate.id)

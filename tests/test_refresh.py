@@ -18,7 +18,8 @@ from PIL import Image as PillowImage
 from sqlalchemy import orm
 
 import dirtmodel as dm
-from dirtmodel import cli, database, entities, sample
+from dirtmodel import cli, database, entities, groups, sample
+from dirtmodel.loading import refresh
 from dirtmodel.models import JUDGED_BY, JudgedBy
 
 START = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
@@ -254,6 +255,17 @@ def test_refresh_follows_what_another_program_wrote(statements: list[str], few_u
         found = stored(session)
         assert without_sizes(found) == without_sizes(expected(session))
     assert refreshed == (len(found.targets), len(found.pictures), len(found.reviews))
+
+
+def test_pictures_are_read_by_their_bytes(few_url: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "BYTES", 1)
+    monkeypatch.setattr(refresh, "_SIZES_AT_ONCE", 10)
+    with dm.open(few_url) as session:
+        ids = session.scalars(sa.select(dm.Image.id).order_by(dm.Image.id)).all()
+
+        found = list(refresh._stored(session.connection()))
+
+    assert [[image.img_id for image in group] for group in found] == [[img_id] for img_id in ids]
 
 
 def test_refresh_follows_a_change_of_what_decides(few_url: sa.URL) -> None:

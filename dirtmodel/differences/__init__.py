@@ -4,6 +4,7 @@
 - `rows`: compares the rows of a table, as two ordered streams
 - `pixels`: compares the pixels of two pictures
 - `verdicts`: compares the results of an exclusion rule, and finds the rows behind a change
+- `texts`: long texts, shortened
 - `stale`: finds reviews that judged an earlier picture
 - `schema`: compares revisions, and columns and numbers that DIRT does not define
 - `comparison`: all comparisons together

@@ -107,7 +107,7 @@ class Gallery:
 def _halves(side: Side, ids: Sequence[int]) -> dict[int, Half]:
     by_image: dict[int, History] = {}
     for batch in in_batches(ids):
-        by_image.update(histories(side.session, Reviews(batch)))
+        by_image.update(histories(side.session, Reviews(batch, notes=False)))
     pens = pens_of(side.session)
     return {
         image.id: Half(image, by_image.get(image.id, History([], [])), pens)

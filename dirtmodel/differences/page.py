@@ -18,6 +18,7 @@ from dirtmodel.differences.report import (
 )
 from dirtmodel.differences.rows import TABLES, readable
 from dirtmodel.differences.sides import Side
+from dirtmodel.differences.texts import shortened
 from dirtmodel.differences.verdicts import KINDS, VerdictChange
 from dirtmodel.errors import PictureError
 from dirtmodel.pages import Change, Chip, Picture, Section, Table, chips
@@ -209,7 +210,7 @@ def _rows(found: Differences) -> Iterator[tuple[str, int, Table]]:
         n = found.count()[table].n_differences
         if n:
             lines = (
-                [text_of(cell) for cell in row]
+                [shortened(text_of(cell)) for cell in row]
                 for row in islice(flat_rows(table, found.rows(table)), _MOST_ROWS)
             )
             more = _more(n, f"--table {table}")

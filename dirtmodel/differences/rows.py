@@ -20,7 +20,6 @@ from dirtmodel.models import DisplayMode, Ratings, Step
 TABLES: Final = ("session", "image", "rating", "coordinate")
 """In the order of comparison: reviews are compared after images, whose ids may have changed."""
 
-
 # In all row types, `extra` has the values of columns that both sides have and DIRT does not.
 
 

@@ -23,6 +23,7 @@ from dirtmodel import database, opening
 from dirtmodel.database.fetching import fetched
 from dirtmodel.database.fragments import in_batches
 from dirtmodel.differences.rows import ROW_TYPES, ImageRow, image_key
+from dirtmodel.differences.texts import shortened
 from dirtmodel.errors import DatabaseError
 from dirtmodel.models import (
     Coordinate,
@@ -102,7 +103,8 @@ class Side:
         ----------
         of
             Ids of images (for `session`, of sessions). If given, return only rows with these ids or
-            reviews of these images.
+            reviews of these images. As all of them are held in memory, long texts of reviews and
+            sessions are shortened.
         extra
             Columns that DIRT does not have, to be read into `extra` of the rows.
         """
@@ -126,7 +128,7 @@ class Side:
             yield from map(row_of, self._stream(statement.order_by(columns.id)))
             return
         found = (
-            row_of(values)
+            row_of(list(map(shortened, values)))
             for ids in in_batches(sorted(set(of)))
             for values in self._stream(statement.where(filtered.in_(ids)))
         )

@@ -56,7 +56,8 @@ def _of_kind(
         rows[row.img_id, row.session].append(row)
     by_id = {image.new.id: image.new for image in images}
     place = {img_id: n for n, img_id in enumerate(by_id)}
-    reviews = [review for review in Reviews(by_id).run(new.session) if review.kind == kind]
+    found = Reviews(by_id, notes=False).run(new.session)
+    reviews = [review for review in found if review.kind == kind]
     # Sort in the order of the images, not of their ids.
     for review in sorted(reviews, key=lambda review: place[review.img_id]):
         image = by_id[review.img_id]

@@ -4,16 +4,17 @@ This module is their only definition. A load, an upgrade, `dirtmodel refresh` an
 use it.
 """
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from dirtmodel.database.fetching import n_bytes
 from dirtmodel.database.fragments import in_batches, one_of
 from dirtmodel.entities import parse, scan
 from dirtmodel.errors import DatabaseError, PictureError
+from dirtmodel.groups import groups
 from dirtmodel.models import (
     STEP,
     Base,
@@ -31,7 +32,9 @@ from dirtmodel.models.derived import tally
 from dirtmodel.release.blobs import describe
 
 _PICTURES_AT_ONCE: Final = 64
-"""The number of pictures to read at a time."""
+"""The largest number of pictures to read at a time."""
+
+_SIZES_AT_ONCE: Final = 1_024
 
 Statement = sa.Select[*tuple[Any, ...]]
 
@@ -118,8 +121,8 @@ class _Stored(NamedTuple):
 _DESCRIBED: Final = ("target_id", "format", "width", "height", "n_bytes", "sha256")
 
 
-def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iterator[_Stored]:
-    """Yield images in the order of their ids; a few are in memory at a time."""
+def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iterator[list[_Stored]]:
+    """Yield images in the order of their ids, in groups of few bytes."""
     same = (Target.step == Image.step) & (Target.file1 == Image.file1)
     columns = [Picture.__table__.c[name] for name in _DESCRIBED]
     statement = (
@@ -127,24 +130,29 @@ def _stored(connection: sa.Connection, ids: Sequence[int] | None = None) -> Iter
         .join_from(Image, Target, same)
         .join(Picture, Picture.img_id == Image.id, isouter=True)
         .order_by(Image.id)
-        .limit(_PICTURES_AT_ONCE)
     )
+    for group in groups(_sizes(connection, ids), lambda image: image[1], _PICTURES_AT_ONCE):
+        own = one_of(Image.id, [img_id for img_id, _ in group])
+        yield [
+            _Stored(img_id, target_id, bytes(img), tuple(described))
+            for img_id, target_id, img, *described in connection.execute(statement.where(own))
+        ]
+
+
+def _sizes(connection: sa.Connection, ids: Sequence[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield the id of each image and the bytes of its picture, with no cursor left open."""
+    statement = sa.select(Image.id, n_bytes(Image.__table__.c.img)).order_by(Image.id)
     if ids is not None:
         statement = statement.where(one_of(Image.id, ids))
-    last = None
-    while True:
-        following = statement if last is None else statement.where(Image.id > last)
-        rows = connection.execute(following).all()
-        if not rows:
-            return
-        for img_id, target_id, img, *described in rows:
-            yield _Stored(img_id, target_id, bytes(img), tuple(described))
-        last = rows[-1][0]
+    following = statement = statement.limit(_SIZES_AT_ONCE)
+    while rows := connection.execute(following).all():
+        yield from ((img_id, size) for img_id, size in rows)
+        following = statement.where(Image.id > rows[-1][0])
 
 
-def _refresh_pictures(connection: sa.Connection, images: Iterator[_Stored]) -> None:
+def _refresh_pictures(connection: sa.Connection, images: Iterator[list[_Stored]]) -> None:
     """Describe the pictures of images, and write the descriptions that changed."""
-    while some := list(itertools.islice(images, _PICTURES_AT_ONCE)):
+    for some in images:
         changed = []
         for image in some:
             try:

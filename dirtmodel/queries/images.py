@@ -193,17 +193,23 @@ class Reviews:
         If true, return only reviews in the table that judges the image's step.
     latest
         If true, return only each rater's latest deciding review of an image.
+    notes
+        If false, leave out the notes, which can be large.
     """
 
     images: Collection[int]
     rater: str | None = None
     decides: bool = False
     latest: bool = False
+    notes: bool = True
 
     def select(self) -> Statement:
         """Return the SELECT of `ImageReview`, one row per review: by image, the earliest first."""
+        columns = {name: getattr(Review, name) for name in ImageReview._fields}
+        if not self.notes:
+            columns["notes"] = sa.cast(sa.null(), sa.Text)
         statement = (
-            sa.select(*(getattr(Review, name).label(name) for name in ImageReview._fields))
+            sa.select(*(column.label(name) for name, column in columns.items()))
             .where(one_of(Review.img_id, self.images))
             .order_by(Review.img_id, Review.created, ascending(Review.kind), Review.id)
         )

@@ -80,7 +80,7 @@ class Findings:
         for example in examples:
             if len(kept) >= self.n_examples:
                 break
-            kept.append(_shown(example))
+            kept.append(shown(example))
 
     def report(self) -> list[Finding]:
         """Return the findings, errors before warnings, in the order of `ERRORS` and `WARNINGS`."""
@@ -103,7 +103,7 @@ class Findings:
         return [finding for finding in self.report() if finding.severity == "error"]
 
 
-def _shown(example: str) -> str:
+def shown(example: str) -> str:
     """Shorten an example, and escape characters that could control a terminal."""
     cut = example[: MAX_EXAMPLE_LENGTH - 1] + "…" if len(example) > MAX_EXAMPLE_LENGTH else example
     if cut.isprintable():

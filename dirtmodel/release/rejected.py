@@ -10,7 +10,7 @@ import numpy as np
 from dirtmodel.release import checks
 from dirtmodel.release.blobs import Img
 from dirtmodel.release.conversion import Mask, text_of
-from dirtmodel.release.findings import ERRORS
+from dirtmodel.release.findings import ERRORS, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ def rejected(
                 file_row=first_row + row,
                 id=columns.arrays["id"][row].as_py(),
                 code=errors[0].code,
-                reason="; ".join(problem.describe(row) for problem in errors),
+                reason="; ".join(shown(problem.describe(row)) for problem in errors),
                 row=_json_row(columns.raw, row) | _json_img(imgs, row),
             )
         )
