@@ -78,7 +78,8 @@ def _point(label: str, one: Coefficient | Estimate, least: float = 0.0) -> Point
 
 def _place(value: float | None, least: float = 0.0) -> float | None:
     """Return the place of a value on the scale in percent; the ends leave room for a dot."""
-    return None if value is None else 2 + 96 * (value - least) / (1 - least)
+    # Sums differ in their last digit with the order of the rows, which the engines choose.
+    return None if value is None else round(2 + 96 * (value - least) / (1 - least), 3)
 
 
 def _pairs(result: AgreementResult) -> Matrix | None:
