@@ -1,5 +1,6 @@
 """Releases and databases that many tests share."""
 
+import contextlib
 import gc
 import itertools
 import os
@@ -81,6 +82,31 @@ def _new_schema(server: str) -> Iterator[sa.URL]:
     yield url.update_query_dict({"options": f"-csearch_path={name}"})
     with database.engine(url).begin() as connection:
         connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def shared_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], sa.URL]]:
+    """Return a function that returns URLs of new databases for several tests, on each engine."""
+    if request.param == "sqlite":
+        yield lambda: database.parse_url(tmp_path_factory.mktemp("shared") / "dirt.db")
+        return
+    server = request.getfixturevalue("postgres_server")
+    new_schema = contextlib.contextmanager(_new_schema)
+    with contextlib.ExitStack() as schemas:
+        yield lambda: schemas.enter_context(new_schema(server))
+
+
+@pytest.fixture(scope="session")
+def empty_url(shared_url: Callable[[], sa.URL]) -> sa.URL:
+    """Return the URL of a schema without rows, on each engine; shared, so do not commit."""
+    url = shared_url()
+    with database.engine(url).begin() as connection:
+        if schema := url.query.get("options", "").rpartition("=")[2]:
+            connection.execute(sa.schema.CreateSchema(schema))
+        database.migrate(connection)
+    return url
 
 
 @pytest.fixture(scope="session", params=ENGINES)

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -286,32 +286,36 @@ def oddly_named(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return write(odd, tmp_path_factory.mktemp("odd"))
 
 
+@pytest.fixture(scope="module")
+def odd_url(oddly_named: Path, shared_url: Callable[[], sa.URL]) -> sa.URL:
+    """Return the URL of that release, on each engine; shared, so open it read-only."""
+    url = shared_url()
+    dm.load(oddly_named, url, label="label")
+    return url
+
+
 def expected_values(tables: Tables, table: str, name: str) -> list[int]:
     first = 1000 * NAMES.index(name)
     return by_id(tables[table], range(first, first + len(tables[table])))
 
 
-def test_odd_names_are_kept_as_they_are(oddly_named: Path, tables: Tables, new_url: sa.URL) -> None:
-    dm.load(oddly_named, new_url)
-
+def test_odd_names_are_kept_as_they_are(tables: Tables, odd_url: sa.URL) -> None:
     for table in MIRRORED:
-        assert list(columns_of(new_url, table)) == NAMES
+        assert list(columns_of(odd_url, table)) == NAMES
         found = sa.select(*map(sa.column, NAMES)).select_from(sa.table(table))
-        with database.engine(new_url).connect() as connection:
+        with database.engine(odd_url).connect() as connection:
             columns = zip(*connection.execute(found.order_by(sa.column("id"))), strict=True)
         for name, values in zip(NAMES, columns, strict=True):
             assert list(values) == expected_values(tables, table, name), name
 
 
 def test_odd_names_leave_every_answer_unchanged(
-    oddly_named: Path, tables: Tables, new_url: sa.URL, tmp_path: Path
+    tables: Tables, odd_url: sa.URL, tmp_path: Path
 ) -> None:
     plain = database.parse_url(tmp_path / "plain.db")
     dm.load(write(tables, tmp_path, "plain"), plain, label="label")
 
-    dm.load(oddly_named, new_url, label="label")
-
-    assert answers(new_url) == answers(plain)
+    assert answers(odd_url) == answers(plain)
 
 
 def answers(url: sa.URL) -> dict[str, Any]:
@@ -326,12 +330,8 @@ def answers(url: sa.URL) -> dict[str, Any]:
         return {name: [repr(row) for row in rows] for name, rows in found.items()}
 
 
-def test_odd_names_survive_an_export(
-    oddly_named: Path, tables: Tables, new_url: sa.URL, tmp_path: Path
-) -> None:
-    dm.load(oddly_named, new_url)
-
-    dm.export(new_url, tmp_path / "exported")
+def test_odd_names_survive_an_export(tables: Tables, odd_url: sa.URL, tmp_path: Path) -> None:
+    dm.export(odd_url, tmp_path / "exported")
 
     for table in MIRRORED:
         (path,) = (tmp_path / "exported").rglob(f"{table}.parquet")
@@ -341,7 +341,7 @@ def test_odd_names_survive_an_export(
         for name in NAMES:
             at = read.schema.get_field_index(name)
             assert read.column(at).to_pylist() == expected_values(tables, table, name)
-    with dm.diff(new_url, tmp_path / "exported") as found:
+    with dm.diff(odd_url, tmp_path / "exported") as found:
         assert not found.are_there()
 
 

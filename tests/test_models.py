@@ -87,16 +87,12 @@ TYPES = {
 
 
 @pytest.fixture
-def session(new_url: sa.URL) -> Iterator[orm.Session]:
-    """A session that can write to an empty schema."""
-    engine = database.engine(new_url)
-    with engine.begin() as connection:
-        schema = new_url.query.get("options", "").rpartition("=")[2]
-        if schema:
-            connection.execute(sa.schema.CreateSchema(schema))
-        database.migrate(connection)
-    with orm.Session(engine) as opened:
-        yield opened
+def session(empty_url: sa.URL) -> Iterator[orm.Session]:
+    """A session that can write to an empty schema; nothing of it is kept."""
+    with database.engine(empty_url).connect() as connection, connection.begin() as kept:
+        with orm.Session(connection, join_transaction_mode="create_savepoint") as opened:
+            yield opened
+        kept.rollback()
 
 
 def one_of_each() -> list[Base]:
