@@ -114,7 +114,7 @@ class TestPictures:
             dm.Review(img_id=7, rater="ada", n_clicks=1),
             "<Review of image 7 by ada: 1 click>",
         ),
-        (dm.Review(img_id=7, n_clicks=0), "<Review of image 7 by unknown: 0 clicks>"),
+        (dm.Review(img_id=7, n_clicks=0), "<Review of image 7 by unknown: nothing wrong>"),
         (
             dm.Review(img_id=7, rater="ada", verdict=dm.Ratings.FAIL),
             "<Review of image 7 by ada: FAIL>",
