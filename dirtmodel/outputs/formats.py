@@ -23,6 +23,7 @@ FORMATS: Final = ("table", "csv", "tsv", "json", "ndjson", "parquet")
 _SUFFIXES: Final = {".jsonl": "ndjson", ".txt": "table"} | {
     f".{name}": name for name in FORMATS if name != "table"
 }
+_BYTES: Final = frozenset({bytes, memoryview})
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 
 
@@ -121,13 +122,13 @@ def _refuse_bytes(
 ) -> Iterator[Row]:
     """Yield the rows, and raise an error at the first one that contains bytes."""
     for row in rows:
-        for name, value in zip(columns, row, strict=True):
-            if isinstance(value, bytes | memoryview):
-                raise OutputError(
-                    f"column {name} has pictures or other bytes, which {format} cannot contain; "
-                    "leave it out, choose parquet, or write the pictures as files with: "
-                    "dirtmodel extract"
-                )
+        if not _BYTES.isdisjoint(map(type, row)):
+            (name, *_) = (n for n, v in zip(columns, row, strict=True) if type(v) in _BYTES)
+            raise OutputError(
+                f"column {name} has pictures or other bytes, which {format} cannot contain; "
+                "leave it out, choose parquet, or write the pictures as files with: "
+                "dirtmodel extract"
+            )
         yield row
 
 

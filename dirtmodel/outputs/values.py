@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import enum
+import functools
 import json
 import math
 import re
@@ -13,12 +14,20 @@ _WIDE: Final = 1e5
 _HUGE: Final = 1e15
 _INFINITY: Final = "Infinity"
 _NAN: Final = "NaN"
+_UNCHANGED: Final = frozenset({str, int})
+"""Types whose values are the same in all formats; most values of large results have them."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return a value as strict JSON (RFC 8259); see `jsonable`."""
-    return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _encoder(indent).encode(jsonable(value))
+
+
+@functools.cache
+def _encoder(indent: int | None) -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def jsonable(value: Any) -> Any:
@@ -28,6 +37,8 @@ def jsonable(value: Any) -> Any:
     "Infinity", "-Infinity" and "NaN". Only None becomes null; a statistic that does not exist is
     None.
     """
+    if type(value) in _UNCHANGED:
+        return value
     if hasattr(value, "_asdict"):
         value = value._asdict()
     match value:
@@ -98,8 +109,8 @@ def text_cell(value: Any, null: str) -> Any:
 
     Infinite numbers become `inf`, which all readers of csv recognise, including polars.
     """
-    if value is None:
-        return null
+    if value is None or type(value) in _UNCHANGED:
+        return null if value is None else value
     match value:
         case bool() | dict():
             return dumps(value)
