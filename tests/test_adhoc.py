@@ -583,8 +583,8 @@ def test_rows_stream_into_parquet_which_has_to_find_its_types_out(
 
 
 def growth(db: str, out: Path) -> int:
-    """Return how many more bytes of memory many rows take than a few."""
-    return peak(db, out, MANY) - peak(db, out, 10)
+    """Return how many more bytes of memory many rows take than those of a few chunks."""
+    return peak(db, out, MANY) - peak(db, out, MANY // 10)
 
 
 def peak(db: str, out: Path, n_rows: int) -> int:
