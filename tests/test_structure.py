@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dirtmodel"
 
@@ -57,6 +55,9 @@ def name_of(path: Path) -> str:
     return ".".join(parts)
 
 
+TREES = {name_of(path): ast.parse(path.read_text()) for path in MODULES}
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     """Return the modules that a module imports, including imports in functions."""
     for node in ast.walk(tree):
@@ -86,57 +87,75 @@ def at_import(tree: ast.Module) -> Iterator[str]:
             yield from imported(node)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_room_imports_only_from_rooms_listed_above_it(path: Path) -> None:
-    module = name_of(path)
-    ours = [name for name in imported(ast.parse(path.read_text())) if name.startswith("dirtmodel")]
-    forbidden = [name for name in ours if room_of(name) not in may_import(room_of(module))]
+def test_a_room_imports_only_from_rooms_listed_above_it() -> None:
+    forbidden = [
+        (module, name)
+        for module, tree in TREES.items()
+        for name in imported(tree)
+        if name.startswith("dirtmodel") and room_of(name) not in may_import(room_of(module))
+    ]
+
     assert forbidden == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_light_rooms_use_only_the_light_part_of_draw(path: Path) -> None:
-    allowed = NARROW.get(room_of(name_of(path)))
-    used = [n for n in imported(ast.parse(path.read_text())) if n.startswith("dirtmodel.draw")]
-    assert allowed is None or set(used) <= allowed
+def test_light_rooms_use_only_the_light_part_of_draw() -> None:
+    forbidden = [
+        (module, name)
+        for module, tree in TREES.items()
+        if (allowed := NARROW.get(room_of(module))) is not None
+        for name in imported(tree)
+        if name.startswith("dirtmodel.draw") and name not in allowed
+    ]
+
+    assert forbidden == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_heavy_packages_are_imported_where_they_are_needed(path: Path) -> None:
+def test_heavy_packages_are_imported_where_they_are_needed() -> None:
     # The modules that draw are themselves imported where they are needed.
     rooms_of_their_own = {"draw": {"PIL", "scipy"}, "sample": {"PIL"}}
-    allowed = rooms_of_their_own.get(room_of(name_of(path)), set())
-    tops = {name.partition(".")[0] for name in at_import(ast.parse(path.read_text()))}
-    assert tops & HEAVY <= allowed
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_session_is_not_imported_from_sqlalchemy(path: Path) -> None:
-    taken = [
-        alias.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sqlalchemy")
-        for alias in node.names
+    forbidden = [
+        (module, name)
+        for module, tree in TREES.items()
+        for name in at_import(tree)
+        if name.partition(".")[0] in HEAVY - rooms_of_their_own.get(room_of(module), set())
     ]
-    assert "Session" not in taken
+
+    assert forbidden == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if room_of(name_of(path)) != "cli"], ids=name_of
-)
-def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert calls & {"print", "exit", "sys.exit", "os._exit", "click.echo"} == set()
+def test_session_is_not_imported_from_sqlalchemy() -> None:
+    importing = [
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sqlalchemy")
+        if "Session" in [alias.name for alias in node.names]
+    ]
+
+    assert importing == []
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    calling = [
+        (module, ast.unparse(node.func))
+        for module, tree in TREES.items()
+        if room_of(module) != "cli"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        if ast.unparse(node.func) in {"print", "exit", "sys.exit", "os._exit", "click.echo"}
+    ]
+
+    assert calling == []
 
 
 def test_every_room_is_in_the_table() -> None:
-    assert {room_of(name_of(path)) for path in MODULES} == {*ROOMS, "dirtmodel"}
+    assert {room_of(module) for module in TREES} == {*ROOMS, "dirtmodel"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_file_exceeds_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+def test_no_file_exceeds_400_lines() -> None:
+    n_lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+
+    assert [path for path, n in n_lines.items() if n > 400] == []
 
 
 def test_the_package_lists_its_public_names() -> None:
