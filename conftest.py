@@ -1,6 +1,5 @@
 """The demo's database, for the tests and for the examples in docstrings."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,6 @@ import sqlalchemy as sa
 
 import dirtmodel as dm
 from dirtmodel import sample
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Keep the cores busy while tests wait for disks, servers and other processes."""
-    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
