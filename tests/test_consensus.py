@@ -248,14 +248,21 @@ def test_clicks_that_no_other_rater_confirms_are_named_as_taken_for_errors(
     )
 
 
-def test_few_raters_are_reported_on_stderr(run: Run) -> None:
+@pytest.mark.parametrize("options", [[], ["--raters"], ["--next", "2"]])
+def test_few_raters_are_reported_on_stderr(options: list[str], run: Run) -> None:
+    result = run("--step", "dtifit", *options)
+
+    assert result.stderr == (
+        "Warning: fewer than three raters: where they differ, the data do not show who is wrong, "
+        "and the estimates depend on the prior.\n"
+    )
+
+
+def test_json_has_the_warnings(run: Run) -> None:
     result = run("--step", "dtifit", "--format", "json")
 
-    assert (
-        "fewer than three raters: where they differ, the data do not show who is wrong"
-        in result.stderr
-    )
-    assert as_json(result)["warnings"]
+    (warning,) = as_json(result)["warnings"]
+    assert result.stderr == f"Warning: {warning}.\n"
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,16 @@ def consensus(
         if step is None:
             raise UsageError(options.missing_step(session))
         query = Consensus(step=step, level=level, prior=prior)
-        if n_next is not None:
-            output.emit(query.next(session, n_next))
-            return
-        result = query.run(session)
+        following = None
+        if n_next is None:
+            result = query.run(session)
+        else:
+            result, following = query.next_with_run(session, n_next)
     for warning in result.warnings:
         output.warn(f"Warning: {warning}.")
-    if raters:
+    if following is not None:
+        output.emit(following)
+    elif raters:
         output.emit(result.rates())
     elif output.format == "json":
         output.emit_json(result.to_dict())
