@@ -34,8 +34,8 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
 SELECT i, i * 0.5 AS half, 'row ' || i AS name FROM n
 """
 MANY = 400_000
-LEAST_HELD = MANY * 150
-"""The bytes that this many tuples of an integer, a float and a text take in Python."""
+ROW_BYTES = 150
+"""The bytes that a tuple of an integer, a float and a text takes in Python."""
 PICTURES = "SELECT img FROM image WHERE step = 0 ORDER BY id LIMIT 1"
 LONG_CALL = "trim(hex(zeroblob(1000000)), replace(hex(zeroblob(1000000)), '0', 'b') || '0')"
 """Takes hours, and is a single step of a statement for SQLite."""
@@ -573,18 +573,20 @@ class TestResults:
 
 def test_rows_stream_in_little_memory(loaded_url: sa.URL, tmp_path: Path) -> None:
     # csv represents all formats that are written line by line.
-    assert growth(shown(loaded_url), tmp_path / "out.csv") < LEAST_HELD / 2
+    n = MANY // 2
+    assert growth(shown(loaded_url), tmp_path / "out.csv", n) < n * ROW_BYTES / 2
 
 
 def test_rows_stream_into_parquet_which_has_to_find_its_types_out(
     demonstration: Path, tmp_path: Path
 ) -> None:
-    assert growth(str(demonstration / "dirt.db"), tmp_path / "out.parquet") < LEAST_HELD / 2
+    database_file = str(demonstration / "dirt.db")
+    assert growth(database_file, tmp_path / "out.parquet", MANY) < MANY * ROW_BYTES / 2
 
 
-def growth(db: str, out: Path) -> int:
+def growth(db: str, out: Path, n: int) -> int:
     """Return how many more bytes of memory many rows take than those of a few chunks."""
-    return peak(db, out, MANY) - peak(db, out, MANY // 10)
+    return peak(db, out, n) - peak(db, out, n // 10)
 
 
 def peak(db: str, out: Path, n_rows: int) -> int:
