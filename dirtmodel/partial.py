@@ -11,7 +11,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -166,9 +165,6 @@ def _remove_unless_locked(path: Path) -> None:
     handle = os.open(path, os.O_NOFOLLOW | (os.O_RDONLY if is_folder else os.O_RDWR))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_folder:
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        _remove(path)
     finally:
         os.close(handle)
