@@ -64,7 +64,7 @@ _PLAIN_PRAGMAS: Final = frozenset(
 )
 """Pragmas that only return information if they have no argument."""
 
-_STEPS_BETWEEN_LOOKS: Final = 20_000
+_STEPS_BETWEEN_CHECKS: Final = 20_000
 """The number of SQLite's instructions between two checks of the time."""
 
 _PATIENCE: Final = 0.5
@@ -95,7 +95,7 @@ def ask(
         types = declared.types(raw, statement)
         raw.set_authorizer(_authorize)
         watch = _Watch(timeout)
-        raw.set_progress_handler(watch.look, _STEPS_BETWEEN_LOOKS)
+        raw.set_progress_handler(watch.is_late, _STEPS_BETWEEN_CHECKS)
         values = {name: number_or_text(text) for name, text in parameters.items()}
         try:
             with _explained(connection, raw, statement.text, watch):
@@ -132,10 +132,6 @@ class _Watch:
 
     def is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
-
-    def look(self) -> bool:
-        """Return True to stop the statement; SQLite calls this between the steps of a statement."""
-        return self.is_late()
 
     def wait_for(self, call: Callable[[], T]) -> T:
         """Run a call in a thread, and return its result or raise an error if it takes too long.
