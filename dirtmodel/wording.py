@@ -9,16 +9,7 @@ def count(n: int, noun: str) -> str:
     >>> count(1, "image"), count(2000, "image")
     ('1 image', '2,000 images')
     """
-    return f"{n:,} {plural(n, noun)}"
-
-
-def plural(n: int, noun: str) -> str:
-    """Return a noun in the form that a number requires.
-
-    >>> plural(1, "click"), plural(0, "click")
-    ('click', 'clicks')
-    """
-    return noun if n == 1 else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else f'{noun}s'}"
 
 
 class Named(Protocol):

@@ -15,7 +15,7 @@ from dirtmodel.pages import Chip
 from dirtmodel.pictures import fetch
 from dirtmodel.queries.images import FoundImage, ImageReview, Images, Reviews
 from dirtmodel.queries.rules import Status
-from dirtmodel.wording import outcome
+from dirtmodel.wording import count, outcome
 
 CONDITIONS: Final = ("step", "sub", "ses", "scan", "status")
 """Conditions of a page of pictures, as in `Images`."""
@@ -82,7 +82,8 @@ def pictures(session: orm.Session, wanted: Mapping[str, str]) -> dict[str, Any]:
 
 def target(session: orm.Session, target_id: int) -> dict[str, Any]:
     """Return the contents of the page of a target, apart from its row: all its pictures."""
-    return {"cards": _cards(session, _images_of(session, target_id))}
+    cards = _cards(session, _images_of(session, target_id))
+    return {"cards": cards, "n_pictures": count(len(cards), "picture")}
 
 
 def image(session: orm.Session, img_id: int) -> dict[str, Any]:
