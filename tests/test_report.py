@@ -364,6 +364,13 @@ def small_tables(*steps: int) -> dict[str, pa.Table]:
     )
 
 
+def set_users(tables: dict[str, pa.Table], user: str | None) -> None:
+    sessions = tables["session"]
+    users = pa.array([user] * len(sessions), pa.large_string())
+    place = sessions.schema.get_field_index("user")
+    tables["session"] = sessions.set_column(place, "user", users)
+
+
 def report_of(tables: dict[str, pa.Table], tmp_path: Path, **load: Any) -> str:
     release = sample.write_tables(tables, tmp_path / "release")
     dm.load(release, tmp_path / "dirt.db", **load)
@@ -396,9 +403,7 @@ class TestSparseData:
 
     def test_a_single_rater_has_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()
-        users = pa.array(["only"] * len(tables["session"]), pa.large_string())
-        place = tables["session"].schema.get_field_index("user")
-        tables["session"] = tables["session"].set_column(place, "user", users)
+        set_users(tables, "only")
 
         text = report_of(tables, tmp_path)
 
@@ -407,9 +412,7 @@ class TestSparseData:
 
     def test_sessions_without_a_user_have_a_report(self, tmp_path: Path) -> None:
         tables = small_tables()
-        users = pa.nulls(len(tables["session"]), pa.large_string())
-        place = tables["session"].schema.get_field_index("user")
-        tables["session"] = tables["session"].set_column(place, "user", users)
+        set_users(tables, None)
 
         text = report_of(tables, tmp_path)
 
